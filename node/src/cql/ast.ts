@@ -127,19 +127,21 @@ export interface Negation<E> {
   readonly at: number;
 }
 
-type Composite<E> =
-  | ListLiteral<E>
-  | SetLiteral<E>
-  | MapLiteral<E>
-  | TupleLiteral<E>
-  | FunctionCall<E>
-  | Cast<E>
-  | TypeHint<E>
-  | Arithmetic<E>
-  | Negation<E>;
-
 /** A value in VALUES, SET, WHERE, IF and the like: it never refers to a column. */
-export type Term = Literal | NullTerm | Marker | UdtLiteral<Term> | Composite<Term>;
+export type Term =
+  | Literal
+  | NullTerm
+  | Marker
+  | UdtLiteral<Term>
+  | ListLiteral<Term>
+  | SetLiteral<Term>
+  | MapLiteral<Term>
+  | TupleLiteral<Term>
+  | FunctionCall<Term>
+  | Cast<Term>
+  | TypeHint<Term>
+  | Arithmetic<Term>
+  | Negation<Term>;
 
 // ---- Selection ------------------------------------------------------------------------------------
 
@@ -194,7 +196,15 @@ export type Selectable =
   | Literal
   | NullTerm
   | Marker
-  | Composite<Selectable>;
+  | ListLiteral<Selectable>
+  | SetLiteral<Selectable>
+  | MapLiteral<Selectable>
+  | TupleLiteral<Selectable>
+  | FunctionCall<Selectable>
+  | Cast<Selectable>
+  | TypeHint<Selectable>
+  | Arithmetic<Selectable>
+  | Negation<Selectable>;
 
 /** `text` is the source text of the expression, without its alias. */
 export interface Selector {
