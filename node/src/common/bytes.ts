@@ -196,7 +196,8 @@ export class Writer {
   /** [long string]: i32 length and UTF-8. */
   longString(text: string): void {
     const at = this.reserve(4);
-    writeInt32(this.buffer, this.utf8(text), at);
+    const written = this.utf8(text);
+    writeInt32(this.buffer, written, at);
   }
 
   /** [string list]: u16 count, then each. */

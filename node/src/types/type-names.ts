@@ -12,6 +12,8 @@ import {
   vectorType,
 } from './type-facts.ts';
 
+export { fixedLength, isMultiCell, sameType } from './type-facts.ts';
+
 /**
  * The type as Cassandra prints it (system_schema, DESCRIBE, messages): user types without their
  * keyspace, quoted where needed; tuples always inside `frozen<>`.

@@ -1,0 +1,543 @@
+/**
+ * The ordered (memcomparable) forms of storage-format.md, section 2: bytewise order of the forms is
+ * the order of the values, and no form is a prefix of another. A component is a marker and a payload;
+ * for a reversed column every byte of it is inverted.
+ * @hot for int, bigint, text, blob, uuid, timeuuid, timestamp.
+ */
+import { Writer } from '../common/bytes.ts';
+import { serverError } from '../common/errors.ts';
+import { collectionCount, partType, splitTuple, splitVector } from './collections.ts';
+import type { CqlType, NativeTypeName, TupleType, UserType, VectorType } from './cql-type.ts';
+import {
+  corruptKey,
+  decodeOrderedDecimal,
+  decodeOrderedVarint,
+  encodeOrderedDecimal,
+  encodeOrderedVarint,
+  invertFrom,
+  skipOrderedDecimal,
+  skipOrderedVarint,
+} from './ordered-numbers.ts';
+import { fixedLength, vectorElementLength } from './type-facts.ts';
+import { typeName } from './type-names.ts';
+import { writeUnsignedVint } from './vint.ts';
+
+const VALUE = 0x40;
+const EMPTY = 0x3f;
+const NULL = 0x3e;
+const MORE = 0x01;
+const END = 0x00;
+
+/**
+ * Appends the component of a valid CQL value, marker included. A null counts as an empty value
+ * (only fields of tuples tell them apart). Throws Invalid for a decimal beyond the ordered form.
+ */
+export function encodeOrdered(
+  type: CqlType,
+  reversed: boolean,
+  value: Uint8Array | null,
+  out: Writer,
+): void {
+  const start = out.length;
+  if (value === null || value.length === 0) {
+    out.u8(EMPTY);
+  } else {
+    out.u8(VALUE);
+    encodePayload(type, value, out);
+  }
+  if (reversed) invertFrom(out, start);
+}
+
+function encodeComponent(type: CqlType, value: Uint8Array | null, out: Writer): void {
+  if (value === null) out.u8(NULL);
+  else encodeOrdered(type, false, value, out);
+}
+
+function encodePayload(type: CqlType, value: Uint8Array, out: Writer): void {
+  switch (type.kind) {
+    case 'native':
+      encodeNative(type.name, value, out);
+      break;
+    case 'custom':
+      stuff(value, out);
+      break;
+    case 'list':
+    case 'set':
+    case 'map':
+      encodeCollection(type, value, out);
+      break;
+    case 'vector':
+      for (const part of splitVector(type, value)) {
+        out.u8(MORE);
+        encodeComponent(type.element, part, out);
+      }
+      out.u8(END);
+      break;
+    case 'tuple':
+      encodeFields(type.fields, value, out);
+      break;
+    case 'udt':
+      encodeFields(type.fieldTypes, value, out);
+  }
+}
+
+function encodeCollection(
+  type: CqlType & { kind: 'list' | 'set' | 'map' },
+  value: Uint8Array,
+  out: Writer,
+): void {
+  const count = collectionCount(type.kind, value) * (type.kind === 'map' ? 2 : 1);
+  let at = 4;
+  for (let i = 0; i < count; i++) {
+    const length = (value[at] << 24) | (value[at + 1] << 16) | (value[at + 2] << 8) | value[at + 3];
+    at += 4;
+    if (type.kind !== 'map' || i % 2 === 0) out.u8(MORE);
+    encodeComponent(partType(type, i), value.subarray(at, at + length), out);
+    at += length;
+  }
+  out.u8(END);
+}
+
+function encodeFields(types: readonly CqlType[], value: Uint8Array, out: Writer): void {
+  const fields = splitTuple(types.length, value);
+  for (let i = 0; i < types.length; i++) encodeComponent(types[i], fields[i], out);
+}
+
+function encodeNative(name: NativeTypeName, value: Uint8Array, out: Writer): void {
+  switch (name) {
+    case 'tinyint':
+    case 'smallint':
+    case 'int':
+    case 'bigint':
+    case 'counter':
+    case 'time':
+    case 'timestamp': {
+      const at = fixed(name, value, out);
+      out.buffer[at] ^= 0x80;
+      break;
+    }
+    case 'date':
+      fixed(name, value, out);
+      break;
+    case 'boolean':
+      out.u8(value[0] === 0 ? 0 : 1);
+      break;
+    case 'float':
+    case 'double':
+      encodeFloat(name, value, out);
+      break;
+    case 'uuid':
+      encodeUuid(value, out);
+      break;
+    case 'timeuuid':
+      encodeTimeUuid(value, out);
+      break;
+    case 'varint':
+      encodeOrderedVarint(value, out);
+      break;
+    case 'decimal':
+      encodeOrderedDecimal(value, out);
+      break;
+    default:
+      stuff(value, out);
+  }
+}
+
+const NATIVE_LENGTH: Readonly<Partial<Record<NativeTypeName, number>>> = {
+  tinyint: 1,
+  smallint: 2,
+  int: 4,
+  float: 4,
+  date: 4,
+  bigint: 8,
+  counter: 8,
+  double: 8,
+  time: 8,
+  timestamp: 8,
+};
+
+function fixed(name: NativeTypeName, value: Uint8Array, out: Writer): number {
+  if (value.length !== NATIVE_LENGTH[name]) throw wrongLength(name, value);
+  const at = out.length;
+  out.raw(value);
+  return at;
+}
+
+function wrongLength(name: string, value: Uint8Array): Error {
+  return serverError(`A value of ${value.length} bytes cannot be a key of type ${name}`);
+}
+
+function encodeFloat(name: 'float' | 'double', value: Uint8Array, out: Writer): void {
+  const at = fixed(name, value, out);
+  const { buffer } = out;
+  if (isNotANumber(value)) {
+    buffer.fill(0, at, at + value.length);
+    buffer[at] = 0xff;
+    buffer[at + 1] = name === 'float' ? 0xc0 : 0xf8;
+  } else if (value[0] >= 0x80) {
+    invertFrom(out, at);
+  } else {
+    buffer[at] |= 0x80;
+  }
+}
+
+function isNotANumber(value: Uint8Array): boolean {
+  if ((value[0] & 0x7f) !== 0x7f) return false;
+  const exponentBits = value.length === 4 ? 0x80 : 0xf0;
+  if ((value[1] & exponentBits) !== exponentBits) return false;
+  if ((value[1] & ~exponentBits & 0xff) !== 0) return true;
+  for (let i = 2; i < value.length; i++) if (value[i] !== 0) return true;
+  return false;
+}
+
+function encodeUuid(value: Uint8Array, out: Writer): void {
+  if (value.length !== 16) throw wrongLength('uuid', value);
+  const version = value[6] >> 4;
+  out.u8(version);
+  if (version === 1) {
+    writeTimestampOrder(value, out);
+    out.slice(value, 8, 16);
+  } else {
+    out.raw(value);
+  }
+}
+
+function encodeTimeUuid(value: Uint8Array, out: Writer): void {
+  if (value.length !== 16) throw wrongLength('timeuuid', value);
+  writeTimestampOrder(value, out);
+  const at = out.reserve(8);
+  for (let i = 0; i < 8; i++) out.buffer[at + i] = value[8 + i] ^ 0x80;
+}
+
+/** A version 1 UUID's timestamp with its most significant part first. */
+function writeTimestampOrder(value: Uint8Array, out: Writer): void {
+  out.slice(value, 6, 8);
+  out.slice(value, 4, 6);
+  out.slice(value, 0, 4);
+}
+
+/** Appends bytes so that they end with 00 00, each 00 inside becoming 00 FF. */
+function stuff(value: Uint8Array, out: Writer): void {
+  const count = value.length;
+  let at = out.reserve(2 * count + 2);
+  const { buffer } = out;
+  for (let i = 0; i < count; i++) {
+    const byte = value[i];
+    buffer[at++] = byte;
+    if (byte === 0) buffer[at++] = 0xff;
+  }
+  buffer[at] = 0;
+  buffer[at + 1] = 0;
+  out.length = at + 2;
+}
+
+/** A decoded component and where the next one starts. */
+export interface DecodedComponent {
+  readonly value: Buffer;
+  readonly next: number;
+}
+
+const EMPTY_VALUE = Buffer.alloc(0);
+const SCRATCH_BYTES_MAX = 1 << 20;
+let scratch = new Writer(1024);
+
+/**
+ * Reads the component at `offset` of a key; the value is a copy, the canonical form of what was
+ * encoded. Throws ServerError if no encoder can have written it.
+ */
+export function decodeOrdered(
+  type: CqlType,
+  reversed: boolean,
+  bytes: Uint8Array,
+  offset: number,
+): DecodedComponent {
+  const mask = reversed ? 0xff : 0;
+  if (offset >= bytes.length) throw corruptKey();
+  const marker = bytes[offset] ^ mask;
+  if (marker === EMPTY) return { value: EMPTY_VALUE, next: offset + 1 };
+  if (marker !== VALUE) throw corruptKey();
+  const length = fixedLength(type);
+  if (length > 0) {
+    const value = Buffer.allocUnsafe(length);
+    const next = decodeFixed(type, bytes, offset + 1, mask, value, 0);
+    return { value, next };
+  }
+  if (scratch.buffer.length > SCRATCH_BYTES_MAX) scratch = new Writer(1024);
+  scratch.reset();
+  const next = decodePayload(type, bytes, offset + 1, mask, scratch);
+  return { value: scratch.copy(), next };
+}
+
+/** Appends the value of the payload at `offset`, without a length; returns where the payload ends. */
+function decodePayload(
+  type: CqlType,
+  bytes: Uint8Array,
+  offset: number,
+  mask: number,
+  out: Writer,
+): number {
+  const length = fixedLength(type);
+  if (length > 0) {
+    const at = out.reserve(length);
+    return decodeFixed(type, bytes, offset, mask, out.buffer, at);
+  }
+  switch (type.kind) {
+    case 'native':
+      if (type.name === 'varint') return decodeOrderedVarint(bytes, offset, mask, out);
+      if (type.name === 'decimal') return decodeOrderedDecimal(bytes, offset, mask, out);
+      return unstuff(bytes, offset, mask, out);
+    case 'custom':
+      return unstuff(bytes, offset, mask, out);
+    case 'tuple':
+    case 'udt':
+      return decodeFields(type, bytes, offset, mask, out);
+    case 'vector':
+      return decodeVector(type, bytes, offset, mask, out);
+    default:
+      return decodeCollection(type, bytes, offset, mask, out);
+  }
+}
+
+/** Writes a fixed-length value to `target[at …]`; returns where the payload ends. */
+function decodeFixed(
+  type: CqlType,
+  bytes: Uint8Array,
+  offset: number,
+  mask: number,
+  target: Uint8Array,
+  at: number,
+): number {
+  const name = (type as { name: NativeTypeName }).name;
+  const payload = payloadLength(name);
+  const end = offset + payload;
+  if (end > bytes.length) throw corruptKey();
+  switch (name) {
+    case 'uuid':
+      decodeUuid(bytes, offset, mask, target, at);
+      return end;
+    case 'timeuuid':
+      copyTimestampOrder(bytes, offset, mask, target, at);
+      for (let i = 8; i < 16; i++) target[at + i] = bytes[offset + i] ^ mask ^ 0x80;
+      return end;
+    case 'float':
+    case 'double': {
+      const flip = (bytes[offset] ^ mask) < 0x80 ? mask ^ 0xff : mask;
+      for (let i = 0; i < payload; i++) target[at + i] = bytes[offset + i] ^ flip;
+      if (flip === mask) target[at] ^= 0x80;
+      return end;
+    }
+    case 'date':
+    case 'boolean':
+      for (let i = 0; i < payload; i++) target[at + i] = bytes[offset + i] ^ mask;
+      return end;
+    default:
+      for (let i = 0; i < payload; i++) target[at + i] = bytes[offset + i] ^ mask;
+      target[at] ^= 0x80;
+      return end;
+  }
+}
+
+function payloadLength(name: NativeTypeName): number {
+  if (name === 'uuid') return 17;
+  if (name === 'timeuuid') return 16;
+  return name === 'boolean' ? 1 : (NATIVE_LENGTH[name] ?? 0);
+}
+
+function decodeUuid(
+  bytes: Uint8Array,
+  offset: number,
+  mask: number,
+  target: Uint8Array,
+  at: number,
+): void {
+  const from = offset + 1;
+  if ((bytes[offset] ^ mask) === 1) copyTimestampOrder(bytes, from, mask, target, at);
+  else for (let i = 0; i < 8; i++) target[at + i] = bytes[from + i] ^ mask;
+  for (let i = 8; i < 16; i++) target[at + i] = bytes[from + i] ^ mask;
+}
+
+function copyTimestampOrder(
+  bytes: Uint8Array,
+  from: number,
+  mask: number,
+  target: Uint8Array,
+  at: number,
+): void {
+  target[at + 6] = bytes[from] ^ mask;
+  target[at + 7] = bytes[from + 1] ^ mask;
+  target[at + 4] = bytes[from + 2] ^ mask;
+  target[at + 5] = bytes[from + 3] ^ mask;
+  for (let i = 0; i < 4; i++) target[at + i] = bytes[from + 4 + i] ^ mask;
+}
+
+function unstuff(bytes: Uint8Array, offset: number, mask: number, out: Writer): number {
+  const end = skipStuffed(bytes, offset, mask);
+  let target = out.reserve(end - offset - 2);
+  const { buffer } = out;
+  for (let at = offset; at < end - 2; at++) {
+    const byte = bytes[at] ^ mask;
+    buffer[target++] = byte;
+    if (byte === 0) at++;
+  }
+  out.length = target;
+  return end;
+}
+
+function skipStuffed(bytes: Uint8Array, offset: number, mask: number): number {
+  const last = bytes.length - 1;
+  let at = offset;
+  while (at < last) {
+    if (bytes[at] !== mask) {
+      at++;
+      continue;
+    }
+    const second = bytes[at + 1] ^ mask;
+    at += 2;
+    if (second === 0) return at;
+    if (second !== 0xff) throw corruptKey();
+  }
+  throw corruptKey();
+}
+
+/** Appends one inner component as `[bytes]`; returns where it ends. */
+function decodeElement(
+  type: CqlType,
+  bytes: Uint8Array,
+  offset: number,
+  mask: number,
+  out: Writer,
+): number {
+  const marker = offset < bytes.length ? bytes[offset] ^ mask : END;
+  if (marker === EMPTY || marker === NULL) {
+    out.i32(marker === NULL ? -1 : 0);
+    return offset + 1;
+  }
+  if (marker !== VALUE) throw corruptKey();
+  const at = out.reserve(4);
+  const next = decodePayload(type, bytes, offset + 1, mask, out);
+  out.patchI32(at, out.length - at - 4);
+  return next;
+}
+
+/** Whether another element follows at `offset`. */
+function hasMore(bytes: Uint8Array, offset: number, mask: number): boolean {
+  const sign = offset < bytes.length ? bytes[offset] ^ mask : -1;
+  if (sign !== MORE && sign !== END) throw corruptKey();
+  return sign === MORE;
+}
+
+function decodeCollection(
+  type: CqlType & { kind: 'list' | 'set' | 'map' },
+  bytes: Uint8Array,
+  offset: number,
+  mask: number,
+  out: Writer,
+): number {
+  const at = out.reserve(4);
+  let count = 0;
+  let next = offset;
+  while (hasMore(bytes, next, mask)) {
+    next = decodeElement(partType(type, 0), bytes, next + 1, mask, out);
+    if (type.kind === 'map') next = decodeElement(type.value, bytes, next, mask, out);
+    count++;
+  }
+  out.patchI32(at, count);
+  return next + 1;
+}
+
+function decodeFields(
+  type: TupleType | UserType,
+  bytes: Uint8Array,
+  offset: number,
+  mask: number,
+  out: Writer,
+): number {
+  const fields = type.kind === 'tuple' ? type.fields : type.fieldTypes;
+  let next = offset;
+  for (const field of fields) next = decodeElement(field, bytes, next, mask, out);
+  return next;
+}
+
+function decodeVector(
+  type: VectorType,
+  bytes: Uint8Array,
+  offset: number,
+  mask: number,
+  out: Writer,
+): number {
+  const prefixed = vectorElementLength(type.element) === 0;
+  const element = prefixed ? new Writer() : out;
+  let next = offset;
+  while (hasMore(bytes, next, mask)) {
+    next++;
+    const marker = next < bytes.length ? bytes[next] ^ mask : END;
+    if (marker !== VALUE && !(marker === EMPTY && prefixed)) throw corruptKey();
+    if (prefixed) element.reset();
+    next++;
+    if (marker === VALUE) next = decodePayload(type.element, bytes, next, mask, element);
+    if (prefixed) {
+      writeUnsignedVint(out, BigInt(element.length));
+      out.raw(element.view());
+    }
+  }
+  return next + 1;
+}
+
+/** Where the component after the one at `offset` starts. Throws ServerError if it is malformed. */
+export function skipOrdered(
+  type: CqlType,
+  reversed: boolean,
+  bytes: Uint8Array,
+  offset: number,
+): number {
+  const next = skipComponent(type, bytes, offset, reversed ? 0xff : 0);
+  if (next > bytes.length) throw corruptKey();
+  return next;
+}
+
+function skipComponent(type: CqlType, bytes: Uint8Array, offset: number, mask: number): number {
+  const marker = offset < bytes.length ? bytes[offset] ^ mask : END;
+  if (marker === EMPTY || marker === NULL) return offset + 1;
+  if (marker !== VALUE) throw corruptKey();
+  const at = offset + 1;
+  switch (type.kind) {
+    case 'native':
+      return skipNative(type.name, bytes, at, mask);
+    case 'custom':
+      return skipStuffed(bytes, at, mask);
+    case 'tuple':
+      return skipFields(type.fields, bytes, at, mask);
+    case 'udt':
+      return skipFields(type.fieldTypes, bytes, at, mask);
+    default:
+      return skipElements(type, bytes, at, mask);
+  }
+}
+
+function skipNative(name: NativeTypeName, bytes: Uint8Array, at: number, mask: number): number {
+  const payload = payloadLength(name);
+  if (payload > 0) return at + payload;
+  if (name === 'varint') return skipOrderedVarint(bytes, at, mask);
+  if (name === 'decimal') return skipOrderedDecimal(bytes, at, mask);
+  return skipStuffed(bytes, at, mask);
+}
+
+function skipFields(
+  types: readonly CqlType[],
+  bytes: Uint8Array,
+  at: number,
+  mask: number,
+): number {
+  let next = at;
+  for (const type of types) next = skipComponent(type, bytes, next, mask);
+  return next;
+}
+
+function skipElements(type: CqlType, bytes: Uint8Array, at: number, mask: number): number {
+  let next = at;
+  while (hasMore(bytes, next, mask)) {
+    next = skipComponent(partType(type, 0), bytes, next + 1, mask);
+    if (type.kind === 'map') next = skipComponent(type.value, bytes, next, mask);
+  }
+  return next + 1;
+}
