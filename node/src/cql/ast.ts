@@ -206,11 +206,9 @@ export type Selectable =
   | Arithmetic<Selectable>
   | Negation<Selectable>;
 
-/** `text` is the source text of the expression, without its alias. */
 export interface Selector {
   readonly expression: Selectable;
   readonly alias?: string;
-  readonly text: string;
   readonly at: number;
 }
 
@@ -413,7 +411,8 @@ export interface BindMarker {
   readonly name?: string;
 }
 
+/** A statement without its bind markers. */
+export type StatementBody = DataStatement | TruncateStatement | UseStatement | SchemaStatement;
+
 /** One parsed statement; `bindMarkers[i]` describes the marker of index i. */
-export type Statement = (DataStatement | TruncateStatement | UseStatement | SchemaStatement) & {
-  readonly bindMarkers: readonly BindMarker[];
-};
+export type Statement = StatementBody & { readonly bindMarkers: readonly BindMarker[] };
