@@ -59,6 +59,11 @@ export function parseKeyspaceName(c: Cursor): string {
   return parseNameOf(c, 'keyspace');
 }
 
+/** The name of an index that is to be created in the keyspace of its table. */
+export function parseIndexName(c: Cursor): string {
+  return parseNameOf(c, 'index');
+}
+
 /** `[keyspace.]name` of a table, view or index. */
 export function parseQualifiedName(c: Cursor, thing: 'table' | 'index'): QualifiedName {
   if (c.peek(1).type !== "'.'") return { name: parseNameOf(c, thing) };

@@ -19,6 +19,7 @@ import { acceptIfExists, acceptIfNotExists } from './parse-modification.ts';
 import {
   parseColumn,
   parseFunctionName,
+  parseIndexName,
   parseKeyspaceName,
   parseLocalFunctionName,
   parseName,
@@ -162,7 +163,7 @@ function parseCreateCustomIndex(c: Cursor, at: number): CreateIndexStatement {
 
 function parseCreateIndex(c: Cursor, at: number, custom: boolean): CreateIndexStatement {
   const ifNotExists = acceptIfNotExists(c);
-  const index = c.at('K_ON') ? undefined : parseQualifiedName(c, 'index').name;
+  const index = c.at('K_ON') ? undefined : parseIndexName(c);
   c.expect('K_ON');
   const table = parseTableName(c);
   c.expect("'('");

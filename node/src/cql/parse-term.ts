@@ -221,7 +221,9 @@ export function atTypeHint(c: Cursor): boolean {
 
 function atSimpleValue(c: Cursor): boolean {
   const { type, uses } = c.token;
-  if (type === 'K_AS' || type === 'K_PER') return c.peek(1).type === "'('";
+  // `(a) AS x` is an alias, and PER PARTITION LIMIT may follow `GROUP BY (a)`.
+  if (type === 'K_AS') return (c.peek(1).uses & NAME) === 0;
+  if (type === 'K_PER') return c.peek(1).type !== 'K_PARTITION';
   return (
     (uses & (NAME | FUNCTION_NAME)) !== 0 ||
     LITERAL_SORTS.has(type) ||
