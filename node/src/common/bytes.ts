@@ -60,7 +60,7 @@ export function writeInt32(target: Uint8Array, value: number, at: number): void 
 
 /** Bytewise unsigned order, a prefix first: negative, 0 or positive. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const length = a.length < b.length ? a.length : b.length;
+  const length = Math.min(a.length, b.length);
   if (length > 64) return Buffer.compare(a, b);
   for (let i = 0; i < length; i++) {
     const difference = a[i] - b[i];
@@ -85,7 +85,7 @@ export class Writer {
   length: number;
 
   constructor(capacityBytes = 256) {
-    this.buffer = Buffer.allocUnsafeSlow(capacityBytes < 16 ? 16 : capacityBytes);
+    this.buffer = Buffer.allocUnsafe(Math.max(capacityBytes, 16));
     this.length = 0;
   }
 
@@ -104,7 +104,7 @@ export class Writer {
 
   #grow(needed: number): void {
     const capacity = Math.max(needed, this.buffer.length * 2);
-    const next = Buffer.allocUnsafeSlow(capacity);
+    const next = Buffer.allocUnsafe(capacity);
     next.set(this.buffer.subarray(0, this.length));
     this.buffer = next;
   }

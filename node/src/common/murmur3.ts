@@ -134,7 +134,7 @@ export function murmur3(
     h2l ^= Math.imul(kl, C1_LOW);
   }
   if (rest > 0) {
-    const count = rest < 8 ? rest : 8;
+    const count = Math.min(rest, 8);
     kl = tailLow(bytes, position, count);
     kh = tailHigh(bytes, position, count);
     th = timesHigh(kh, kl, C1_HIGH, C1_LOW);

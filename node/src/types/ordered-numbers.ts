@@ -4,7 +4,33 @@
  */
 import type { Writer } from '../common/bytes.ts';
 import { invalidRequest, serverError } from '../common/errors.ts';
+import type { NativeTypeName } from './cql-type.ts';
 import { Decimal, decodeDecimal, encodeDecimal, normalForm } from './decimal.ts';
+
+/** First byte of a component with a value. */
+export const VALUE = 0x40;
+/** First and only byte of the component of an empty value. */
+export const EMPTY = 0x3f;
+/** First and only byte of a null field's component. */
+export const NULL = 0x3e;
+/** Before each element of a collection. */
+export const MORE = 0x01;
+/** After the last element of a collection. */
+export const END = 0x00;
+
+/** Bytes of the payloads that are as long as their values. */
+export const NATIVE_LENGTH: Readonly<Partial<Record<NativeTypeName, number>>> = {
+  tinyint: 1,
+  smallint: 2,
+  int: 4,
+  float: 4,
+  date: 4,
+  bigint: 8,
+  counter: 8,
+  double: 8,
+  time: 8,
+  timestamp: 8,
+};
 
 /** Inverts the bytes written from `start` on. */
 export function invertFrom(out: Writer, start: number): void {
