@@ -3,9 +3,10 @@
 import type { DescribeStatement, DescribeTarget } from './ast.ts';
 import type { Cursor } from './cursor.ts';
 import {
-  parseFunctionName,
+  parseAnyName,
+  parseDroppedFunctionName,
   parseKeyspaceName,
-  parseQualifiedName,
+  parseTableName,
   parseUserTypeName,
 } from './parse-name.ts';
 
@@ -56,11 +57,11 @@ function parseTarget(c: Cursor): DescribeTarget {
     case 'K_COLUMNFAMILY':
     case 'K_INDEX':
       c.next();
-      return { kind: type === 'K_INDEX' ? 'index' : 'table', name: parseQualifiedName(c, 'table') };
+      return { kind: type === 'K_INDEX' ? 'index' : 'table', name: parseTableName(c) };
     case 'K_MATERIALIZED':
       c.next();
       c.expect('K_VIEW');
-      return { kind: 'view', name: parseQualifiedName(c, 'table') };
+      return { kind: 'view', name: parseTableName(c) };
     case 'K_TYPE':
       if (next.uses === 0) break;
       c.next();
@@ -69,9 +70,12 @@ function parseTarget(c: Cursor): DescribeTarget {
     case 'K_AGGREGATE':
       if (next.uses === 0) break;
       c.next();
-      return { kind: value === 'function' ? 'function' : 'aggregate', name: parseFunctionName(c) };
+      return {
+        kind: value === 'function' ? 'function' : 'aggregate',
+        name: parseDroppedFunctionName(c),
+      };
   }
-  return { kind: 'any', name: parseQualifiedName(c, 'table') };
+  return { kind: 'any', name: parseAnyName(c) };
 }
 
 function parseKeyspaceTarget(c: Cursor, only: boolean): DescribeTarget {

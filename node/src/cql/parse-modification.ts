@@ -20,7 +20,7 @@ import type {
 } from './ast.ts';
 import type { Cursor } from './cursor.ts';
 import { andSeparated, commaSeparated, parenthesised } from './cursor.ts';
-import { atFunctionCall, parseColumn, parseName, parseTableName } from './parse-name.ts';
+import { atColumn, atFunctionCall, parseColumn, parseName, parseTableName } from './parse-name.ts';
 import { acceptLiteral, acceptMarker, parseIntegerTerm, parseTerm } from './parse-term.ts';
 import { parseIf, parseWhere } from './parse-where.ts';
 
@@ -170,7 +170,7 @@ function parseColumnAssignment(c: Cursor, column: string, at: number): Assignmen
 /** Whether the value begins with a column: `c = c + 1`, `c = c -1`. */
 function atColumnOperand(c: Cursor): boolean {
   const { type, value } = c.peek(1);
-  if (!c.atName() && !c.at('EMPTY_QUOTED_NAME')) return false;
+  if (!atColumn(c)) return false;
   if (atFunctionCall(c)) return false;
   return type === "'+'" || type === "'-'" || (type === 'INTEGER' && value.startsWith('-'));
 }
@@ -196,7 +196,7 @@ function requireSameColumn(c: Cursor, column: string, other: string, operator: s
 /** DELETE, the current token. */
 export function parseDelete(c: Cursor): DeleteStatement {
   const at = c.expect('K_DELETE').start;
-  const deletions = c.at('K_FROM') ? [] : parseDeletions(c);
+  const deletions = atColumn(c) ? commaSeparated(c, parseDeletion) : [];
   c.expect('K_FROM');
   const table = parseTableName(c);
   const timestamp = acceptUsingTimestamp(c);
@@ -211,10 +211,6 @@ export function parseDelete(c: Cursor): DeleteStatement {
     ...acceptIf(c),
     at,
   };
-}
-
-function parseDeletions(c: Cursor): Deletion[] {
-  return commaSeparated(c, parseDeletion);
 }
 
 function parseDeletion(c: Cursor): Deletion {

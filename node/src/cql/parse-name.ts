@@ -2,6 +2,7 @@
 
 import type { QualifiedName } from './ast.ts';
 import type { Cursor } from './cursor.ts';
+import { AFTER_DESCRIBED, AFTER_FUNCTION, AFTER_INDEX, AFTER_TABLE } from './follow.ts';
 import { FUNCTION_NAME, NAME, TYPE_NAME } from './keywords.ts';
 
 /** Type names kept free for a later use. */
@@ -15,33 +16,15 @@ const RESERVED_TYPE_NAMES: ReadonlySet<string> = new Set([
   'bitstring',
 ]);
 
-/** Tokens that can follow a table's name somewhere in the grammar. */
-const AFTER_TABLE: ReadonlySet<string> = new Set(
-  [
-    "'('",
-    "';'",
-    'EOF',
-    ...['ADD', 'ALLOW', 'ALTER', 'AS', 'DROP', 'FROM', 'GROUP', 'JSON', 'LIKE', 'LIMIT'],
-    ...[
-      'NORECURSIVE',
-      'OF',
-      'ORDER',
-      'PER',
-      'PRIMARY',
-      'RENAME',
-      'SET',
-      'TO',
-      'USING',
-      'WHERE',
-      'WITH',
-    ],
-  ].map((type) => (/^[A-Z]+$/.test(type) && type !== 'EOF' ? `K_${type}` : type)),
-);
-
 /** A name that may not be empty. */
 export function parseName(c: Cursor): string {
   if (!c.atName()) c.noViable();
   return c.next().value;
+}
+
+/** Whether `parseColumn` has something to read. */
+export function atColumn(c: Cursor): boolean {
+  return c.atName() || c.at('EMPTY_QUOTED_NAME');
 }
 
 /** A column in a statement about data: also `""`, the column without a name of old tables. */
@@ -64,8 +47,7 @@ export function parseIndexName(c: Cursor): string {
   return parseNameOf(c, 'index');
 }
 
-/** `[keyspace.]name` of a table, view or index. */
-export function parseQualifiedName(c: Cursor, thing: 'table' | 'index'): QualifiedName {
+function parseQualifiedName(c: Cursor, thing: 'table' | 'index'): QualifiedName {
   if (c.peek(1).type !== "'.'") return { name: parseNameOf(c, thing) };
   const keyspace = parseKeyspaceName(c);
   c.next();
@@ -73,9 +55,30 @@ export function parseQualifiedName(c: Cursor, thing: 'table' | 'index'): Qualifi
 }
 
 export function parseTableName(c: Cursor): QualifiedName {
-  const next = c.peek(1).type;
-  if (c.atName() && next !== "'.'" && !AFTER_TABLE.has(next)) c.noViable(1);
+  requireFollow(c, AFTER_TABLE);
   return parseQualifiedName(c, 'table');
+}
+
+/** `[keyspace.]name` of an index. */
+export function parseIndexReference(c: Cursor): QualifiedName {
+  requireFollow(c, AFTER_INDEX);
+  return parseQualifiedName(c, 'index');
+}
+
+/** A name in DESCRIBE, of a kind that is not said. */
+export function parseAnyName(c: Cursor): QualifiedName {
+  requireFollow(c, AFTER_DESCRIBED);
+  return parseQualifiedName(c, 'table');
+}
+
+/** The name of a function, where only the end or types can follow. */
+export function parseDroppedFunctionName(c: Cursor): QualifiedName {
+  requireFollow(c, AFTER_FUNCTION);
+  return parseFunctionName(c);
+}
+
+function requireFollow(c: Cursor, follow: ReadonlySet<string>): void {
+  if (c.token.uses !== 0 && !follow.has(c.peek(1).type)) c.noViable(1);
 }
 
 /** `[keyspace.]name` of a user type. */

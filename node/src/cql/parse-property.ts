@@ -12,7 +12,7 @@ import type {
 import type { Cursor } from './cursor.ts';
 import { andSeparated, commaSeparated, parenthesised } from './cursor.ts';
 import { parseName } from './parse-name.ts';
-import { acceptLiteral, parseTerm } from './parse-term.ts';
+import { acceptLiteral, atValue, parseTerm } from './parse-term.ts';
 import { printTerm } from './print.ts';
 
 /** Collects properties, refusing one that is given twice. */
@@ -23,8 +23,9 @@ export class PropertyList {
   /** `name = value`: a constant, an unreserved keyword, or a map. */
   parse(c: Cursor): void {
     const at = c.token.start;
+    if (c.atName() && c.peek(1).type !== "'='") c.noViable(1);
     const name = parseName(c);
-    c.expect("'='");
+    c.next();
     const value = parsePropertyValue(c);
     if (this.names.has(name)) c.failPlain(`Multiple definitions for property '${name}'`);
     this.names.add(name);
@@ -58,7 +59,7 @@ function parsePropertyValue(c: Cursor): PropertyValue {
 /** A map of constants to constants, given as their raw texts. */
 export function parsePropertyMap(c: Cursor): PropertyEntry[] {
   c.expect("'{'");
-  const entries = c.at("'}'") ? [] : commaSeparated(c, parseMapEntry);
+  const entries = atValue(c) ? commaSeparated(c, parseMapEntry) : [];
   c.expect("'}'");
   const keys = new Set<string>();
   return entries.map((entry) => {

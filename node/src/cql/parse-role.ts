@@ -12,6 +12,7 @@ import type {
 } from './ast.ts';
 import type { Cursor } from './cursor.ts';
 import { andSeparated, commaSeparated } from './cursor.ts';
+import { NAME } from './keywords.ts';
 import { acceptIfExists, acceptIfNotExists } from './parse-modification.ts';
 import {
   atFunctionCall,
@@ -206,8 +207,9 @@ export function parseAddIdentity(c: Cursor): SchemaStatement {
 
 /** GRANT, the current token. */
 export function parseGrant(c: Cursor): GrantRoleStatement | GrantPermissionsStatement {
+  const isPermission = decidePermissions(c, 'K_TO');
   const at = c.next().start;
-  if (atPermissions(c)) return parsePermissionGrant(c, at, 'grantPermissions', 'K_TO');
+  if (isPermission) return parsePermissionGrant(c, at, 'grantPermissions', 'K_TO');
   const role = parseRoleName(c);
   c.expect('K_TO');
   return { kind: 'grantRole', role, grantee: parseRoleName(c), at };
@@ -215,11 +217,29 @@ export function parseGrant(c: Cursor): GrantRoleStatement | GrantPermissionsStat
 
 /** REVOKE, the current token. */
 export function parseRevoke(c: Cursor): GrantRoleStatement | GrantPermissionsStatement {
+  const isPermission = decidePermissions(c, 'K_FROM');
   const at = c.next().start;
-  if (atPermissions(c)) return parsePermissionGrant(c, at, 'revokePermissions', 'K_FROM');
+  if (isPermission) return parsePermissionGrant(c, at, 'revokePermissions', 'K_FROM');
   const role = parseRoleName(c);
   c.expect('K_FROM');
   return { kind: 'revokeRole', role, grantee: parseRoleName(c), at };
+}
+
+/** Permissions, or a role, which may be named like one (`all`, `unmask`). */
+function decidePermissions(c: Cursor, preposition: string): boolean {
+  const { type, uses } = c.peek(1);
+  const isPermission = PERMISSIONS.has(type) || type === 'K_ALL';
+  if (!isPermission) {
+    const isRole = (uses & NAME) !== 0 || type === 'STRING_LITERAL' || type === 'QMARK';
+    if (!isRole) c.noViable(1);
+    return false;
+  }
+  if (uses === 0) return true;
+  const next = c.peek(2).type;
+  if (next === preposition) return false;
+  const continues = ['K_ON', "','", 'K_PERMISSION', 'K_PERMISSIONS'].includes(next);
+  if (!continues) c.noViable(2);
+  return true;
 }
 
 function parsePermissionGrant(
@@ -251,13 +271,6 @@ const PERMISSIONS: ReadonlyMap<string, Permission> = new Map(
     ] as const
   ).map((name) => [`K_${name}`, name]),
 );
-
-/** Permissions rather than a role that is named like one. */
-function atPermissions(c: Cursor): boolean {
-  if (!PERMISSIONS.has(c.token.type) && !c.at('K_ALL')) return false;
-  const next = c.peek(1).type;
-  return next !== 'K_TO' && next !== 'K_FROM';
-}
 
 function parsePermissions(c: Cursor): 'all' | Permission[] {
   if (c.accept('K_ALL')) {
@@ -333,8 +346,12 @@ function parseInKeyspace(c: Cursor): string {
   return parseKeyspaceName(c);
 }
 
+const LISTED: ReadonlySet<string> = new Set(['K_ALL', 'K_USERS', 'K_SUPERUSERS', 'K_ROLES']);
+
 /** LIST, the current token. */
 export function parseList(c: Cursor): SchemaStatement {
+  const second = c.peek(1).type;
+  if (!PERMISSIONS.has(second) && !LISTED.has(second)) c.noViable(1);
   const at = c.next().start;
   if (c.accept('K_USERS')) return { kind: 'listUsers', at };
   if (c.accept('K_SUPERUSERS')) return { kind: 'listSuperusers', at };

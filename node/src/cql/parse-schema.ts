@@ -18,12 +18,13 @@ import { type Cursor, commaSeparated } from './cursor.ts';
 import { acceptIfExists, acceptIfNotExists } from './parse-modification.ts';
 import {
   parseColumn,
+  parseDroppedFunctionName,
   parseFunctionName,
   parseIndexName,
+  parseIndexReference,
   parseKeyspaceName,
   parseLocalFunctionName,
   parseName,
-  parseQualifiedName,
   parseTableName,
   parseUserTypeName,
 } from './parse-name.ts';
@@ -85,7 +86,7 @@ export const dropRules: Readonly<Record<string, DefinitionRule>> = {
   },
   K_INDEX: (c, at) => {
     const ifExists = acceptIfExists(c);
-    return { kind: 'dropIndex', ifExists, index: parseQualifiedName(c, 'index'), at };
+    return { kind: 'dropIndex', ifExists, index: parseIndexReference(c), at };
   },
   K_MATERIALIZED: (c, at) => {
     c.expect('K_VIEW');
@@ -163,11 +164,11 @@ function parseCreateCustomIndex(c: Cursor, at: number): CreateIndexStatement {
 
 function parseCreateIndex(c: Cursor, at: number, custom: boolean): CreateIndexStatement {
   const ifNotExists = acceptIfNotExists(c);
-  const index = c.at('K_ON') ? undefined : parseIndexName(c);
+  const index = c.atName() || c.at('QMARK') ? parseIndexName(c) : undefined;
   c.expect('K_ON');
   const table = parseTableName(c);
   c.expect("'('");
-  const targets = c.at("')'") ? [] : commaSeparated(c, parseIndexTarget);
+  const targets = atIndexTarget(c) ? commaSeparated(c, parseIndexTarget) : [];
   c.expect("')'");
   const className = c.accept('K_USING') ? c.expect('STRING_LITERAL').value : undefined;
   const properties = c.accept('K_WITH') ? parseProperties(c) : [];
@@ -191,13 +192,17 @@ const INDEX_TARGETS: ReadonlyMap<string, IndexTarget['of']> = new Map([
   ['K_FULL', 'full'],
 ]);
 
+function atIndexTarget(c: Cursor): boolean {
+  return c.atName() || INDEX_TARGETS.has(c.token.type) || c.at('EMPTY_QUOTED_NAME');
+}
+
 function parseIndexTarget(c: Cursor): IndexTarget {
   const of = INDEX_TARGETS.get(c.token.type);
-  if (of === undefined || c.peek(1).type !== "'('") {
+  if (of === undefined || (c.atName() && c.peek(1).type !== "'('")) {
     return { column: parseColumn(c), of: 'simple' };
   }
   c.next();
-  c.next();
+  c.expect("'('");
   const column = parseColumn(c);
   c.expect("')'");
   return { column, of };
@@ -275,7 +280,7 @@ function parseCreateFunction(c: Cursor, at: number, orReplace: boolean): CreateF
   const ifNotExists = acceptIfNotExists(c);
   const name = parseFunctionName(c);
   c.expect("'('");
-  const parameters = c.at("')'") ? [] : commaSeparated(c, parseField);
+  const parameters = c.atName() ? commaSeparated(c, parseField) : [];
   c.expect("')'");
   const onNullInput = parseOnNullInput(c);
   c.expect('K_RETURNS');
@@ -330,7 +335,7 @@ function parseDropFunction(
   kind: DropFunctionStatement['kind'],
 ): DropFunctionStatement {
   const ifExists = acceptIfExists(c);
-  const name = parseFunctionName(c);
+  const name = parseDroppedFunctionName(c);
   if (!c.at("'('")) return { kind, ifExists, function: name, at };
   return { kind, ifExists, function: name, parameters: parseTypeList(c), at };
 }

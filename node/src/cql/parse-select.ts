@@ -11,6 +11,7 @@ import type {
 } from './ast.ts';
 import type { Cursor } from './cursor.ts';
 import { commaSeparated } from './cursor.ts';
+import { AFTER_SELECTED } from './follow.ts';
 import { FUNCTION_NAME, NAME } from './keywords.ts';
 import {
   atFunctionCall,
@@ -95,7 +96,10 @@ function parseModified(c: Cursor, modifier: string, modified: SelectionRule): Se
     inner.next();
     return modified(inner);
   };
-  return c.attempt(upToFrom(asModifier)) ?? c.attempt(upToFrom(plain)) ?? asModifier(c);
+  const parsed = c.attempt(upToFrom(asModifier)) ?? c.attempt(upToFrom(plain));
+  if (parsed !== undefined) return parsed;
+  // Neither reading is right: report the error of the likelier one.
+  return following === "'.'" || following === 'EOF' ? plain(c) : asModifier(c);
 }
 
 function upToFrom(rule: SelectionRule): SelectionRule {
@@ -233,9 +237,21 @@ function parseColumnOrFunction(c: Cursor): Selectable {
         if (c.peek(2).type === "'*'") return parseCountRows(c);
     }
   }
-  if (!atFunctionCall(c)) return parseColumnRef(c);
+  if (!atFunctionCall(c)) {
+    requireColumn(c);
+    return parseColumnRef(c);
+  }
   const name = parseFunctionName(c);
   return { kind: 'function', name, args: parseElements(c, "')'", parseSelectable), at };
+}
+
+/** Decides, as Cassandra does, whether a name that is no function's can be a column's. */
+function requireColumn(c: Cursor): void {
+  const next = c.peek(1).type;
+  if (!AFTER_SELECTED.has(next)) c.noViable(1);
+  if (next !== "'.'") return;
+  if ((c.peek(2).uses & (NAME | FUNCTION_NAME)) === 0) c.noViable(2);
+  if (!AFTER_SELECTED.has(c.peek(3).type)) c.noViable(3);
 }
 
 function parseColumnRef(c: Cursor): ColumnRef {

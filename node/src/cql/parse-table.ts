@@ -14,6 +14,7 @@ import type {
 } from './ast.ts';
 import type { Cursor } from './cursor.ts';
 import { andSeparated, commaSeparated, parenthesised } from './cursor.ts';
+import { NAME } from './keywords.ts';
 import { acceptIfExists, acceptIfNotExists } from './parse-modification.ts';
 import { parseColumn, parseFunctionName, parseName, parseTableName } from './parse-name.ts';
 import { PropertyList, parseClusteringOrder, parseProperties } from './parse-property.ts';
@@ -78,7 +79,7 @@ export function parseItemsWithGaps(c: Cursor, parseItem: () => void): void {
   c.expect("'('");
   parseItem();
   while (c.accept("','")) {
-    if (!c.at("','") && !c.at("')'")) parseItem();
+    if (c.atName() || c.at('K_PRIMARY')) parseItem();
   }
   c.expect("')'");
 }
@@ -156,7 +157,6 @@ function parseAlteration(c: Cursor): TableAlteration {
       c.next();
       return parseAddColumns(c);
     case 'K_DROP':
-      c.next();
       return parseDropColumns(c);
     case 'K_RENAME':
       c.next();
@@ -192,7 +192,11 @@ function parseAddColumns(c: Cursor): TableAlteration {
   return { kind: 'addColumns', columns, ifNotExists };
 }
 
+/** DROP, the current token. */
 function parseDropColumns(c: Cursor): TableAlteration {
+  const { type: next, uses } = c.peek(1);
+  if (next !== "'('" && next !== 'K_IF' && (uses & NAME) === 0) c.noViable(1);
+  c.next();
   if (c.at('K_COMPACT') && c.peek(1).type === 'K_STORAGE') {
     c.next();
     c.next();
@@ -214,10 +218,14 @@ export function parseRenames(c: Cursor): Rename[] {
   });
 }
 
+function atType(c: Cursor): boolean {
+  return c.token.uses !== 0 || c.at('K_SET') || c.at('STRING_LITERAL');
+}
+
 /** Types in parentheses, possibly none. */
 export function parseTypeList(c: Cursor): ReturnType<typeof parseTypeRule>[] {
   c.expect("'('");
-  const types = c.at("')'") ? [] : commaSeparated(c, parseTypeRule);
+  const types = atType(c) ? commaSeparated(c, parseTypeRule) : [];
   c.expect("')'");
   return types;
 }

@@ -16,6 +16,7 @@ import type {
 } from './ast.ts';
 import type { Cursor } from './cursor.ts';
 import { commaSeparated } from './cursor.ts';
+import { AFTER_TERM } from './follow.ts';
 import { FUNCTION_NAME, NAME } from './keywords.ts';
 import { atFunctionCall, parseFunctionName, parseName } from './parse-name.ts';
 import { parseNativeType, parseTypeRule } from './parse-type.ts';
@@ -48,6 +49,8 @@ const MULTIPLICATIVE: ReadonlyMap<string, ArithmeticOperator> = new Map([
   ["'/'", '/'],
   ["'%'", '%'],
 ]);
+
+const BEGINS_VALUE: ReadonlySet<string> = new Set(["'('", "'['", "'{'", "':'", 'QMARK', 'K_NULL']);
 
 /** The current token as a constant, or undefined if it is none. */
 export function acceptLiteral(c: Cursor): Literal | undefined {
@@ -114,12 +117,14 @@ export function parseTerm(c: Cursor): Term {
 }
 
 function parseAddition(c: Cursor): Term {
-  return parseArithmetic<Term>(
+  const term = parseArithmetic<Term>(
     c,
     parseNegatable,
     (operator, left, right, at) => ({ kind: 'arithmetic', operator, left, right, at }),
     atPlusColumn,
   );
+  if (!AFTER_TERM.has(c.token.type)) c.noViable();
+  return term;
 }
 
 function parseNegatable(c: Cursor): Term {
@@ -149,9 +154,14 @@ function parseSimpleTerm(c: Cursor): Term {
 /** Elements between brackets, braces or parentheses, possibly none. */
 export function parseElements<E>(c: Cursor, close: string, rule: (cursor: Cursor) => E): E[] {
   c.next();
-  const elements = c.at(close) ? [] : commaSeparated(c, rule);
+  const elements = atValue(c) ? commaSeparated(c, rule) : [];
   c.expect(close);
   return elements;
+}
+
+/** Whether a term or a selected expression can begin here. */
+export function atValue(c: Cursor): boolean {
+  return c.at("'-'") || (c.token.uses & (NAME | FUNCTION_NAME)) !== 0 || atConstantOrBracket(c);
 }
 
 /** The rest of a set or of a map after its first element. */
@@ -166,6 +176,7 @@ export function parseSetOrMap<E>(
     c.expect("'}'");
     return { kind: 'map', entries };
   }
+  if (!c.at("','") && !c.at("'}'")) c.noViable();
   const elements = [first];
   while (c.accept("','")) elements.push(rule(c));
   c.expect("'}'");
@@ -224,11 +235,12 @@ function atSimpleValue(c: Cursor): boolean {
   // `(a) AS x` is an alias, and PER PARTITION LIMIT may follow `GROUP BY (a)`.
   if (type === 'K_AS') return (c.peek(1).uses & NAME) === 0;
   if (type === 'K_PER') return c.peek(1).type !== 'K_PARTITION';
-  return (
-    (uses & (NAME | FUNCTION_NAME)) !== 0 ||
-    LITERAL_SORTS.has(type) ||
-    ["'('", "'['", "'{'", "':'", 'QMARK', 'K_NULL'].includes(type)
-  );
+  return (uses & (NAME | FUNCTION_NAME)) !== 0 || atConstantOrBracket(c);
+}
+
+function atConstantOrBracket(c: Cursor): boolean {
+  const { type } = c.token;
+  return LITERAL_SORTS.has(type) || BEGINS_VALUE.has(type);
 }
 
 function parseTypeHint(c: Cursor): TypeHint<Term> {
@@ -252,7 +264,8 @@ function parseFunctionCall(c: Cursor): FunctionCall<Term> {
   const { token } = c;
   if ((token.uses & (NAME | FUNCTION_NAME)) === 0) c.noViable();
   const next = c.peek(1).type;
-  if (next !== "'('" && next !== "'.'") c.noViable(1);
+  const isCall = next === "'('" && (token.uses & FUNCTION_NAME) !== 0;
+  if (!isCall && next !== "'.'") c.noViable(1);
   const name = parseFunctionName(c);
   if (!c.at("'('")) c.mismatched("'('");
   return { kind: 'function', name, args: parseElements(c, "')'", parseTerm), at: token.start };

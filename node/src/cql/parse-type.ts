@@ -3,6 +3,7 @@
 import type { NativeTypeWord, TypeAst } from './ast.ts';
 import type { Cursor } from './cursor.ts';
 import { commaSeparated } from './cursor.ts';
+import { AFTER_TYPE } from './follow.ts';
 import { nativeTypes } from './keywords.ts';
 import { parseUserTypeName } from './parse-name.ts';
 
@@ -19,6 +20,7 @@ export function parseTypeRule(c: Cursor): TypeAst {
     const parameterised = parseParameterised(c);
     if (parameterised !== undefined) return parameterised;
   }
+  if (token.uses !== 0 && !AFTER_TYPE.has(next)) c.noViable(1);
   if (next !== "'.'" && nativeTypes.has(token.type)) return parseNativeType(c);
   return { kind: 'udt', name: parseUserTypeName(c) };
 }

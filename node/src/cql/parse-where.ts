@@ -11,8 +11,8 @@ import type {
 } from './ast.ts';
 import type { Cursor } from './cursor.ts';
 import { andSeparated, commaSeparated, parenthesised } from './cursor.ts';
-import { parseColumn, parseName, parseQualifiedName } from './parse-name.ts';
-import { acceptMarker, parseTerm, parseTuple } from './parse-term.ts';
+import { atColumn, parseColumn, parseIndexReference, parseName } from './parse-name.ts';
+import { acceptMarker, atValue, parseTerm, parseTuple } from './parse-term.ts';
 
 const COMPARISONS: ReadonlyMap<string, ComparisonOperator> = new Map([
   ["'='", '='],
@@ -37,7 +37,7 @@ function parseRelationOrExpression(c: Cursor): Relation {
 function parseIndexExpression(c: Cursor): Relation {
   const at = c.next().start;
   c.next();
-  const index = parseQualifiedName(c, 'index');
+  const index = parseIndexReference(c);
   c.expect("','");
   const value = parseTerm(c);
   c.expect("')'");
@@ -92,10 +92,6 @@ function parseColumnRelation(c: Cursor): Relation {
     default:
       return parseComparison(c, target, at);
   }
-}
-
-function atColumn(c: Cursor): boolean {
-  return c.atName() || c.at('EMPTY_QUOTED_NAME');
 }
 
 function beginsRelation(type: string): boolean {
@@ -174,7 +170,7 @@ function parseTupleInList(c: Cursor): Term[] {
 function parseInList(c: Cursor, rule: (cursor: Cursor) => Term): Term[] {
   if (!c.at("'('")) c.noViable();
   c.next();
-  const values = c.at("')'") ? [] : commaSeparated(c, rule);
+  const values = atValue(c) ? commaSeparated(c, rule) : [];
   c.expect("')'");
   return values;
 }
