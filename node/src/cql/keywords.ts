@@ -80,6 +80,11 @@ function buildKeywords(): Map<string, Keyword> {
 /** Every keyword, lower case. */
 export const keywords: ReadonlyMap<string, Keyword> = buildKeywords();
 
+/** Names that a user type may have only in quotes, kept free for types to come. */
+export const reservedTypeNames: ReadonlySet<string> = new Set(
+  words('byte complex enum date interval macaddr bitstring'),
+);
+
 /** Token types of the native type names, with the name of the type each stands for. */
 export const nativeTypes: ReadonlyMap<string, string> = new Map(
   words(NATIVE_TYPES).map((word) => [
@@ -94,8 +99,16 @@ export function isReserved(word: string): boolean {
   return keyword !== undefined && (keyword.uses & NAME) === 0;
 }
 
-/** Writes a folded identifier as CQL: bare where that reads back as the same name, else quoted. */
-export function quoteIdentifier(name: string): string {
-  if (/^[a-z][a-z0-9_]*$/.test(name) && !isReserved(name)) return name;
+/**
+ * Writes a folded identifier as CQL: bare where that reads back as the same name, else quoted.
+ *
+ * @param use what the name is of: NAME unless it is a function or a user type
+ */
+export function quoteIdentifier(name: string, use: number = NAME): string {
+  if (/^[a-z][a-z0-9_]*$/.test(name)) {
+    const allowed = keywords.get(name)?.uses ?? ANY_NAME;
+    const isFree = use !== TYPE_NAME || !reservedTypeNames.has(name);
+    if ((allowed & use) !== 0 && isFree) return name;
+  }
   return `"${name.replaceAll('"', '""')}"`;
 }

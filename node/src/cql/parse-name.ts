@@ -3,18 +3,7 @@
 import type { QualifiedName } from './ast.ts';
 import type { Cursor } from './cursor.ts';
 import { AFTER_DESCRIBED, AFTER_FUNCTION, AFTER_INDEX, AFTER_TABLE } from './follow.ts';
-import { FUNCTION_NAME, NAME, TYPE_NAME } from './keywords.ts';
-
-/** Type names kept free for a later use. */
-const RESERVED_TYPE_NAMES: ReadonlySet<string> = new Set([
-  'byte',
-  'complex',
-  'enum',
-  'date',
-  'interval',
-  'macaddr',
-  'bitstring',
-]);
+import { FUNCTION_NAME, NAME, reservedTypeNames, TYPE_NAME } from './keywords.ts';
 
 /** A name that may not be empty. */
 export function parseName(c: Cursor): string {
@@ -100,7 +89,7 @@ export function parseUserTypeName(c: Cursor): QualifiedName {
 function parseTypeIdentifier(c: Cursor): string {
   const { type, value, uses } = c.token;
   if ((uses & TYPE_NAME) === 0) c.noViable();
-  if (type === 'IDENT' && RESERVED_TYPE_NAMES.has(value)) {
+  if (type === 'IDENT' && reservedTypeNames.has(value)) {
     c.failPlain(`Invalid (reserved) user type name ${value}`);
   }
   return c.next().value;

@@ -235,7 +235,14 @@ function atSimpleValue(c: Cursor): boolean {
   // `(a) AS x` is an alias, and PER PARTITION LIMIT may follow `GROUP BY (a)`.
   if (type === 'K_AS') return (c.peek(1).uses & NAME) === 0;
   if (type === 'K_PER') return c.peek(1).type !== 'K_PARTITION';
+  if (type === "':'") return atNamedMarker(c);
   return (uses & (NAME | FUNCTION_NAME)) !== 0 || atConstantOrBracket(c);
+}
+
+/** `:name`, and not the colon of a map before a function call as in `{('a'): f(1)}`. */
+function atNamedMarker(c: Cursor): boolean {
+  const after = c.peek(2).type;
+  return (c.peek(1).uses & NAME) !== 0 && after !== "'('" && after !== "'.'";
 }
 
 function atConstantOrBracket(c: Cursor): boolean {

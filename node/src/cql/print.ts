@@ -1,11 +1,11 @@
 /** Terms and types back to CQL text, in one canonical spelling. */
 
 import type { Literal, QualifiedName, Term, TypeAst } from './ast.ts';
-import { quoteIdentifier } from './keywords.ts';
+import { FUNCTION_NAME, quoteIdentifier, TYPE_NAME } from './keywords.ts';
 
-/** `[keyspace.]name`, quoted where needed. */
-export function printName({ keyspace, name }: QualifiedName): string {
-  const local = quoteIdentifier(name);
+/** `[keyspace.]name`, quoted where needed; `use` as in `quoteIdentifier`. */
+export function printName({ keyspace, name }: QualifiedName, use?: number): string {
+  const local = quoteIdentifier(name, use);
   return keyspace === undefined ? local : `${quoteIdentifier(keyspace)}.${local}`;
 }
 
@@ -31,7 +31,7 @@ export function printType(type: TypeAst): string {
     case 'frozen':
       return `frozen<${printType(type.type)}>`;
     case 'udt':
-      return printName(type.name);
+      return printName(type.name, TYPE_NAME);
     case 'custom':
       return printString(type.className);
   }
@@ -65,7 +65,7 @@ export function printTerm(term: Term): string {
     case 'udt':
       return `{${term.fields.map(({ name, value }) => `${quoteIdentifier(name)}: ${printTerm(value)}`).join(', ')}}`;
     case 'function':
-      return `${printName(term.name)}(${printTerms(term.args)})`;
+      return `${printName(term.name, FUNCTION_NAME)}(${printTerms(term.args)})`;
     case 'cast':
       return `CAST(${printTerm(term.value)} AS ${printType(term.type)})`;
     case 'typeHint':
