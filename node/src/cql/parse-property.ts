@@ -2,7 +2,6 @@
 
 import type {
   ClusteringOrder,
-  LiteralSort,
   MapEntry,
   Property,
   PropertyEntry,
@@ -11,8 +10,10 @@ import type {
 } from './ast.ts';
 import type { Cursor } from './cursor.ts';
 import { andSeparated, commaSeparated, parenthesised } from './cursor.ts';
+import { NAME } from './keywords.ts';
+import type { Token } from './lexer.ts';
 import { parseName } from './parse-name.ts';
-import { acceptLiteral, atValue, parseTerm } from './parse-term.ts';
+import { acceptLiteral, atValue, isConstant, parseTerm } from './parse-term.ts';
 import { printTerm } from './print.ts';
 
 /** Collects properties, refusing one that is given twice. */
@@ -24,6 +25,7 @@ export class PropertyList {
   parse(c: Cursor): void {
     const at = c.token.start;
     if (c.atName() && c.peek(1).type !== "'='") c.noViable(1);
+    if (c.atName() && !beginsPropertyValue(c.peek(2))) c.noViable(2);
     const name = parseName(c);
     c.next();
     const value = parsePropertyValue(c);
@@ -40,20 +42,20 @@ export function parseProperties(c: Cursor): Property[] {
   return list.properties;
 }
 
+/** Whether a value can begin with the token: a brace, a constant or an unreserved keyword. */
+function beginsPropertyValue({ type, uses }: Token): boolean {
+  if (type === 'IDENT' || type === 'QUOTED_NAME') return false;
+  return type === "'{'" || isConstant(type) || (uses & NAME) !== 0;
+}
+
 function parsePropertyValue(c: Cursor): PropertyValue {
   if (c.at("'{'")) return { kind: 'map', entries: parsePropertyMap(c) };
-  const { start, end } = c.token;
   const literal = acceptLiteral(c);
   if (literal !== undefined) {
     return { kind: 'scalar', sort: literal.sort, text: literal.text };
   }
-  if (!c.atName() || c.at('IDENT') || c.at('QUOTED_NAME')) c.noViable();
-  c.next();
-  return {
-    kind: 'scalar',
-    sort: 'keyword' satisfies LiteralSort | 'keyword',
-    text: c.text.slice(start, end),
-  };
+  const { start, end } = c.next();
+  return { kind: 'scalar', sort: 'keyword', text: c.text.slice(start, end) };
 }
 
 /** A map of constants to constants, given as their raw texts. */

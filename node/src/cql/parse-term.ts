@@ -52,6 +52,11 @@ const MULTIPLICATIVE: ReadonlyMap<string, ArithmeticOperator> = new Map([
 
 const BEGINS_VALUE: ReadonlySet<string> = new Set(["'('", "'['", "'{'", "':'", 'QMARK', 'K_NULL']);
 
+/** Whether a token of the type is a constant. */
+export function isConstant(type: string): boolean {
+  return LITERAL_SORTS.has(type);
+}
+
 /** The current token as a constant, or undefined if it is none. */
 export function acceptLiteral(c: Cursor): Literal | undefined {
   const { token } = c;
@@ -247,7 +252,7 @@ function atNamedMarker(c: Cursor): boolean {
 
 function atConstantOrBracket(c: Cursor): boolean {
   const { type } = c.token;
-  return LITERAL_SORTS.has(type) || BEGINS_VALUE.has(type);
+  return isConstant(type) || BEGINS_VALUE.has(type);
 }
 
 function parseTypeHint(c: Cursor): TypeHint<Term> {
