@@ -112,10 +112,23 @@ const LENGTHS: Readonly<Partial<Record<NativeTypeName, number>>> = {
 };
 
 function requireLength(name: NativeTypeName, bytes: Uint8Array): void {
-  const expected = LENGTHS[name];
-  const wrong =
-    expected === undefined ? name === 'decimal' && bytes.length < 4 : bytes.length !== expected;
-  if (wrong) throw invalidRequest(`A value of ${bytes.length} bytes is not of type ${name}`);
+  if (!isLengthOf(name, bytes.length)) {
+    throw invalidRequest(`A value of ${bytes.length} bytes is not of type ${name}`);
+  }
+}
+
+function isLengthOf(name: NativeTypeName, length: number): boolean {
+  switch (name) {
+    case 'decimal':
+      return length >= 4;
+    case 'inet':
+      return length === 4 || length === 16;
+    case 'varint':
+    case 'duration':
+      return true;
+    default:
+      return length === LENGTHS[name];
+  }
 }
 
 /**

@@ -43,8 +43,9 @@ export function parseDecimal(text: string): Decimal | null {
   const match = DECIMAL.exec(text);
   if (match === null) return null;
   const fraction = match[3] ?? match[4] ?? '';
-  const scale = fraction.length - Number(match[5] ?? '0');
-  if (scale > SCALE_MAX || scale < -SCALE_MAX - 1) return null;
+  const exponent = Number(match[5] ?? '0');
+  const scale = fraction.length - exponent;
+  if (Math.abs(exponent) > SCALE_MAX || scale > SCALE_MAX) return null;
   const magnitude = BigInt((match[2] ?? '') + fraction);
   return new Decimal(match[1] === '-' ? -magnitude : magnitude, scale);
 }

@@ -174,9 +174,10 @@ function parameterized(cursor: Cursor, name: string, depth: number): CqlType {
   sign(cursor, ')');
   if (name === 'TupleType') return tupleType(parameters.map(freeze));
   if (parameters.length !== (name === 'MapType' ? 2 : 1)) throw malformed(cursor);
-  if (name === 'ListType') return listType(parameters[0]);
-  if (name === 'SetType') return setType(parameters[0]);
-  if (name === 'MapType') return mapType(parameters[0], parameters[1]);
+  // Nothing inside a collection can be multi-cell.
+  if (name === 'ListType') return listType(freeze(parameters[0]));
+  if (name === 'SetType') return setType(freeze(parameters[0]));
+  if (name === 'MapType') return mapType(freeze(parameters[0]), freeze(parameters[1]));
   return name === 'FrozenType' ? freeze(parameters[0]) : parameters[0];
 }
 

@@ -72,7 +72,7 @@ function scalarToJson(name: NativeTypeName, bytes: Uint8Array): string {
       return Number.isFinite(value) ? (plainText(name, bytes) ?? 'null') : 'null';
     }
     case 'timestamp':
-      return `"${formatTimestamp(asBuffer(bytes).readBigInt64BE(), ' ')}"`;
+      return `"${formatTimestamp(decode({ kind: 'native', name }, bytes) as bigint, ' ')}"`;
     case 'date':
     case 'time':
     case 'inet':
@@ -291,6 +291,9 @@ function nativeFromJson(name: NativeTypeName, value: JsonValue, nowMillis: bigin
     case 'decimal':
     case 'varint':
       return bigNumberFromJson(name, value, parse);
+    case 'empty':
+      if (value === '') return Buffer.alloc(0);
+      throw invalidRequest(`Expected an empty string, but got: ${javaText(value)}`);
     case 'boolean':
       if (typeof value === 'boolean') return Buffer.from([value ? 1 : 0]);
       break;

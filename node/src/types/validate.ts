@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { asBuffer, readInt32 } from '../common/bytes.ts';
-import { invalidRequest } from '../common/errors.ts';
+import { CqlError, invalidRequest } from '../common/errors.ts';
 import {
   collectionCount,
   elementEnd,
@@ -147,10 +147,7 @@ function validateCollection(
   bytes: Uint8Array,
 ): void {
   const { kind } = type;
-  if (bytes.length === 0) {
-    if (kind === 'map') return;
-    throw invalidRequest(`Not enough bytes to read a ${kind}`);
-  }
+  if (bytes.length === 0) throw invalidRequest(`Not enough bytes to read a ${kind}`);
   const count = collectionCount(kind, bytes);
   let at = 4;
   for (let i = 0; i < count; i++) {
@@ -179,11 +176,23 @@ function validateFields(type: TupleType | UserType, bytes: Uint8Array): void {
     at += 4;
     if (length < 0) continue;
     if (length > bytes.length - at) throw invalidRequest(`Not enough bytes to read ${what}`);
-    validate(types[i], bytes.subarray(at, at + length));
+    if (isTuple) validate(types[i], bytes.subarray(at, at + length));
+    else validateUserField(type, i, bytes.subarray(at, at + length));
     at += length;
   }
   if (at < bytes.length) {
     throw invalidRequest(`Invalid remaining data after end of ${isTuple ? 'tuple' : 'UDT'} value`);
+  }
+}
+
+function validateUserField(type: UserType, index: number, bytes: Uint8Array): void {
+  try {
+    validate(type.fieldTypes[index], bytes);
+  } catch (error) {
+    if (!(error instanceof CqlError)) throw error;
+    throw invalidRequest(
+      `Failure validating the ${index}th field ${type.fieldNames[index]}; ${error.message}`,
+    );
   }
 }
 
