@@ -1,0 +1,57 @@
+// What the merge operator, the compaction filter and the partitioner know about one column family.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "bytes.h"
+
+namespace ilion {
+
+struct FamilyPolicy {
+  bool clustering = false;
+  uint32_t fixedPartitionKeyBytes = 0;  // 0: stuffed form
+  uint32_t gcGraceSeconds = 0;
+};
+
+// Shared by everything that works on a family; the policy may change while a compaction runs, which sees one whole policy.
+class FamilyState {
+ public:
+  // Off until a policy is set: a family that nobody described is stored as it is.
+  bool described() const { return packed_.load(std::memory_order_acquire) != 0; }
+
+  void setPolicy(const FamilyPolicy& policy) {
+    uint64_t packed = kDescribed | (policy.clustering ? kClustering : 0) |
+                      static_cast<uint64_t>(policy.fixedPartitionKeyBytes & 0xff) << 32 |
+                      policy.gcGraceSeconds;
+    packed_.store(packed, std::memory_order_release);
+  }
+
+  FamilyPolicy policy() const {
+    uint64_t packed = packed_.load(std::memory_order_acquire);
+    return FamilyPolicy{(packed & kClustering) != 0, static_cast<uint32_t>(packed >> 32 & 0xff),
+                        static_cast<uint32_t>(packed)};
+  }
+
+ private:
+  static constexpr uint64_t kDescribed = 1ull << 63;
+  static constexpr uint64_t kClustering = 1ull << 62;
+  std::atomic<uint64_t> packed_{0};
+};
+
+constexpr size_t kTokenBytes = 8;
+
+// Length of the token and partition key in front of a key; 0 if the key is not one of ours.
+inline size_t partitionPrefixLength(const Slice& key, uint32_t fixedPartitionKeyBytes) {
+  if (fixedPartitionKeyBytes != 0) {
+    size_t length = kTokenBytes + fixedPartitionKeyBytes;
+    return key.size() >= length ? length : 0;
+  }
+  for (size_t i = kTokenBytes; i + 1 < key.size(); i++) {
+    if (key[i] != 0) continue;
+    if (key[i + 1] == 0) return i + 2;
+    i++;  // 0x00 0xFF: a stuffed zero
+  }
+  return 0;
+}
+
+}  // namespace ilion
