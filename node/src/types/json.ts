@@ -302,7 +302,7 @@ function nativeFromJson(name: NativeTypeName, value: JsonValue, nowMillis: bigin
       break;
     case 'float':
     case 'double':
-      if (typeof value === 'number' || typeof value === 'bigint') return parse(String(value));
+      if (typeof value === 'number' || typeof value === 'bigint') return parse(javaText(value));
       break;
     case 'tinyint':
     case 'smallint':

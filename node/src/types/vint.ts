@@ -7,7 +7,7 @@ import { readInt64, type Writer } from '../common/bytes.ts';
 
 /** Bytes that follow a vint's first byte: 0 to 8. */
 export function vintExtraBytes(firstByte: number): number {
-  return Math.clz32((~firstByte & 0xff) << 24) & 15;
+  return firstByte === 0xff ? 8 : Math.clz32((~firstByte & 0xff) << 24);
 }
 
 /**
@@ -18,7 +18,7 @@ export function readUnsignedVint(bytes: Uint8Array, at: number): number {
   if (at >= bytes.length) return -1;
   const first = bytes[at];
   if (first < 0x80) return first;
-  const extra = first === 0xff ? 8 : vintExtraBytes(first);
+  const extra = vintExtraBytes(first);
   if (at + 1 + extra > bytes.length) return -1;
   let value = extra >= 7 ? 0 : first & (0x7f >> extra);
   for (let i = 1; i <= extra; i++) value = value * 256 + bytes[at + i];
@@ -29,7 +29,7 @@ export function readUnsignedVint(bytes: Uint8Array, at: number): number {
 export function readUnsignedVint64(bytes: Uint8Array, at: number): bigint {
   if (at >= bytes.length) return -1n;
   const first = bytes[at];
-  const extra = first === 0xff ? 8 : vintExtraBytes(first);
+  const extra = vintExtraBytes(first);
   if (at + 1 + extra > bytes.length) return -1n;
   let value = extra >= 7 ? 0n : BigInt(first & (0x7f >> extra));
   for (let i = 1; i <= extra; i++) value = (value << 8n) | BigInt(bytes[at + i]);
