@@ -2,9 +2,9 @@
  * How concurrent writes become one state (node/docs/storage-format.md, 4): the reference that the native merge operator is
  * held to, and the merge of the simulation. A join: associative, commutative, idempotent; no clock.
  */
+import { compareBytes } from '../common/bytes.ts';
 import {
   type Cell,
-  compareBytes,
   compareCellPlaces,
   type Deletion,
   decodeRecord,

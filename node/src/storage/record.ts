@@ -5,6 +5,8 @@
  * (`record-view.ts`), the write path writes them in place (`record-writer.ts`).
  */
 
+import { compareBytes } from '../common/bytes.ts';
+
 export const RECORD_VERSION = 1;
 
 export const HAS_LIVENESS = 1;
@@ -71,16 +73,6 @@ export class RecordFormatError extends Error {
     super(`malformed record: ${message}`);
     this.name = 'RecordFormatError';
   }
-}
-
-/** Bytewise, unsigned; a prefix sorts before what it begins. */
-export function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const shorter = Math.min(a.length, b.length);
-  for (let i = 0; i < shorter; i++) {
-    const difference = a[i] - b[i];
-    if (difference !== 0) return difference;
-  }
-  return a.length - b.length;
 }
 
 /** Order of cells in a record; 0 means the same cell. */

@@ -1,0 +1,515 @@
+/** SELECT: planned once, run many times. */
+import { Writer } from '../common/bytes.ts';
+import { invalidRequest } from '../common/errors.ts';
+import type { IntegerTerm, SelectStatement } from '../cql/ast.ts';
+import type { ColumnDef, TableDef } from '../schema/schema.ts';
+import type { RecordSource, TableHandle } from '../storage/record-source.ts';
+import { compareValues } from '../types/codec.ts';
+import { jsonName, toJson } from '../types/json.ts';
+import { nativeType } from '../types/type-facts.ts';
+import { decodePagingState, encodePagingState } from './paging-state.ts';
+import {
+  type AfterRow,
+  type ReadPlan,
+  RowReader,
+  type RowVisitor,
+  TOMBSTONES_WARN,
+} from './read.ts';
+import { findColumn } from './relations.ts';
+import { analyzeWhere, FILTERING_REFUSED, type Restrictions } from './restrictions.ts';
+import type { TableRow } from './row.ts';
+import {
+  compileSelection,
+  type Expression,
+  Group,
+  type ResultColumn,
+  type Selection,
+  SelectionCompiler,
+  type SelectionContext,
+} from './selection.ts';
+import { type Binding, type CompiledTerm, compileTerm, type TermScope } from './terms.ts';
+
+const NO_LIMIT = 0x7fffffff;
+
+export interface SelectPlan {
+  readonly kind: 'select';
+  readonly table: TableDef;
+  readonly selection: Selection;
+  readonly resultColumns: readonly ResultColumn[];
+  readonly read: ReadPlan;
+  readonly limit: CompiledTerm | null;
+  readonly perPartitionLimit: CompiledTerm | null;
+  readonly isAggregate: boolean;
+  /** Null: no GROUP BY. */
+  readonly groupBy: readonly Expression[] | null;
+  readonly json: boolean;
+  /** ORDER BY over several partitions: sorted here. */
+  readonly sortColumns: readonly ColumnDef[] | null;
+  /** At most one row, found by its whole key, without filters, groups or limits. */
+  readonly isPoint: boolean;
+}
+
+export interface RowsResult {
+  readonly columns: readonly ResultColumn[];
+  readonly rowCount: number;
+  /** The rows' values as [bytes], one after another. */
+  readonly content: Uint8Array;
+  readonly pagingState: Uint8Array | null;
+  readonly warnings: readonly string[];
+}
+
+export interface ReadOptions {
+  /** Rows a page; <= 0: all. */
+  readonly pageSize: number;
+  readonly pagingState: Uint8Array | null;
+  readonly nowSeconds: number;
+}
+
+function limitTerm(
+  term: IntegerTerm | undefined,
+  name: string,
+  scope: TermScope,
+): CompiledTerm | null {
+  return term === undefined ? null : compileTerm(term, { name, type: nativeType('int') }, scope);
+}
+
+function limitValue(term: CompiledTerm | null, what: string, binding: Binding): number {
+  if (term === null) return NO_LIMIT;
+  const value = term.evaluate(binding);
+  if (value === undefined) return NO_LIMIT;
+  if (value === null) throw invalidRequest(`Invalid null value of ${what.toLowerCase()}`);
+  const limit = Buffer.from(value).readInt32BE(0);
+  if (limit <= 0) throw invalidRequest(`${what} must be strictly positive`);
+  return limit;
+}
+
+function checkDistinct(
+  statement: SelectStatement,
+  selection: Selection,
+  restrictions: Restrictions,
+): void {
+  for (const column of selection.wanted) {
+    if (column.kind !== 'partition_key' && column.kind !== 'static') {
+      throw invalidRequest(
+        `SELECT DISTINCT queries must only request partition key columns and/or static columns (not ${column.name})`,
+      );
+    }
+  }
+  if (
+    !restrictions.clustering.isWhole ||
+    restrictions.otherColumns.some((c) => c.kind === 'regular')
+  ) {
+    throw invalidRequest(
+      'SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.',
+    );
+  }
+  if (statement.perPartitionLimit !== undefined) {
+    throw invalidRequest('PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries');
+  }
+}
+
+/** @returns whether partitions are read from last to first */
+function analyzeOrder(
+  statement: SelectStatement,
+  table: TableDef,
+  restrictions: Restrictions,
+): boolean {
+  if (statement.orderBy.length === 0) return false;
+  if (statement.orderBy.some((ordering) => ordering.annOf !== undefined)) {
+    throw invalidRequest(
+      'ANN ordering by vector requires the column to be indexed; secondary indexes are not supported yet',
+    );
+  }
+  if (restrictions.partition.kind !== 'keys') {
+    throw invalidRequest(
+      'ORDER BY is only supported when the partition key is restricted by an EQ or an IN.',
+    );
+  }
+  let next = 0;
+  let reversed: boolean | null = null;
+  for (const ordering of statement.orderBy) {
+    const column = findColumn(table, ordering.column);
+    if (column.kind !== 'clustering') {
+      throw invalidRequest(
+        `Order by is currently only supported on the clustered columns of the PRIMARY KEY, got ${column.name}`,
+      );
+    }
+    while (next < column.position && next < restrictions.clustering.fixedColumns) next++;
+    if (column.position !== next) {
+      throw invalidRequest(
+        'Order by currently only supports the ordering of columns following their declared order in the PRIMARY KEY',
+      );
+    }
+    next++;
+    const isReversed = (ordering.direction === 'desc') !== column.reversed;
+    if (reversed !== null && reversed !== isReversed)
+      throw invalidRequest('Unsupported order by relation');
+    reversed = isReversed;
+  }
+  return reversed ?? false;
+}
+
+function analyzeGroups(
+  statement: SelectStatement,
+  table: TableDef,
+  restrictions: Restrictions,
+  compiler: SelectionCompiler,
+): readonly Expression[] | null {
+  if (statement.groupBy.length === 0) return null;
+  const key = table.columns.filter((c) => c.kind === 'partition_key' || c.kind === 'clustering');
+  const keyLength = key.filter((c) => c.kind === 'partition_key').length;
+  const fixed =
+    restrictions.partition.kind === 'keys' && restrictions.partition.isSingle
+      ? keyLength + restrictions.clustering.fixedColumns
+      : 0;
+  let next = 0;
+  for (const [i, node] of statement.groupBy.entries()) {
+    const inner = node.kind === 'function' ? node.args.find((arg) => arg.kind === 'column') : node;
+    if (inner === undefined || inner.kind !== 'column') {
+      throw invalidRequest(
+        'Group by is currently only supported on the columns of the PRIMARY KEY',
+      );
+    }
+    if (node.kind === 'function' && i + 1 < statement.groupBy.length) {
+      throw invalidRequest(
+        'Functions are only supported on the last element of the GROUP BY clause',
+      );
+    }
+    const column = findColumn(table, inner.name);
+    const place = key.indexOf(column);
+    if (place < 0) {
+      throw invalidRequest(
+        `Group by is currently only supported on the columns of the PRIMARY KEY, got ${column.name}`,
+      );
+    }
+    while (next < place && next < fixed) next++;
+    if (place !== next) {
+      throw invalidRequest(
+        'Group by currently only support groups of columns following their declared order in the PRIMARY KEY',
+      );
+    }
+    next++;
+  }
+  if (next < keyLength && fixed < keyLength) {
+    throw invalidRequest('Group by is not supported on only a part of the partition key');
+  }
+  return statement.groupBy.map((node) => compiler.compile(node, null));
+}
+
+/**
+ * Checks a SELECT against the schema and compiles it.
+ * @throws CqlError Invalid
+ */
+export function planSelect(
+  statement: SelectStatement,
+  table: TableDef,
+  scope: TermScope,
+): SelectPlan {
+  const selection = compileSelection(statement.selectors, table, scope);
+  const restrictions = analyzeWhere(statement.where, table, scope, statement.allowFiltering);
+  if (restrictions.needsFiltering && !statement.allowFiltering) {
+    throw invalidRequest(FILTERING_REFUSED);
+  }
+  if (statement.distinct) checkDistinct(statement, selection, restrictions);
+  const reversed = analyzeOrder(statement, table, restrictions);
+  const grouping = new SelectionCompiler(table, scope);
+  const groupBy = analyzeGroups(statement, table, restrictions, grouping);
+  const isAggregate = selection.aggregates.length > 0;
+  if (isAggregate && statement.perPartitionLimit !== undefined && groupBy === null) {
+    throw invalidRequest('PER PARTITION LIMIT is not allowed with aggregate queries.');
+  }
+  const limit = limitTerm(statement.limit, '[limit]', scope);
+  const perPartitionLimit = limitTerm(statement.perPartitionLimit, '[per_partition_limit]', scope);
+  const severalPartitions =
+    restrictions.partition.kind === 'keys' && !restrictions.partition.isSingle;
+  const sortColumns =
+    statement.orderBy.length > 0 && severalPartitions
+      ? statement.orderBy.map((ordering) => findColumn(table, ordering.column))
+      : null;
+  const wanted = new Set([
+    ...selection.wanted,
+    ...grouping.wanted,
+    ...restrictions.filteredColumns,
+    ...(sortColumns ?? []),
+  ]);
+  const { clustering, partition } = restrictions;
+  const isPoint =
+    partition.kind === 'keys' &&
+    partition.isSingle &&
+    clustering.isPoints &&
+    clustering.fixedColumns === table.columns.filter((c) => c.kind === 'clustering').length &&
+    !restrictions.needsFiltering &&
+    !isAggregate &&
+    groupBy === null &&
+    limit === null &&
+    perPartitionLimit === null &&
+    !statement.json;
+  return {
+    kind: 'select',
+    table,
+    selection,
+    resultColumns: statement.json
+      ? [{ name: '[json]', type: nativeType('text') }]
+      : selection.columns,
+    read: {
+      restrictions,
+      wanted: [...wanted],
+      reversed,
+      showsStaticOnly:
+        clustering.isWhole && !restrictions.otherColumns.some((c) => c.kind === 'regular'),
+      distinct: statement.distinct,
+      remembers: groupBy !== null,
+    },
+    limit,
+    perPartitionLimit,
+    isAggregate,
+    groupBy,
+    json: statement.json,
+    sortColumns,
+    isPoint,
+  };
+}
+
+/** Puts result rows together. */
+class Output {
+  readonly out = new Writer(4096);
+  rowCount = 0;
+  private readonly plan: SelectPlan;
+
+  constructor(plan: SelectPlan) {
+    this.plan = plan;
+  }
+
+  values(values: readonly (Uint8Array | null)[]): void {
+    this.rowCount++;
+    if (!this.plan.json) {
+      for (const value of values) this.out.bytes(value);
+      return;
+    }
+    const { columns } = this.plan.selection;
+    const members = columns.map(({ name, type }, i) => {
+      const value = values[i];
+      return `${jsonName(name)}: ${toJson(type, value)}`;
+    });
+    this.out.longString(`{${members.join(', ')}}`);
+  }
+
+  row(context: SelectionContext): void {
+    const { plain, expressions } = this.plan.selection;
+    if (plain === null || this.plan.json) {
+      this.values(expressions.map((expression) => expression.evaluate(context)));
+      return;
+    }
+    this.rowCount++;
+    const row = context.row as TableRow;
+    for (let i = 0; i < plain.length; i++) row.write(plain[i], this.out);
+  }
+}
+
+class SelectVisitor implements RowVisitor {
+  readonly output: Output;
+  private readonly plan: SelectPlan;
+  private readonly context: SelectionContext;
+  private readonly pageSize: number;
+  private readonly perPartition: number;
+  private group: Group | null = null;
+  private groupKey: (Uint8Array | null)[] | null = null;
+  private partition: readonly Uint8Array[] | null = null;
+  private readonly sorted: {
+    readonly keys: Uint8Array[];
+    readonly values: (Uint8Array | null)[];
+  }[] = [];
+  limitLeft: number;
+  partitionLimitLeft: number;
+
+  constructor(
+    plan: SelectPlan,
+    binding: Binding,
+    pageSize: number,
+    limitLeft: number,
+    perPartition: number,
+  ) {
+    this.plan = plan;
+    this.output = new Output(plan);
+    this.pageSize = pageSize > 0 ? pageSize : NO_LIMIT;
+    this.limitLeft = limitLeft;
+    this.perPartition = perPartition;
+    this.partitionLimitLeft = perPartition;
+    this.context = { row: null as never, binding, aggregates: [], leaves: null };
+  }
+
+  /** Goes on in the middle of a partition of which this many rows may still be shown. */
+  resume(partition: readonly Uint8Array[] | null, partitionLimitLeft: number): void {
+    this.partition = partition;
+    this.partitionLimitLeft = partitionLimitLeft;
+  }
+
+  row(row: TableRow): AfterRow {
+    const { plan, context } = this;
+    context.row = row;
+    if (plan.groupBy !== null) return this.groupedRow(plan.groupBy, row);
+    if (plan.isAggregate) {
+      this.group ??= new Group(plan.selection);
+      this.group.add(context);
+      return 'next';
+    }
+    if (this.perPartition !== NO_LIMIT) {
+      this.enter(row);
+      // Only when a page ended with the partition's last allowed row.
+      if (this.partitionLimitLeft === 0) return 'next-partition';
+      this.partitionLimitLeft--;
+    }
+    if (plan.sortColumns !== null) {
+      this.keepForSort(plan.sortColumns, row);
+      return 'next';
+    }
+    this.output.row(context);
+    this.limitLeft--;
+    if (this.limitLeft === 0 || this.output.rowCount >= this.pageSize) return 'stop';
+    return this.partitionLimitLeft === 0 ? 'next-partition' : 'next';
+  }
+
+  private enter(row: TableRow): void {
+    const values = row.partitionKeyValues();
+    const { partition } = this;
+    if (partition !== null && values.every((value, i) => Buffer.compare(value, partition[i]) === 0))
+      return;
+    this.partition = values.map((value) => Uint8Array.from(value));
+    this.partitionLimitLeft = this.perPartition;
+  }
+
+  private keepForSort(columns: readonly ColumnDef[], row: TableRow): void {
+    const copy = (value: Uint8Array | null) => (value === null ? null : Uint8Array.from(value));
+    this.sorted.push({
+      keys: columns.map(
+        (column) => copy(row.value(this.plan.table.columns.indexOf(column))) ?? new Uint8Array(0),
+      ),
+      values: this.plan.selection.expressions.map((e) => copy(e.evaluate(this.context))),
+    });
+  }
+
+  private groupedRow(groupBy: readonly Expression[], row: TableRow): AfterRow {
+    const { context, plan } = this;
+    const key = groupBy.map((expression) => {
+      const value = expression.evaluate(context);
+      return value === null ? null : Uint8Array.from(value);
+    });
+    const isNew =
+      this.groupKey === null ||
+      key.some((value, i) => Buffer.compare(value ?? EMPTY, this.groupKey?.[i] ?? EMPTY) !== 0);
+    if (isNew) {
+      if (this.group !== null && this.finishGroup() === 'stop') return 'stop-before';
+      if (this.perPartition !== NO_LIMIT) {
+        this.enter(row);
+        if (this.partitionLimitLeft === 0) {
+          this.groupKey = null;
+          return 'next-partition';
+        }
+        this.partitionLimitLeft--;
+      }
+      this.group = new Group(plan.selection);
+      this.groupKey = key;
+    }
+    this.group?.add(context);
+    return 'next';
+  }
+
+  private finishGroup(): 'stop' | 'next' {
+    if (this.group === null) return 'next';
+    this.output.values(this.group.finish(this.context));
+    this.group = null;
+    this.limitLeft--;
+    return this.limitLeft === 0 || this.output.rowCount >= this.pageSize ? 'stop' : 'next';
+  }
+
+  /** After the last row. @param stopped the page ended before the data did */
+  finish(stopped: boolean): void {
+    const { plan } = this;
+    if (plan.groupBy !== null) {
+      if (!stopped) this.finishGroup();
+    } else if (plan.isAggregate) {
+      const group = this.group ?? new Group(plan.selection);
+      this.output.values(group.finish(this.context));
+    } else if (plan.sortColumns !== null) {
+      this.writeSorted(plan.sortColumns);
+    }
+  }
+
+  private writeSorted(columns: readonly ColumnDef[]): void {
+    const { reversed } = this.plan.read;
+    this.sorted.sort((a, b) => {
+      for (let i = 0; i < columns.length; i++) {
+        const order = compareValues(columns[i].type, a.keys[i], b.keys[i]);
+        if (order !== 0) return columns[i].reversed !== reversed ? -order : order;
+      }
+      return 0;
+    });
+    for (const { values } of this.sorted.slice(0, this.limitLeft)) this.output.values(values);
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+
+function warningsOf(plan: SelectPlan, tombstones: number): string[] {
+  const warnings: string[] = [];
+  const { partition } = plan.read.restrictions;
+  if (plan.isAggregate && plan.groupBy === null) {
+    if (partition.kind === 'tokens') warnings.push('Aggregation query used without partition key');
+    else if (!partition.isSingle) {
+      warnings.push('Aggregation query used on multiple partition keys (IN restriction)');
+    }
+  }
+  if (tombstones >= TOMBSTONES_WARN) {
+    warnings.push(
+      `Read ${tombstones} tombstone cells for ${plan.table.keyspace}.${plan.table.name} (see tombstone_warn_threshold)`,
+    );
+  }
+  return warnings;
+}
+
+/**
+ * Runs a SELECT.
+ * @throws CqlError
+ */
+export async function runSelect(
+  plan: SelectPlan,
+  store: RecordSource,
+  handle: TableHandle,
+  binding: Binding,
+  options: ReadOptions,
+): Promise<RowsResult> {
+  const limit = limitValue(plan.limit, 'LIMIT', binding);
+  const perPartition = limitValue(plan.perPartitionLimit, 'PER PARTITION LIMIT', binding);
+  if (plan.sortColumns !== null && options.pageSize > 0) {
+    throw invalidRequest(
+      'Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove the ORDER BY or the IN and sort client side, or disable paging for this query',
+    );
+  }
+  const pageSize = plan.isAggregate && plan.groupBy === null ? 0 : options.pageSize;
+  const state = options.pagingState === null ? null : decodePagingState(options.pagingState);
+  const visitor = new SelectVisitor(
+    plan,
+    binding,
+    pageSize,
+    state?.limitLeft ?? limit,
+    perPartition,
+  );
+  const reader = new RowReader(store, handle, plan.read, binding, options.nowSeconds, visitor);
+  if (state !== null && state.position.clustering !== null) {
+    visitor.resume(reader.keyValues(state.position.partition), state.partitionLimitLeft);
+  }
+  const outcome = await reader.read(binding, state?.position ?? null);
+  visitor.finish(outcome.position !== null);
+  const { output, limitLeft, partitionLimitLeft } = visitor;
+  const { position } = outcome;
+  return {
+    columns: plan.resultColumns,
+    rowCount: output.rowCount,
+    content: output.out.view(),
+    pagingState:
+      position !== null && limitLeft > 0
+        ? encodePagingState({ position, limitLeft, partitionLimitLeft })
+        : null,
+    warnings: warningsOf(plan, outcome.tombstones),
+  };
+}

@@ -1,0 +1,541 @@
+/**
+ * Terms: values in a statement (literals, bind markers, function calls …) compiled for the type they are wanted in.
+ */
+
+import { invalidRequest } from '../common/errors.ts';
+import type { Literal, Term } from '../cql/ast.ts';
+import type { Schema } from '../schema/schema.ts';
+import { compareValues, validate } from '../types/codec.ts';
+import { packCollection, packTuple, packVector } from '../types/collections.ts';
+import { constantFits, constantValue, preferredType } from '../types/constants.ts';
+import type { CqlType, UserType } from '../types/cql-type.ts';
+import { nativeType, sameType } from '../types/type-facts.ts';
+import { typeName } from '../types/type-names.ts';
+import type {
+  ArgumentProbe,
+  EvaluationContext,
+  Fit,
+  ScalarFunction,
+} from './functions/function.ts';
+import { resolveFunction, resolveOperator } from './functions/registry.ts';
+import { printTerm } from '../cql/print.ts';
+import { resolveType } from './resolve-type.ts';
+
+/** undefined: not set (leave as it is); null: null. */
+export type Value = Uint8Array | null | undefined;
+
+/** What a bind marker stands for, as told to the client. */
+export interface MarkerSpec {
+  readonly name: string;
+  readonly type: CqlType;
+}
+
+/** The bound values of one execution. */
+export interface Binding {
+  readonly values: readonly Value[];
+  readonly context: EvaluationContext;
+}
+
+/** Collects what the planner learns on its way through a statement. */
+export interface TermScope {
+  readonly schema: Schema;
+  /** Where unqualified names of types and functions are looked up. */
+  readonly keyspace: string;
+  /** By marker index; filled by `compileTerm`. */
+  readonly markers: (MarkerSpec | undefined)[];
+  /** For constants like 'now'. */
+  readonly nowMillis: bigint;
+}
+
+export interface Receiver {
+  readonly name: string;
+  readonly type: CqlType;
+}
+
+export interface CompiledTerm {
+  readonly type: CqlType;
+  /** Does not depend on what is bound, nor on the time. */
+  readonly isConstant: boolean;
+  /** @throws CqlError Invalid: the bound value is none of the type */
+  evaluate(binding: Binding): Value;
+}
+
+const NOTHING_BOUND: Binding = {
+  values: [],
+  context: {
+    nowMillis: 0,
+    timeUuid: () => new Uint8Array(16),
+    randomUuid: () => new Uint8Array(16),
+    random: () => 0,
+  },
+};
+
+/** A term that is always `value`. */
+export function constantTerm(type: CqlType, value: Uint8Array | null): CompiledTerm {
+  return { type, isConstant: true, evaluate: () => value };
+}
+
+/** Makes a term of its parts; computes it now if all are constant. */
+function derived(
+  type: CqlType,
+  parts: readonly CompiledTerm[],
+  evaluate: (binding: Binding) => Value,
+  isPure = true,
+): CompiledTerm {
+  if (isPure && parts.every((part) => part.isConstant)) {
+    const value = evaluate(NOTHING_BOUND);
+    if (value !== undefined) return constantTerm(type, value);
+  }
+  return { type, isConstant: false, evaluate };
+}
+
+function markerTerm(index: number, receiver: Receiver, scope: TermScope): CompiledTerm {
+  const { type, name } = receiver;
+  scope.markers[index] = { name, type };
+  return {
+    type,
+    isConstant: false,
+    evaluate: (binding) => {
+      const value = binding.values[index];
+      if (value !== null && value !== undefined) validate(type, value);
+      return value;
+    },
+  };
+}
+
+function literalTerm(literal: Literal, receiver: Receiver, scope: TermScope): CompiledTerm {
+  const { type, name } = receiver;
+  if (constantFits(literal.sort, literal.text, type) === 'no') {
+    throw invalidRequest(
+      `Invalid ${literal.sort.toUpperCase()} constant (${literal.text}) for "${name}" of type ${typeName(type)}`,
+    );
+  }
+  return constantTerm(type, constantValue(literal.sort, literal.text, type, scope.nowMillis));
+}
+
+function elementReceiver(receiver: Receiver, part: string, type: CqlType): Receiver {
+  return { name: `${part}(${receiver.name})`, type };
+}
+
+function notInCollection(value: Value): Uint8Array {
+  if (value === null) throw invalidRequest('null is not supported inside collections');
+  if (value === undefined) throw invalidRequest('unset value is not supported inside collections');
+  return value;
+}
+
+function compileAll(terms: readonly Term[], receiver: Receiver, scope: TermScope): CompiledTerm[] {
+  return terms.map((term) => compileTerm(term, receiver, scope));
+}
+
+function listTerm(elements: readonly Term[], receiver: Receiver, scope: TermScope): CompiledTerm {
+  const { type } = receiver;
+  if (type.kind === 'vector') {
+    if (elements.length !== type.dimension) {
+      throw invalidRequest(
+        `Invalid vector literal for ${receiver.name} of type ${typeName(type)}; expected ${type.dimension} elements, but given ${elements.length}`,
+      );
+    }
+    const parts = compileAll(elements, elementReceiver(receiver, 'value', type.element), scope);
+    return derived(type, parts, (binding) =>
+      packVector(
+        type,
+        parts.map((part) => {
+          const value = part.evaluate(binding);
+          if (value === null || value === undefined)
+            throw invalidRequest('null is not supported inside vectors');
+          return value;
+        }),
+      ),
+    );
+  }
+  if (type.kind !== 'list') {
+    throw invalidRequest(`Invalid list literal for ${receiver.name} of type ${typeName(type)}`);
+  }
+  const parts = compileAll(elements, elementReceiver(receiver, 'value', type.element), scope);
+  return derived(type, parts, (binding) =>
+    packCollection(
+      parts.length,
+      parts.map((part) => notInCollection(part.evaluate(binding))),
+    ),
+  );
+}
+
+function setTerm(elements: readonly Term[], receiver: Receiver, scope: TermScope): CompiledTerm {
+  const { type } = receiver;
+  if (type.kind === 'map' && elements.length === 0)
+    return constantTerm(type, packCollection(0, []));
+  if (type.kind === 'udt' && elements.length === 0) {
+    return constantTerm(type, packTuple([]));
+  }
+  if (type.kind !== 'set') {
+    throw invalidRequest(`Invalid set literal for ${receiver.name} of type ${typeName(type)}`);
+  }
+  const parts = compileAll(elements, elementReceiver(receiver, 'value', type.element), scope);
+  return derived(type, parts, (binding) => {
+    const values = parts.map((part) => notInCollection(part.evaluate(binding)));
+    values.sort((a, b) => compareValues(type.element, a, b));
+    const distinct = values.filter(
+      (v, i) => i === 0 || compareValues(type.element, values[i - 1], v) !== 0,
+    );
+    return packCollection(distinct.length, distinct);
+  });
+}
+
+function mapTerm(
+  entries: readonly { readonly key: Term; readonly value: Term }[],
+  receiver: Receiver,
+  scope: TermScope,
+): CompiledTerm {
+  const { type } = receiver;
+  if (type.kind !== 'map') {
+    throw invalidRequest(`Invalid map literal for ${receiver.name} of type ${typeName(type)}`);
+  }
+  const keys = compileAll(
+    entries.map((entry) => entry.key),
+    elementReceiver(receiver, 'key', type.key),
+    scope,
+  );
+  const values = compileAll(
+    entries.map((entry) => entry.value),
+    elementReceiver(receiver, 'value', type.value),
+    scope,
+  );
+  return derived(type, [...keys, ...values], (binding) => {
+    const pairs = keys.map((key, i): [Uint8Array, Uint8Array] => [
+      notInCollection(key.evaluate(binding)),
+      notInCollection(values[i].evaluate(binding)),
+    ]);
+    pairs.sort((a, b) => compareValues(type.key, a[0], b[0]));
+    // Of equal keys the last written wins; sort() is stable.
+    const distinct = pairs.filter(
+      (pair, i) =>
+        i + 1 === pairs.length || compareValues(type.key, pair[0], pairs[i + 1][0]) !== 0,
+    );
+    return packCollection(distinct.length, distinct.flat());
+  });
+}
+
+function tupleTerm(elements: readonly Term[], receiver: Receiver, scope: TermScope): CompiledTerm {
+  const { type } = receiver;
+  if (type.kind !== 'tuple') {
+    throw invalidRequest(`Invalid tuple literal for ${receiver.name} of type ${typeName(type)}`);
+  }
+  if (elements.length > type.fields.length) {
+    throw invalidRequest(
+      `Invalid tuple literal for ${receiver.name}: too many elements. Type ${typeName(type)} expects ${type.fields.length} but got ${elements.length}`,
+    );
+  }
+  const parts = elements.map((element, i) =>
+    compileTerm(element, { name: `${receiver.name}[${i}]`, type: type.fields[i] }, scope),
+  );
+  return derived(type, parts, (binding) =>
+    packTuple(parts.map((part) => part.evaluate(binding) ?? null)),
+  );
+}
+
+function udtTerm(
+  fields: readonly { readonly name: string; readonly value: Term }[],
+  receiver: Receiver,
+  scope: TermScope,
+): CompiledTerm {
+  const { type } = receiver;
+  if (type.kind !== 'udt') {
+    throw invalidRequest(
+      `Invalid user type literal for ${receiver.name} of type ${typeName(type)}`,
+    );
+  }
+  const parts: (CompiledTerm | null)[] = type.fieldNames.map(() => null);
+  for (const field of fields) {
+    const index = type.fieldNames.indexOf(field.name);
+    if (index < 0) {
+      throw invalidRequest(
+        `Unknown field '${field.name}' in value of user defined type ${type.name}`,
+      );
+    }
+    parts[index] = compileTerm(field.value, fieldReceiver(receiver, type, index), scope);
+  }
+  const given = parts.filter((part) => part !== null);
+  return derived(type, given, (binding) =>
+    packTuple(parts.map((part) => part?.evaluate(binding) ?? null)),
+  );
+}
+
+export function fieldReceiver(receiver: Receiver, type: UserType, index: number): Receiver {
+  return { name: `${receiver.name}.${type.fieldNames[index]}`, type: type.fieldTypes[index] };
+}
+
+function callTerm(
+  fn: ScalarFunction,
+  args: readonly Term[],
+  receiver: Receiver | null,
+  scope: TermScope,
+): CompiledTerm {
+  if (receiver !== null && assignability(fn.returns, receiver.type) === 'no') {
+    throw invalidRequest(
+      `Type error: cannot assign result of function ${qualified(fn.name)} (type ${typeName(fn.returns)}) to ${receiver.name} (type ${typeName(receiver.type)})`,
+    );
+  }
+  const parts = args.map((arg, i) =>
+    compileTerm(arg, { name: `arg${i}(${qualified(fn.name)})`, type: fn.args[i] }, scope),
+  );
+  const evaluate = (binding: Binding) => {
+    const values = parts.map((part) => {
+      const value = part.evaluate(binding);
+      if (value === undefined) {
+        throw invalidRequest(`Invalid unset value for argument in call to function ${fn.name}`);
+      }
+      return value;
+    });
+    return fn.call(values, binding.context);
+  };
+  return derived(receiver?.type ?? fn.returns, parts, evaluate, fn.isPure);
+}
+
+function qualified(name: string): string {
+  return `system.${name}`;
+}
+
+function scalar(fn: ReturnType<typeof resolveFunction>): ScalarFunction {
+  if (fn.kind === 'aggregate') {
+    throw invalidRequest(
+      `Aggregation function are not supported in the where clause or as a value: ${fn.name}`,
+    );
+  }
+  return fn;
+}
+
+/**
+ * Compiles a term for a receiver of known type. Bind markers in it get their type from it.
+ * @throws CqlError Invalid, with Cassandra's message, if it cannot be of that type
+ */
+export function compileTerm(term: Term, receiver: Receiver, scope: TermScope): CompiledTerm {
+  switch (term.kind) {
+    case 'literal':
+      return literalTerm(term, receiver, scope);
+    case 'null':
+      return constantTerm(receiver.type, null);
+    case 'marker':
+      return markerTerm(term.index, receiver, scope);
+    case 'list':
+      return listTerm(term.elements, receiver, scope);
+    case 'set':
+      return setTerm(term.elements, receiver, scope);
+    case 'map':
+      return mapTerm(term.entries, receiver, scope);
+    case 'tuple':
+      if (receiver.type.kind !== 'tuple' && term.elements.length === 1) {
+        return compileTerm(term.elements[0], receiver, scope);
+      }
+      return tupleTerm(term.elements, receiver, scope);
+    case 'udt':
+      return udtTerm(term.fields, receiver, scope);
+    case 'function': {
+      const fn = resolveFunction(term.name, probes(term.args, scope), receiver.type);
+      return callTerm(scalar(fn), term.args, receiver, scope);
+    }
+    case 'cast': {
+      const from = naturalTerm(term.value, scope);
+      const to = resolveType(term.type, scope.schema, scope.keyspace);
+      const fn = resolveFunction(
+        { name: `castAs${castName(to)}` },
+        [typedProbe(from.type, printTerm(term.value))],
+        receiver.type,
+      );
+      return callTerm(scalar(fn), [term.value], receiver, scope);
+    }
+    case 'typeHint': {
+      const type = resolveType(term.type, scope.schema, scope.keyspace);
+      if (assignability(type, receiver.type) === 'no') {
+        throw invalidRequest(
+          `Cannot assign value ${printTerm(term)} to ${receiver.name} of type ${typeName(receiver.type)}`,
+        );
+      }
+      return compileTerm(term.value, { name: receiver.name, type }, scope);
+    }
+    case 'arithmetic': {
+      const fn = resolveOperator(
+        term.operator,
+        probe(term.left, scope),
+        probe(term.right, scope),
+        receiver.type,
+      );
+      return callTerm(fn, [term.left, term.right], receiver, scope);
+    }
+    case 'negation': {
+      const fn = resolveOperator('negate', probe(term.value, scope), null, receiver.type);
+      return callTerm(fn, [term.value], receiver, scope);
+    }
+  }
+}
+
+export function castName(type: CqlType): string {
+  const name = typeName(type);
+  return name.charAt(0).toUpperCase() + name.slice(1);
+}
+
+/**
+ * Compiles a term that nothing but itself gives a type (an argument of CAST, a literal in a SELECT clause).
+ * @throws CqlError Invalid if its type cannot be told
+ */
+export function naturalTerm(term: Term, scope: TermScope): CompiledTerm {
+  const known = probe(term, scope);
+  const type = known.type ?? known.preferred;
+  if (type === null) {
+    throw invalidRequest(
+      `Cannot infer type for term ${printTerm(term)} in selection clause (try using a cast to force a type)`,
+    );
+  }
+  return compileTerm(term, { name: printTerm(term), type }, scope);
+}
+
+/** How well a value of type `from` serves where `to` is wanted. */
+export function assignability(from: CqlType, to: CqlType): Fit {
+  if (sameType(from, to)) return 'exact';
+  if (from.kind === 'native' && to.kind === 'native') {
+    const pair = `${from.name}>${to.name}`;
+    const compatible =
+      pair === 'ascii>text' ||
+      pair === 'timeuuid>uuid' ||
+      pair === 'bigint>timestamp' ||
+      pair === 'timestamp>bigint' ||
+      pair === 'bigint>counter' ||
+      pair === 'counter>bigint' ||
+      to.name === 'blob' ||
+      pair === 'int>varint' ||
+      pair === 'bigint>varint' ||
+      pair === 'bigint>time';
+    return compatible && isBinaryCompatible(from.name, to.name) ? 'weak' : 'no';
+  }
+  if (isThawed(from, to)) return 'exact';
+  return 'no';
+}
+
+function isBinaryCompatible(from: string, to: string): boolean {
+  return to !== 'blob' || from !== 'counter';
+}
+
+/** The same type but for being frozen: the value's bytes are alike. */
+function isThawed(from: CqlType, to: CqlType): boolean {
+  if (from.kind !== to.kind || !('frozen' in from) || !('frozen' in to)) return false;
+  return sameType({ ...from, frozen: true }, { ...to, frozen: true });
+}
+
+export function typedProbe(type: CqlType, text: string): ArgumentProbe {
+  return { type, preferred: type, text, fit: (wanted) => assignability(type, wanted) };
+}
+
+function probes(terms: readonly Term[], scope: TermScope): ArgumentProbe[] {
+  return terms.map((term) => probe(term, scope));
+}
+
+const ANY_TYPE = (): Fit => 'weak';
+
+/** What is known of a term's type before it is compiled. */
+export function probe(term: Term, scope: TermScope): ArgumentProbe {
+  const text = printTerm(term);
+  switch (term.kind) {
+    case 'literal':
+      return {
+        type: null,
+        preferred: nativeType(preferredType(term.sort, term.text)),
+        text,
+        fit: (type) => constantFits(term.sort, term.text, type),
+      };
+    case 'null':
+    case 'marker':
+      return { type: null, preferred: null, text, fit: ANY_TYPE };
+    case 'typeHint': {
+      const type = resolveType(term.type, scope.schema, scope.keyspace);
+      return typedProbe(type, text);
+    }
+    case 'cast':
+      return typedProbe(resolveType(term.type, scope.schema, scope.keyspace), text);
+    case 'function': {
+      const fn = resolveFunction(term.name, probes(term.args, scope), null);
+      return typedProbe(fn.returns, text);
+    }
+    case 'arithmetic': {
+      const fn = resolveOperator(
+        term.operator,
+        probe(term.left, scope),
+        probe(term.right, scope),
+        null,
+      );
+      return typedProbe(fn.returns, text);
+    }
+    case 'negation':
+      return typedProbe(
+        resolveOperator('negate', probe(term.value, scope), null, null).returns,
+        text,
+      );
+    case 'tuple':
+      if (term.elements.length === 1) return probe(term.elements[0], scope);
+      return compositeProbe(term, scope, text);
+    default:
+      return compositeProbe(term, scope, text);
+  }
+}
+
+/** Collections, tuples and user types: they fit what they compile for. */
+function compositeProbe(term: Term, scope: TermScope, text: string): ArgumentProbe {
+  const trial: TermScope = { ...scope, markers: [] };
+  return {
+    type: null,
+    preferred: compositePreference(term, scope),
+    text,
+    fit: (type) => {
+      try {
+        compileTerm(term, { name: text, type }, trial);
+        return 'weak';
+      } catch {
+        return 'no';
+      }
+    },
+  };
+}
+
+function commonPreference(terms: readonly Term[], scope: TermScope): CqlType | null {
+  for (const term of terms) {
+    const { type, preferred } = probe(term, scope);
+    const guess = type ?? preferred;
+    if (guess !== null) return guess;
+  }
+  return null;
+}
+
+function compositePreference(term: Term, scope: TermScope): CqlType | null {
+  switch (term.kind) {
+    case 'list': {
+      const element = commonPreference(term.elements, scope);
+      return element && { kind: 'list', element, frozen: false };
+    }
+    case 'set': {
+      const element = commonPreference(term.elements, scope);
+      return element && { kind: 'set', element, frozen: false };
+    }
+    case 'map': {
+      const key = commonPreference(
+        term.entries.map((entry) => entry.key),
+        scope,
+      );
+      const value = commonPreference(
+        term.entries.map((entry) => entry.value),
+        scope,
+      );
+      return key && value && { kind: 'map', key, value, frozen: false };
+    }
+    case 'tuple': {
+      const fields = term.elements.map((element) => commonPreference([element], scope));
+      return fields.includes(null) ? null : { kind: 'tuple', fields: fields as CqlType[] };
+    }
+    default:
+      return null;
+  }
+}
+
+/** The value of a term that must have one. */
+export function requireValue(value: Value, name: string): Uint8Array {
+  if (value === null) throw invalidRequest(`Invalid null value in condition for column ${name}`);
+  if (value === undefined) throw invalidRequest(`Invalid unset value for column ${name}`);
+  return value;
+}
