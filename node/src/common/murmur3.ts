@@ -50,8 +50,12 @@ function signed(byte: number): number {
 
 /** Low word of up to eight signed tail bytes, xored at their places. */
 function tailLow(bytes: Uint8Array, at: number, count: number): number {
+  if (count >= 4) {
+    const first = signed(bytes[at]) ^ (signed(bytes[at + 1]) << 8);
+    return first ^ (signed(bytes[at + 2]) << 16) ^ (bytes[at + 3] << 24);
+  }
   let low = 0;
-  for (let i = count < 4 ? count - 1 : 3; i >= 0; i--) low ^= signed(bytes[at + i]) << (8 * i);
+  for (let i = count - 1; i >= 0; i--) low ^= signed(bytes[at + i]) << (8 * i);
   return low;
 }
 
@@ -100,8 +104,8 @@ export function murmur3(
     tl = (h1l << 27) | (h1h >>> 5);
     h1l = (tl + h2l) | 0;
     h1h = (th + h2h + carry(h1l, tl)) | 0;
-    th = timesHigh(h1h, h1l, 0, 5);
     tl = Math.imul(h1l, 5);
+    th = (Math.imul(h1h, 5) + (h1l >>> 30) + carry(tl, h1l << 2)) | 0;
     h1l = (tl + 0x52dce729) | 0;
     h1h = (th + carry(h1l, tl)) | 0;
     // k2 = rotl(k2 * c2, 33) * c1; h2 = (rotl(h2 ^ k2, 31) + h1) * 5 + 0x38495ab5
@@ -117,8 +121,8 @@ export function murmur3(
     tl = (h2l << 31) | (h2h >>> 1);
     h2l = (tl + h1l) | 0;
     h2h = (th + h1h + carry(h2l, tl)) | 0;
-    th = timesHigh(h2h, h2l, 0, 5);
     tl = Math.imul(h2l, 5);
+    th = (Math.imul(h2h, 5) + (h2l >>> 30) + carry(tl, h2l << 2)) | 0;
     h2l = (tl + 0x38495ab5) | 0;
     h2h = (th + carry(h2l, tl)) | 0;
   }

@@ -120,6 +120,7 @@ test('JSON keeps what doubles would lose, and the order of keys', () => {
   const parsed = parseJson('{"2": 1, "1": 2, "__proto__": 3}');
   assert.ok(parsed instanceof Map);
   assert.deepEqual([...parsed.keys()], ['2', '1', '__proto__']);
+  assert.equal(toJson(TEXT, Buffer.from('\u001f\\u00ff')), '"\\u001F\\\\u00ff"');
   assert.equal(jsonName('aB'), '"\\"aB\\""');
   for (const bad of ['', '{', '[1,]', '01', '1 2', '"\n"', '{"a" 1}', 'nul', '[1', '"\\x"']) {
     assert.throws(() => parseJson(bad), CqlError, bad);

@@ -109,6 +109,11 @@ export function parseText(type: CqlType, text: string, nowMillis: bigint): Buffe
       return int32(parseDate(text));
     case 'time':
       return int64(parseTime(text));
+    case 'smallint':
+    case 'tinyint':
+    case 'duration':
+      // Cassandra makes zero bytes of empty text, which its own validation refuses: so do we.
+      return parseScalar(type.name, text, nowMillis);
     default:
       return text === '' ? Buffer.alloc(0) : parseScalar(type.name, text, nowMillis);
   }

@@ -46,9 +46,11 @@ export function toJson(type: CqlType, bytes: Uint8Array | null): string {
 
 /** A JSON string, quotes included, escaped as Cassandra (Jackson) does. */
 export function jsonString(text: string): string {
-  return JSON.stringify(text.toWellFormed()).replace(
-    /\\u00[0-9a-f]{2}/g,
-    (unit) => `\\u00${unit.slice(4).toUpperCase()}`,
+  const json = JSON.stringify(text.toWellFormed());
+  if (!json.includes('\\u00')) return json;
+  // Escapes are taken one by one, so that an escaped backslash before "u00" is left alone.
+  return json.replace(/\\(?:u00..|.)/g, (unit) =>
+    unit.startsWith('\\u') ? `\\u${unit.slice(2).toUpperCase()}` : unit,
   );
 }
 

@@ -53,10 +53,29 @@ export function decodeOrdered(
     const next = decodeFixed(type, bytes, offset + 1, mask, value, 0);
     return { value, next };
   }
+  if (isStuffed(type)) return decodeStuffed(bytes, offset + 1, mask);
   if (scratch.buffer.length > SCRATCH_BYTES_MAX) scratch = new Writer(1024);
   scratch.reset();
   const next = decodePayload(type, bytes, offset + 1, mask, scratch);
   return { value: scratch.copy(), next };
+}
+
+function isStuffed(type: CqlType): boolean {
+  if (type.kind === 'native') return type.name !== 'varint' && type.name !== 'decimal';
+  return type.kind === 'custom';
+}
+
+function decodeStuffed(bytes: Uint8Array, offset: number, mask: number): DecodedComponent {
+  const next = skipStuffed(bytes, offset, mask);
+  const end = next - 2;
+  const value = Buffer.allocUnsafe(end - offset);
+  let used = 0;
+  for (let at = offset; at < end; at++) {
+    const byte = bytes[at] ^ mask;
+    value[used++] = byte;
+    if (byte === 0) at++;
+  }
+  return { value: used === value.length ? value : value.subarray(0, used), next };
 }
 
 /** Appends the value of the payload at `offset`, without a length; returns where the payload ends. */
