@@ -25,8 +25,8 @@ function parseIpv4(text: string): Buffer | null {
 function parseIpv6(text: string): Buffer | null {
   const halves = text.split('::');
   if (halves.length > 2) return null;
-  const head = groups(halves[0]);
-  const tail = halves.length === 2 ? groups(halves[1]) : [];
+  const head = groups(halves[0], halves.length === 1);
+  const tail = halves.length === 2 ? groups(halves[1], true) : [];
   if (head === null || tail === null) return null;
   const missing = 16 - head.length - tail.length;
   if (halves.length === 2 ? missing < 2 : missing !== 0) return null;
@@ -34,14 +34,14 @@ function parseIpv6(text: string): Buffer | null {
   return isMapped(bytes) ? bytes.subarray(12) : bytes;
 }
 
-/** The bytes of groups between colons; the last may be a dotted IPv4 address. */
-function groups(text: string): number[] | null {
+/** The bytes of groups between colons; where they end the address, the last may be dotted IPv4. */
+function groups(text: string, endsAddress: boolean): number[] | null {
   if (text === '') return [];
   const bytes: number[] = [];
   const parts = text.split(':');
   for (let i = 0; i < parts.length; i++) {
     const part = parts[i];
-    if (i === parts.length - 1 && part.includes('.')) {
+    if (endsAddress && i === parts.length - 1 && part.includes('.')) {
       const dotted = part.split('.').length === 4 ? parseIpv4(part) : null;
       if (dotted === null) return null;
       bytes.push(...dotted);

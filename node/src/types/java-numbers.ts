@@ -2,7 +2,9 @@
 
 /** As Double.toString(): `1.0`, `1.0E10`, `NaN`, `-Infinity`. */
 export function formatDouble(value: number): string {
-  return format(value, String(Math.abs(value)));
+  const magnitude = Math.abs(value);
+  // Java prints two digits at least, here those nearest to the number.
+  return format(value, magnitude === Number.MIN_VALUE ? '4.9e-324' : String(magnitude));
 }
 
 /** As Float.toString(): the fewest digits that give the same 32-bit number. */

@@ -48,6 +48,9 @@ function dateMillis(text: string): number | null {
   if (match === null) return null;
   const [, year, month, day, offset, zone] = match;
   if (/^\+0/.test(year)) return null;
+  // Before our era only the ISO forms of an offset are known.
+  if (Number(year) < 1 && !/-[0-9]{2}-[0-9]{2}(?:Z|[+-][0-9]{2}:[0-9]{2})?$/.test(text))
+    return null;
   const days = dayNumber(Number(year), Number(month), Number(day));
   return days === null ? null : atOffset(days * MILLIS_PER_DAY, offset, zone);
 }
