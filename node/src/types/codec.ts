@@ -4,7 +4,7 @@
  */
 import { asBuffer, equalBytes, readInt32, readInt64, Writer } from '../common/bytes.ts';
 import { invalidRequest, serverError } from '../common/errors.ts';
-import { packValue, partType, splitValue } from './collections.ts';
+import { packValue, partType, presentFields, splitValue } from './collections.ts';
 import { compareValues } from './compare.ts';
 import type { CqlType, NativeTypeName } from './cql-type.ts';
 import { Decimal, decodeDecimal, encodeDecimal } from './decimal.ts';
@@ -260,16 +260,10 @@ export function canonical(type: CqlType, bytes: Uint8Array): Uint8Array {
     part === null ? null : asBuffer(canonical(partType(type, i), part)),
   );
   const sorted = type.kind === 'set' || type.kind === 'map' ? sortParts(type, parts) : parts;
-  const packed = packValue(type, trimTuple(type, sorted, bytes));
+  // Fields that a tuple's bytes leave out at the end stay left out.
+  const isTuple = type.kind === 'tuple' || type.kind === 'udt';
+  const packed = packValue(type, isTuple ? sorted.slice(0, presentFields(bytes)) : sorted);
   return equalBytes(packed, bytes) ? bytes : packed;
-}
-
-/** Fields that a tuple's bytes leave out at the end stay left out. */
-function trimTuple(type: CqlType, parts: readonly Part[], bytes: Uint8Array): readonly Part[] {
-  if (type.kind !== 'tuple' && type.kind !== 'udt') return parts;
-  let present = 0;
-  for (let at = 0; at < bytes.length; present++) at += 4 + Math.max(0, readInt32(bytes, at));
-  return parts.slice(0, present);
 }
 
 function mayReorder(type: CqlType): boolean {

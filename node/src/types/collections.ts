@@ -81,6 +81,13 @@ export function splitTuple(count: number, bytes: Uint8Array): (Buffer | null)[] 
   return fields;
 }
 
+/** How many fields a valid tuple's bytes have; those added to the type later are missing. */
+export function presentFields(bytes: Uint8Array): number {
+  let count = 0;
+  for (let at = 0; at < bytes.length; count++) at += 4 + Math.max(0, readInt32(bytes, at));
+  return count;
+}
+
 /** A tuple or UDT from its fields. */
 export function packTuple(fields: readonly (Uint8Array | null)[]): Buffer {
   const out = new Writer(fields.reduce((sum, field) => sum + 4 + (field?.length ?? 0), 0));

@@ -1,8 +1,8 @@
 /** Values as CQL literals, for DESCRIBE, traces and messages. Source: AbstractType.toCQLString. */
-import { asBuffer, readInt32, readInt64 } from '../common/bytes.ts';
+import { asBuffer, readInt64 } from '../common/bytes.ts';
 import { formatDate, formatTime, formatTimestamp } from './calendar.ts';
 import { decode } from './codec.ts';
-import { splitValue } from './collections.ts';
+import { presentFields, splitValue } from './collections.ts';
 import type { CqlType, NativeTypeName, UserType } from './cql-type.ts';
 import { quoteName, quoteString } from './identifiers.ts';
 import { formatInet } from './inet.ts';
@@ -38,13 +38,6 @@ function elements(element: CqlType, type: CqlType, bytes: Uint8Array): string[] 
 function fields(types: readonly CqlType[], type: CqlType, bytes: Uint8Array): string[] {
   const parts = splitValue(type, bytes).slice(0, presentFields(bytes));
   return parts.map((part, i) => toCqlLiteral(types[i], part));
-}
-
-/** How many fields a tuple's bytes have; those added to the type later are missing. */
-function presentFields(bytes: Uint8Array): number {
-  let count = 0;
-  for (let at = 0; at < bytes.length; count++) at += 4 + Math.max(0, readInt32(bytes, at));
-  return count;
 }
 
 function mapLiteral(key: CqlType, value: CqlType, type: CqlType, bytes: Uint8Array): string {
