@@ -73,6 +73,8 @@ export interface ModificationPlan {
   readonly needsPrior: boolean;
   /** One row, plain values, nothing to read: written without intermediate values. */
   readonly isFast: boolean;
+  /** Turns the bound values into those that the plan was made for (INSERT JSON); null: they are. */
+  readonly rebind: ((binding: Binding) => Binding) | null;
 }
 
 const TTL_MAX = 20 * 365 * 24 * 60 * 60;
@@ -211,6 +213,7 @@ function finishPlan(parts: Parts, scope: TermScope): ModificationPlan {
       timestamp === null &&
       ttl === null &&
       table.options.default_time_to_live === 0,
+    rebind: null,
   };
 }
 

@@ -415,3 +415,23 @@ export function compileDeletion(
     }
   }
 }
+
+/** The live cells of a whole non-frozen set or map without TTL, at time 0: for rows that are made up. */
+export function collectionCells(column: ColumnDef, value: Uint8Array): Cell[] {
+  const nothing: Binding = {
+    values: [],
+    context: { nowMillis: 0, timeUuid: () => EMPTY, randomUuid: () => EMPTY, random: () => 0 },
+  };
+  return elementCells(
+    column,
+    {
+      timestamp: 0n,
+      nowSeconds: 0,
+      ttl: 0,
+      binding: nothing,
+      listPlace: () => EMPTY,
+      prior: null,
+    },
+    value,
+  );
+}

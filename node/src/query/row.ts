@@ -291,6 +291,23 @@ export class TableRow implements RowValues {
     return [this.stamp(view, view.stampAt[at], view.ttlAt[at], null)];
   }
 
+  /** What one node has counted in a counter column; null: nothing. */
+  counterShard(
+    index: number,
+    hostId: Uint8Array,
+  ): { readonly value: bigint; readonly timestamp: bigint } | null {
+    const source = this.sources[index];
+    const view = source.from === 'static' ? this.statics : this.regulars;
+    for (const cell of view.complex[source.at] ?? []) {
+      if (compareBytes(view.bytes.subarray(cell.pathStart, cell.pathEnd), hostId) !== 0) continue;
+      return {
+        value: readI64(view.bytes, cell.valueStart),
+        timestamp: readI64(view.bytes, cell.stampAt),
+      };
+    }
+    return null;
+  }
+
   private stamp(view: RowView, stampAt: number, ttlAt: number, path: Uint8Array | null): CellStamp {
     return {
       timestamp: readI64(view.bytes, stampAt),

@@ -4,6 +4,7 @@
 
 import { invalidRequest } from '../common/errors.ts';
 import type { Literal, Term } from '../cql/ast.ts';
+import { printTerm } from '../cql/print.ts';
 import type { Schema } from '../schema/schema.ts';
 import { compareValues, validate } from '../types/codec.ts';
 import { packCollection, packTuple, packVector } from '../types/collections.ts';
@@ -18,7 +19,6 @@ import type {
   ScalarFunction,
 } from './functions/function.ts';
 import { resolveFunction, resolveOperator } from './functions/registry.ts';
-import { printTerm } from '../cql/print.ts';
 import { resolveType } from './resolve-type.ts';
 
 /** undefined: not set (leave as it is); null: null. */
@@ -43,6 +43,8 @@ export interface TermScope {
   readonly keyspace: string;
   /** By marker index; filled by `compileTerm`. */
   readonly markers: (MarkerSpec | undefined)[];
+  /** Markers of the whole statement. */
+  readonly markerCount: number;
   /** For constants like 'now'. */
   readonly nowMillis: bigint;
 }

@@ -1,0 +1,46 @@
+/** What a node can be told, after file, environment and flags have been put together and checked. */
+
+export interface Settings {
+  readonly clusterName: string;
+  readonly datacenter: string;
+  readonly rack: string;
+  readonly dataDirectory: string;
+  /** Address that CQL clients connect to. */
+  readonly rpcAddress: string;
+  readonly nativeTransportPort: number;
+  /** Address and port of metrics and health over HTTP. */
+  readonly metricsAddress: string;
+  readonly metricsPort: number;
+  /** Address and port of the admin service over gRPC. */
+  readonly adminAddress: string;
+  readonly adminPort: number;
+  /** Event loops that serve clients. */
+  readonly workers: number;
+  /** RocksDB instances; a power of two. */
+  readonly shards: number;
+  readonly commitlogSync: 'group' | 'periodic';
+  readonly commitlogSyncPeriodMs: number;
+  /** Block cache of the whole node. */
+  readonly cacheBytes: number;
+  /** Memtables of the whole node. */
+  readonly memtableBytes: number;
+  /** Flushes and compactions, bytes per second; 0: no limit. */
+  readonly compactionBytesPerSecond: number;
+  readonly concurrentCompactors: number;
+  readonly concurrentReads: number;
+  readonly nativeTransportMaxConnections: number;
+  readonly nativeTransportMaxFrameBytes: number;
+  readonly nativeTransportMaxInFlightBytes: number;
+  readonly nativeTransportMaxInFlightBytesPerConnection: number;
+  readonly nativeTransportMaxInFlightRequestsPerConnection: number;
+  readonly clientEncryption: {
+    readonly certificateFile: string;
+    readonly keyFile: string;
+    /** Certificates that clients must be signed by; null: any client. */
+    readonly authorityFile: string | null;
+  } | null;
+  readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
+  /** pretty: for people; json: for machines. */
+  readonly logFormat: 'pretty' | 'json';
+  readonly drainTimeoutMs: number;
+}
