@@ -6,7 +6,7 @@ import { invalidRequest } from '../common/errors.ts';
 import type { Literal, Term } from '../cql/ast.ts';
 import { printTerm } from '../cql/print.ts';
 import type { Schema } from '../schema/schema.ts';
-import { compareValues, validate } from '../types/codec.ts';
+import { canonical, compareValues, validate } from '../types/codec.ts';
 import { packCollection, packTuple, packVector } from '../types/collections.ts';
 import { constantFits, constantValue, preferredType } from '../types/constants.ts';
 import type { CqlType, UserType } from '../types/cql-type.ts';
@@ -18,7 +18,7 @@ import type {
   Fit,
   ScalarFunction,
 } from './functions/function.ts';
-import { resolveFunction, resolveOperator } from './functions/registry.ts';
+import { resolveCast, resolveFunction, resolveOperator } from './functions/registry.ts';
 import { resolveType } from './resolve-type.ts';
 
 /** undefined: not set (leave as it is); null: null. */
@@ -93,14 +93,17 @@ function derived(
 
 function markerTerm(index: number, receiver: Receiver, scope: TermScope): CompiledTerm {
   const { type, name } = receiver;
+  const isSimple = type.kind === 'native' || type.kind === 'custom';
   scope.markers[index] = { name, type };
   return {
     type,
     isConstant: false,
     evaluate: (binding) => {
       const value = binding.values[index];
-      if (value !== null && value !== undefined) validate(type, value);
-      return value;
+      if (value === null || value === undefined) return value;
+      validate(type, value);
+      // Clients may send the elements of sets and maps in any order.
+      return isSimple ? value : canonical(type, value);
     },
   };
 }
@@ -338,12 +341,8 @@ export function compileTerm(term: Term, receiver: Receiver, scope: TermScope): C
     case 'cast': {
       const from = naturalTerm(term.value, scope);
       const to = resolveType(term.type, scope.schema, scope.keyspace);
-      const fn = resolveFunction(
-        { name: `castAs${castName(to)}` },
-        [typedProbe(from.type, printTerm(term.value))],
-        receiver.type,
-      );
-      return callTerm(scalar(fn), [term.value], receiver, scope);
+      const fn = resolveCast(from.type, to);
+      return callTerm(fn, [term.value], receiver, scope);
     }
     case 'typeHint': {
       const type = resolveType(term.type, scope.schema, scope.keyspace);
@@ -368,11 +367,6 @@ export function compileTerm(term: Term, receiver: Receiver, scope: TermScope): C
       return callTerm(fn, [term.value], receiver, scope);
     }
   }
-}
-
-export function castName(type: CqlType): string {
-  const name = typeName(type);
-  return name.charAt(0).toUpperCase() + name.slice(1);
 }
 
 /**

@@ -1,0 +1,114 @@
+/** Arithmetic of decimals by java.math.BigDecimal's and Cassandra's rules. Source: DecimalType. */
+import { Decimal } from '../../types/decimal.ts';
+
+const DIGITS_MAX = 10_000;
+const QUOTIENT_DIGITS = 32;
+const SCALE_MAX = 1000;
+
+function digitCount(value: bigint): number {
+  return (value < 0n ? -value : value).toString().length;
+}
+
+function power(exponent: number): bigint {
+  return 10n ** BigInt(exponent);
+}
+
+/** The unscaled value at a scale not less than its own. */
+function unscaledAt(value: Decimal, scale: number): bigint {
+  return value.unscaled * power(scale - value.scale);
+}
+
+function absolute(value: bigint): bigint {
+  return value < 0n ? -value : value;
+}
+
+type Rounding = 'half-up' | 'half-even';
+
+function divideRounded(dividend: bigint, divisor: bigint, rounding: Rounding): bigint {
+  const quotient = dividend / divisor;
+  const twice = 2n * absolute(dividend % divisor);
+  const size = absolute(divisor);
+  const isTie = twice === size;
+  const goesUp = twice > size || (isTie && (rounding === 'half-up' || quotient % 2n !== 0n));
+  if (!goesUp) return quotient;
+  return dividend < 0n === divisor < 0n ? quotient + 1n : quotient - 1n;
+}
+
+/** Rounds to at most so many digits, half up. */
+function limitDigits(value: Decimal): Decimal {
+  const excess = digitCount(value.unscaled) - DIGITS_MAX;
+  if (excess <= 0) return value;
+  const unscaled = divideRounded(value.unscaled, power(excess), 'half-up');
+  return new Decimal(unscaled, value.scale - excess);
+}
+
+function exactSum(a: Decimal, b: Decimal): Decimal {
+  const scale = Math.max(a.scale, b.scale);
+  return new Decimal(unscaledAt(a, scale) + unscaledAt(b, scale), scale);
+}
+
+/** The exact sum, of at most 10,000 digits. */
+export function addDecimals(a: Decimal, b: Decimal): Decimal {
+  const [large, small] = exponentOf(a) >= exponentOf(b) ? [a, b] : [b, a];
+  // Too small to show in the digits kept: expanding it would cost memory without bound.
+  if (exponentOf(large) - exponentOf(small) > 2 * DIGITS_MAX && large.unscaled !== 0n) {
+    return large;
+  }
+  return limitDigits(exactSum(a, b));
+}
+
+function exponentOf(value: Decimal): number {
+  return digitCount(value.unscaled) - value.scale;
+}
+
+export function negateDecimal(value: Decimal): Decimal {
+  return new Decimal(-value.unscaled, value.scale);
+}
+
+/** The exact product, of at most 10,000 digits. */
+export function multiplyDecimals(a: Decimal, b: Decimal): Decimal {
+  return limitDigits(new Decimal(a.unscaled * b.unscaled, a.scale + b.scale));
+}
+
+/** Without zeros at the end of its digits. */
+export function stripZeros(value: Decimal): Decimal {
+  if (value.unscaled === 0n) return new Decimal(0n, 0);
+  let { unscaled, scale } = value;
+  while (unscaled % 10n === 0n) {
+    unscaled /= 10n;
+    scale--;
+  }
+  return new Decimal(unscaled, scale);
+}
+
+function divideAt(a: Decimal, b: Decimal, scale: number, rounding: Rounding): Decimal {
+  const shift = scale - a.scale + b.scale;
+  const dividend = shift >= 0 ? a.unscaled * power(shift) : a.unscaled;
+  const divisor = shift >= 0 ? b.unscaled : b.unscaled * power(-shift);
+  return new Decimal(divideRounded(dividend, divisor, rounding), scale);
+}
+
+/** The quotient to 32 digits or so, half up. `b` is not zero. */
+export function divideDecimals(a: Decimal, b: Decimal): Decimal {
+  const firstDigit = digitCount(a.unscaled) - a.scale - (digitCount(b.unscaled) - b.scale);
+  const wanted = Math.max(QUOTIENT_DIGITS - firstDigit, a.scale, b.scale, QUOTIENT_DIGITS);
+  return stripZeros(divideAt(a, b, Math.min(wanted, SCALE_MAX), 'half-up'));
+}
+
+/** The quotient at the dividend's scale, half even: how averages round. */
+export function divideHalfEven(a: Decimal, count: bigint): Decimal {
+  return new Decimal(divideRounded(a.unscaled, count, 'half-even'), a.scale);
+}
+
+/** BigDecimal.remainder(). `b` is not zero. */
+export function remainderDecimals(a: Decimal, b: Decimal): Decimal {
+  const scale = Math.max(a.scale, b.scale);
+  return new Decimal(unscaledAt(a, scale) % unscaledAt(b, scale), scale);
+}
+
+/** The nearest whole number, half up: BigDecimal.setScale(0, HALF_UP). */
+export function roundDecimal(value: Decimal): Decimal {
+  if (value.scale <= 0) return new Decimal(value.unscaled * power(-value.scale), 0);
+  if (exponentOf(value) < 0) return new Decimal(0n, 0);
+  return new Decimal(divideRounded(value.unscaled, power(value.scale), 'half-up'), 0);
+}

@@ -1,0 +1,97 @@
+/**
+ * Numbers of CQL's numeric types and how one type's become another's, as Java's Number does it.
+ * In memory: tinyint, smallint, int, float, double are number; bigint, counter, varint are bigint.
+ */
+import type { CqlType, NativeTypeName } from '../../types/cql-type.ts';
+import { Decimal, parseDecimal } from '../../types/decimal.ts';
+import { formatDouble } from '../../types/java-numbers.ts';
+
+export type NumericName =
+  | 'tinyint'
+  | 'smallint'
+  | 'int'
+  | 'bigint'
+  | 'float'
+  | 'double'
+  | 'decimal'
+  | 'varint'
+  | 'counter';
+
+/** In the order in which Cassandra lists its overloads. */
+export const NUMERIC_NAMES: readonly NumericName[] = [
+  'tinyint',
+  'smallint',
+  'int',
+  'bigint',
+  'float',
+  'double',
+  'decimal',
+  'varint',
+  'counter',
+];
+
+export type NumberValue = number | bigint | Decimal;
+
+export function isNumericName(name: NativeTypeName): name is NumericName {
+  return (NUMERIC_NAMES as readonly string[]).includes(name);
+}
+
+export function isNumeric(type: CqlType): boolean {
+  return type.kind === 'native' && isNumericName(type.name);
+}
+
+const POWERS_MAX = 0x7fffffff;
+
+/** BigDecimal.toBigInteger(): towards zero. */
+export function decimalToBigint({ unscaled, scale }: Decimal): bigint {
+  if (scale === 0 || unscaled === 0n) return unscaled;
+  if (scale < 0) return unscaled * 10n ** BigInt(Math.min(-scale, POWERS_MAX));
+  // Fewer digits than the scale: nothing is left, and the power may be too large to compute.
+  if (unscaled.toString().length - 1 < scale - 1) return 0n;
+  return unscaled / 10n ** BigInt(scale);
+}
+
+const INT64_MAX = (1n << 63n) - 1n;
+
+/** Java's (long) of a double: saturates, NaN is 0. */
+export function doubleToLong(value: number): bigint {
+  if (Number.isNaN(value)) return 0n;
+  if (value >= 2 ** 63) return INT64_MAX;
+  if (value <= -(2 ** 63)) return -INT64_MAX - 1n;
+  return BigInt(Math.trunc(value));
+}
+
+/** Java's (int) of a double: saturates, NaN is 0. */
+export function doubleToInt(value: number): number {
+  if (Number.isNaN(value)) return 0;
+  return Math.trunc(Math.max(-0x80000000, Math.min(0x7fffffff, value))) | 0;
+}
+
+/** Number.longValue(). */
+export function toLong(value: NumberValue): bigint {
+  if (typeof value === 'number') return doubleToLong(value);
+  const whole = typeof value === 'bigint' ? value : decimalToBigint(value);
+  return BigInt.asIntN(64, whole);
+}
+
+/** Number.intValue(). */
+export function toInt(value: NumberValue): number {
+  if (typeof value === 'number') return doubleToInt(value);
+  const whole = typeof value === 'bigint' ? value : decimalToBigint(value);
+  return Number(BigInt.asIntN(32, whole));
+}
+
+/** Number.doubleValue(). */
+export function toDouble(value: NumberValue): number {
+  return value instanceof Decimal ? value.toNumber() : Number(value);
+}
+
+/** BigDecimal.valueOf(double): the digits that Double.toString() shows. */
+export function decimalOfDouble(value: number): Decimal {
+  return parseDecimal(formatDouble(value)) as Decimal;
+}
+
+/** An integer cut to so many bits, as Java's narrowing casts do. */
+export function narrow(value: number, bits: 8 | 16 | 32): number {
+  return (value << (32 - bits)) >> (32 - bits);
+}
