@@ -9,6 +9,7 @@ import {
   type KvEngine,
   KvError,
   type KvOpenOptions,
+  type KvProcessOptions,
   type KvStore,
   TOO_SMALL,
 } from '../storage/kv.ts';
@@ -39,6 +40,16 @@ export function storedTables(schema: Schema, isVirtual: (table: TableDef) => boo
   return [...schema.keyspaces.values()]
     .flatMap((keyspace) => [...keyspace.tables.values()])
     .filter((table) => !isVirtual(table));
+}
+
+export function processOptions(settings: Settings): KvProcessOptions {
+  return {
+    cacheBytes: settings.cacheBytes,
+    memtableBytes: settings.memtableBytes,
+    backgroundBytesPerSecond: settings.compactionBytesPerSecond,
+    backgroundThreads: settings.concurrentCompactors,
+    readThreads: settings.concurrentReads,
+  };
 }
 
 export function openOptions(settings: Settings, tables: readonly TableDef[]): KvOpenOptions {

@@ -1,0 +1,233 @@
+/** Settings from a YAML file, the environment and flags, in rising order of precedence. */
+import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
+import { OPTIONS, type Option, type OptionName } from './options.ts';
+import type { Settings } from './settings.ts';
+
+/** A setting is unknown or impossible. `where` is a line of the file, a variable or a flag. */
+export class ConfigError extends Error {
+  readonly code = 'CONFIG';
+  readonly where: string;
+  constructor(where: string, message: string) {
+    super(`${where}: ${message}`);
+    this.name = 'ConfigError';
+    this.where = where;
+  }
+}
+
+/** What the machine or container gives. */
+export interface Machine {
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly isTerminal: boolean;
+}
+
+export interface Sources {
+  /** Text and name of the configuration file. */
+  readonly file: { readonly name: string; readonly text: string } | null;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Flags without their dashes: `native-transport-port`. */
+  readonly flags: ReadonlyMap<string, string>;
+}
+
+interface Given {
+  readonly text: string;
+  readonly where: string;
+}
+
+const PREFIX = 'ILION_';
+/** Variables of Ilion that are not options. */
+const OTHER_VARIABLES: ReadonlySet<string> = new Set([
+  'ILION_CACHE',
+  'ILION_NATIVE',
+  'ILION_CONFIG',
+]);
+const BYTE_UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  B: 1,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+};
+const TIME_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const MIB = 2 ** 20;
+
+function findOption(name: string, where: string): Option {
+  const option = OPTIONS.find((candidate) => candidate.name === name);
+  if (option !== undefined) return option;
+  const near = OPTIONS.find(
+    (candidate) => candidate.name.includes(name) || name.includes(candidate.name),
+  );
+  throw new ConfigError(
+    where,
+    `unknown option ${name}${near === undefined ? '' : ` (did you mean ${near.name}?)`}`,
+  );
+}
+
+function fromFile(
+  file: { readonly name: string; readonly text: string },
+  given: Map<string, Given>,
+): void {
+  const lines = new LineCounter();
+  const document = parseDocument(file.text, { lineCounter: lines });
+  for (const error of document.errors) {
+    throw new ConfigError(
+      `${file.name} line ${error.linePos?.[0].line ?? 1}`,
+      error.message.split('\n')[0],
+    );
+  }
+  if (document.contents === null) return;
+  if (!isMap(document.contents))
+    throw new ConfigError(`${file.name} line 1`, 'a list of `option: value` is expected');
+  for (const { key, value } of document.contents.items) {
+    const at = isScalar(key) && key.range ? lines.linePos(key.range[0]).line : 1;
+    const where = `${file.name} line ${at}`;
+    const option = findOption(String(isScalar(key) ? key.value : key), where);
+    if (!isScalar(value)) throw new ConfigError(where, `${option.name} must be a single value`);
+    const text = value.value === null ? '' : (value.source ?? String(value.value));
+    given.set(option.name, { text, where });
+  }
+}
+
+function readUnit(text: string, units: Readonly<Record<string, number>>): number | null {
+  const match = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/.exec(text);
+  if (match === null) return null;
+  const unit = units[match[2]];
+  return unit === undefined ? null : Math.round(Number(match[1]) * unit);
+}
+
+function readNumber(option: Option, { text, where }: Given): number {
+  const { type } = option;
+  const refuse = (expected: string): never => {
+    throw new ConfigError(where, `${option.name} is '${text}', but must be ${expected}`);
+  };
+  switch (type.kind) {
+    case 'integer': {
+      const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+      return value >= type.min && value <= type.max
+        ? value
+        : refuse(`a whole number from ${type.min} to ${type.max}`);
+    }
+    case 'power-of-two': {
+      const value = /^\d+$/.test(text) ? Number(text) : 0;
+      const fits = value >= 1 && value <= type.max && Number.isInteger(Math.log2(value));
+      return fits ? value : refuse(`1, 2, 4 … up to ${type.max}`);
+    }
+    case 'bytes': {
+      const value = readUnit(text, BYTE_UNITS);
+      return value !== null && value >= type.min
+        ? value
+        : refuse(`a size such as 64MiB, at least ${type.min} bytes`);
+    }
+    case 'millis': {
+      const value = readUnit(text, TIME_UNITS);
+      return value !== null && value >= type.min
+        ? value
+        : refuse('a time such as 500ms, 10s or 2m');
+    }
+    default:
+      return refuse('a number');
+  }
+}
+
+/** The values, by name, each from the source that counts. */
+function gather(sources: Sources): Map<string, Given> {
+  const given = new Map<string, Given>();
+  if (sources.file !== null) fromFile(sources.file, given);
+  for (const [variable, text] of Object.entries(sources.environment)) {
+    if (!variable.startsWith(PREFIX) || text === undefined || OTHER_VARIABLES.has(variable))
+      continue;
+    const option = findOption(variable.slice(PREFIX.length).toLowerCase(), variable);
+    given.set(option.name, { text, where: variable });
+  }
+  for (const [flag, text] of sources.flags) {
+    const option = findOption(flag.replaceAll('-', '_'), `--${flag}`);
+    given.set(option.name, { text, where: `--${flag}` });
+  }
+  return given;
+}
+
+export interface Loaded {
+  readonly settings: Settings;
+  /** Every option as it counts, for system_views.settings. */
+  readonly table: readonly (readonly [string, string])[];
+}
+
+/** @throws ConfigError naming the line, variable or flag */
+export function loadSettings(sources: Sources, machine: Machine): Loaded {
+  const given = gather(sources);
+  const entry = (name: OptionName): { readonly option: Option; readonly given: Given } => {
+    const option = findOption(name, 'default');
+    return { option, given: given.get(name) ?? { text: option.default, where: 'default' } };
+  };
+  const text = (name: OptionName) => entry(name).given.text;
+  const number = (name: OptionName, auto = 0) => {
+    const { option, given: value } = entry(name);
+    return value.text === 'auto' && option.default === 'auto' ? auto : readNumber(option, value);
+  };
+  const choice = <T extends string>(name: OptionName, of: readonly T[]): T => {
+    const { given: value } = entry(name);
+    const found = of.find((one) => one === value.text);
+    if (found === undefined)
+      throw new ConfigError(
+        value.where,
+        `${name} is '${value.text}', but must be one of ${of.join(', ')}`,
+      );
+    return found;
+  };
+  const address = (name: OptionName) => {
+    const { given: value } = entry(name);
+    if (!/^\d{1,3}(\.\d{1,3}){3}$/.test(value.text)) {
+      throw new ConfigError(value.where, `${name} is '${value.text}', but must be an IPv4 address`);
+    }
+    return value.text;
+  };
+  const memory = number('memory_limit', Math.min(512 * MIB, Math.floor(machine.memoryBytes / 4)));
+  const format = choice('log_format', ['auto', 'pretty', 'json']);
+  const certificateFile = text('client_certificate');
+  const keyFile = text('client_key');
+  if ((certificateFile === '') !== (keyFile === '')) {
+    const missing = certificateFile === '' ? 'client_certificate' : 'client_key';
+    const { where } = entry(certificateFile === '' ? 'client_key' : 'client_certificate').given;
+    throw new ConfigError(where, `TLS needs ${missing}, too`);
+  }
+  const settings: Settings = {
+    clusterName: text('cluster_name'),
+    datacenter: text('data_center'),
+    rack: text('rack'),
+    dataDirectory: text('data_directory'),
+    rpcAddress: address('rpc_address'),
+    nativeTransportPort: number('native_transport_port'),
+    metricsAddress: address('metrics_address'),
+    metricsPort: number('metrics_port'),
+    adminAddress: address('admin_address'),
+    adminPort: number('admin_port'),
+    workers: number('workers', machine.cores),
+    shards: number('shards', 2 ** Math.floor(Math.log2(machine.cores))),
+    commitlogSync: choice('commitlog_sync', ['group', 'periodic']),
+    commitlogSyncPeriodMs: number('commitlog_sync_period'),
+    cacheBytes: number('cache_size', Math.floor(memory / 4)),
+    memtableBytes: number('memtable_size', Math.floor(memory / 4)),
+    compactionBytesPerSecond: number('compaction_throughput'),
+    concurrentCompactors: number('concurrent_compactors'),
+    concurrentReads: number('concurrent_reads'),
+    nativeTransportMaxConnections: number('native_transport_max_connections'),
+    nativeTransportMaxFrameBytes: number('native_transport_max_frame_size'),
+    nativeTransportMaxInFlightBytes: number('native_transport_max_in_flight'),
+    nativeTransportMaxInFlightBytesPerConnection: number(
+      'native_transport_max_in_flight_per_connection',
+    ),
+    nativeTransportMaxInFlightRequestsPerConnection: number(
+      'native_transport_max_requests_per_connection',
+    ),
+    clientEncryption:
+      certificateFile === ''
+        ? null
+        : { certificateFile, keyFile, authorityFile: text('client_authority') || null },
+    logLevel: choice('log_level', ['error', 'warn', 'info', 'debug']),
+    logFormat: format === 'auto' ? (machine.isTerminal ? 'pretty' : 'json') : format,
+    drainTimeoutMs: number('drain_timeout'),
+  };
+  const table = OPTIONS.map(({ name }): [string, string] => [name, text(name)]);
+  return { settings, table };
+}

@@ -1,0 +1,209 @@
+/** Every option of a node: its name, what it may be, its default, what it is for. One table for the file, the environment, flags and documentation. */
+
+/** How an option's text is read. Sizes and durations are numbers with a unit: `64MiB`, `10s`. */
+export type OptionKind =
+  | { readonly kind: 'text' }
+  | { readonly kind: 'integer'; readonly min: number; readonly max: number }
+  | { readonly kind: 'bytes'; readonly min: number }
+  | { readonly kind: 'millis'; readonly min: number }
+  | { readonly kind: 'choice'; readonly of: readonly string[] }
+  /** 1, 2, 4 … */
+  | { readonly kind: 'power-of-two'; readonly max: number };
+
+export interface Option {
+  readonly name: string;
+  readonly type: OptionKind;
+  /** As it would be written; `auto`: from the machine; empty: not set. */
+  readonly default: string;
+  readonly about: string;
+}
+
+const PORT: OptionKind = { kind: 'integer', min: 1, max: 65535 };
+const TEXT: OptionKind = { kind: 'text' };
+const BYTES: OptionKind = { kind: 'bytes', min: 1 << 20 };
+
+export const OPTIONS = [
+  {
+    name: 'cluster_name',
+    type: TEXT,
+    default: 'Ilion',
+    about: 'Name of the cluster; data of another cluster is refused.',
+  },
+  {
+    name: 'data_center',
+    type: TEXT,
+    default: 'datacenter1',
+    about: 'Datacenter of this node, as drivers and replication see it.',
+  },
+  { name: 'rack', type: TEXT, default: 'rack1', about: 'Rack of this node.' },
+  {
+    name: 'data_directory',
+    type: TEXT,
+    default: 'data',
+    about: 'Where all data lives. One process at a time.',
+  },
+  {
+    name: 'rpc_address',
+    type: TEXT,
+    default: '127.0.0.1',
+    about: 'IPv4 address for CQL clients; 0.0.0.0 for all.',
+  },
+  { name: 'native_transport_port', type: PORT, default: '9042', about: 'Port for CQL clients.' },
+  {
+    name: 'metrics_address',
+    type: TEXT,
+    default: '127.0.0.1',
+    about: 'Address of /metrics, /healthz and /readyz.',
+  },
+  {
+    name: 'metrics_port',
+    type: PORT,
+    default: '9180',
+    about: 'Port of /metrics, /healthz and /readyz.',
+  },
+  {
+    name: 'admin_address',
+    type: TEXT,
+    default: '127.0.0.1',
+    about: 'Address of the admin service (gRPC), which `ilion status` and the like talk to.',
+  },
+  { name: 'admin_port', type: PORT, default: '9043', about: 'Port of the admin service.' },
+  {
+    name: 'workers',
+    type: { kind: 'integer', min: 1, max: 256 },
+    default: 'auto',
+    about: 'Event loops that serve clients; auto: one a core.',
+  },
+  {
+    name: 'shards',
+    type: { kind: 'power-of-two', max: 256 },
+    default: 'auto',
+    about:
+      'RocksDB instances; auto: one a core. A change lays all data out anew at the next start.',
+  },
+  {
+    name: 'commitlog_sync',
+    type: { kind: 'choice', of: ['group', 'periodic'] },
+    default: 'group',
+    about:
+      'group: acknowledged means on disk (shared fsync). periodic: fsync every commitlog_sync_period; a power cut may lose what was acknowledged since.',
+  },
+  {
+    name: 'commitlog_sync_period',
+    type: { kind: 'millis', min: 1 },
+    default: '10s',
+    about: 'Longest time between fsyncs in mode periodic.',
+  },
+  {
+    name: 'memory_limit',
+    type: { kind: 'bytes', min: 256 << 20 },
+    default: 'auto',
+    about:
+      "Memory the process may use; auto: a quarter of the container's or machine's, at most 512MiB. Cache and memtables follow from it.",
+  },
+  {
+    name: 'cache_size',
+    type: BYTES,
+    default: 'auto',
+    about: 'Block cache; auto: a quarter of memory_limit.',
+  },
+  {
+    name: 'memtable_size',
+    type: BYTES,
+    default: 'auto',
+    about: 'Memtables, all together; auto: a quarter of memory_limit.',
+  },
+  {
+    name: 'compaction_throughput',
+    type: { kind: 'bytes', min: 0 },
+    default: '0',
+    about: 'Bytes a second that flushes and compactions may write; 0: no limit.',
+  },
+  {
+    name: 'concurrent_compactors',
+    type: { kind: 'integer', min: 1, max: 64 },
+    default: '2',
+    about: 'Threads for flushes and compactions.',
+  },
+  {
+    name: 'concurrent_reads',
+    type: { kind: 'integer', min: 1, max: 256 },
+    default: '4',
+    about: 'Threads for reads that need the disk.',
+  },
+  {
+    name: 'native_transport_max_connections',
+    type: { kind: 'integer', min: 1, max: 1_000_000 },
+    default: '16384',
+    about: 'Client connections of each worker; more are closed at once.',
+  },
+  {
+    name: 'native_transport_max_frame_size',
+    type: { kind: 'bytes', min: 4096 },
+    default: '16MiB',
+    about: 'Largest request.',
+  },
+  {
+    name: 'native_transport_max_in_flight',
+    type: BYTES,
+    default: '64MiB',
+    about:
+      'Bytes of requests being worked on, of all connections; beyond it clients get Overloaded or are not read.',
+  },
+  {
+    name: 'native_transport_max_in_flight_per_connection',
+    type: BYTES,
+    default: '32MiB',
+    about: 'The same for one connection.',
+  },
+  {
+    name: 'native_transport_max_requests_per_connection',
+    type: { kind: 'integer', min: 1, max: 32768 },
+    default: '2048',
+    about: 'Requests of one connection being worked on; beyond it the connection is not read.',
+  },
+  {
+    name: 'client_certificate',
+    type: TEXT,
+    default: '',
+    about: 'PEM file with the certificate for TLS; TLS is on if this and client_key are set.',
+  },
+  { name: 'client_key', type: TEXT, default: '', about: 'PEM file with the key for TLS.' },
+  {
+    name: 'client_authority',
+    type: TEXT,
+    default: '',
+    about:
+      "PEM file with the authority that clients' certificates must be signed by; empty: clients need none.",
+  },
+  {
+    name: 'log_level',
+    type: { kind: 'choice', of: ['error', 'warn', 'info', 'debug'] },
+    default: 'info',
+    about: 'What is logged.',
+  },
+  {
+    name: 'log_format',
+    type: { kind: 'choice', of: ['auto', 'pretty', 'json'] },
+    default: 'auto',
+    about: 'auto: pretty on a terminal, JSON lines otherwise.',
+  },
+  {
+    name: 'drain_timeout',
+    type: { kind: 'millis', min: 0 },
+    default: '10s',
+    about: 'How long SIGTERM waits for requests that are being worked on.',
+  },
+] as const satisfies readonly Option[];
+
+export type OptionName = (typeof OPTIONS)[number]['name'];
+
+/** The file that sets every option to its default, with its documentation. */
+export function documentedYaml(): string {
+  const lines = ['# Every option of an Ilion node, with its default.', ''];
+  for (const { name, about, default: value, type } of OPTIONS) {
+    lines.push(`# ${about}${type.kind === 'choice' ? ` One of: ${type.of.join(', ')}.` : ''}`);
+    lines.push(`#${name}: ${value === '' ? "''" : value}`, '');
+  }
+  return lines.join('\n');
+}

@@ -1,0 +1,71 @@
+/** What the main thread and the workers tell each other. */
+import type { Settings } from '../config/settings.ts';
+import type { ClientFacts, NodeFacts } from '../query/virtual/rows.ts';
+import type { SchemaJson } from '../schema/schema-json.ts';
+import type { SchemaEvent, SchemaResult } from './schema-authority.ts';
+
+/** Given to a worker when it starts. */
+export interface WorkerInput {
+  readonly index: number;
+  readonly settings: Settings;
+  readonly node: NodeFacts;
+  /** Of user keyspaces. */
+  readonly schema: SchemaJson;
+  readonly layout: { readonly shards: number; readonly layout: number };
+  /** See `createSharedLocks`. */
+  readonly locks: SharedArrayBuffer;
+  /** The last serial timestamp of the process, one BigInt64. */
+  readonly serialClock: SharedArrayBuffer;
+  readonly settingsTable: readonly (readonly [string, string])[];
+}
+
+export interface PreparedText {
+  /** Hex. */
+  readonly id: string;
+  readonly text: string;
+  readonly keyspace: string | null;
+}
+
+export interface WorkerStatus {
+  readonly connections: number;
+  readonly requests: number;
+  readonly inFlightRequests: number;
+  readonly inFlightBytes: number;
+  readonly queuedWriteBytes: number;
+  readonly clients: readonly ClientFacts[];
+  /** prom-client's JSON of this worker's metrics. */
+  readonly metrics: unknown;
+}
+
+export type ToWorker =
+  | {
+      readonly kind: 'schema';
+      readonly schema: SchemaJson;
+      readonly event: SchemaEvent;
+      readonly call: number;
+    }
+  | { readonly kind: 'answer'; readonly call: number; readonly value: unknown }
+  | {
+      readonly kind: 'failure';
+      readonly call: number;
+      readonly code: number;
+      readonly message: string;
+      readonly detail: unknown;
+    }
+  | { readonly kind: 'status'; readonly call: number }
+  | { readonly kind: 'drain'; readonly call: number };
+
+export type ToMain =
+  | { readonly kind: 'ready'; readonly replayed: number }
+  | { readonly kind: 'acknowledged'; readonly call: number; readonly value: unknown }
+  | {
+      readonly kind: 'ddl';
+      readonly call: number;
+      readonly text: string;
+      readonly keyspace: string | null;
+    }
+  | { readonly kind: 'prepared'; readonly prepared: PreparedText }
+  | { readonly kind: 'lookup'; readonly call: number; readonly id: string }
+  | { readonly kind: 'clients'; readonly call: number };
+
+export type { SchemaResult };

@@ -1,0 +1,270 @@
+/** A node: opens the data, starts the workers, keeps the schema, stops in order. */
+import { randomUUID } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { createNativeEngine } from '../../native/index.ts';
+import type { Logger } from '../adapters/logger.ts';
+import { newLockMemory } from '../adapters/shared-locks.ts';
+import { createSystemClock } from '../adapters/system-clock.ts';
+import { CqlError, ErrorCode } from '../common/errors.ts';
+import type { Settings } from '../config/settings.ts';
+import {
+  isVirtual,
+  withoutSystemKeyspaces,
+  withSystemKeyspaces,
+} from '../query/virtual/definitions.ts';
+import type { NodeFacts } from '../query/virtual/rows.ts';
+import { EMPTY_SCHEMA, type Schema } from '../schema/schema.ts';
+import { schemaFromJson, schemaToJson } from '../schema/schema-json.ts';
+import type { KvStore } from '../storage/kv.ts';
+import type { PreparedText, ToMain, ToWorker, WorkerInput, WorkerStatus } from './messages.ts';
+import { DataDirectoryError, type Metadata, MetadataFile, newMetadata } from './metadata-file.ts';
+import { dropUnknownFamilies, SchemaAuthority, type SchemaEvent } from './schema-authority.ts';
+import { openShards, processOptions, removeLayout, reshard, storedTables } from './shards.ts';
+
+const PREPARED_MAX = 50_000;
+
+export interface Node {
+  readonly hostId: string;
+  readonly stores: readonly KvStore[];
+  schema(): Schema;
+  status(): Promise<readonly WorkerStatus[]>;
+  /** Stops to accept, answers what is in flight, closes the data. */
+  stop(): Promise<void>;
+  /** Settles if a worker dies by itself. */
+  readonly failed: Promise<Error>;
+}
+
+function addressBytes(address: string): Uint8Array {
+  const parts = address.split('.').map(Number);
+  return parts.length === 4 ? Uint8Array.from(parts) : Uint8Array.of(127, 0, 0, 1);
+}
+
+function nodeFacts(settings: Settings, hostId: string): NodeFacts {
+  const address = settings.rpcAddress === '0.0.0.0' ? '127.0.0.1' : settings.rpcAddress;
+  return {
+    clusterName: settings.clusterName,
+    datacenter: settings.datacenter,
+    rack: settings.rack,
+    hostId,
+    tokens: ['-9223372036854775808'],
+    rpcAddress: addressBytes(address),
+    rpcPort: settings.nativeTransportPort,
+    listenAddress: addressBytes(address),
+    listenPort: 7000,
+    releaseVersion: '5.0.9',
+    cqlVersion: '3.4.7',
+  };
+}
+
+/** A worker thread as the main thread talks to it. */
+class WorkerHandle {
+  readonly ready: Promise<number>;
+  private readonly worker: Worker;
+  private readonly waiting = new Map<number, (value: unknown) => void>();
+  private nextCall = 1;
+
+  constructor(
+    input: WorkerInput,
+    onMessage: (message: ToMain, from: WorkerHandle) => void,
+    onExit: (error: Error) => void,
+  ) {
+    this.worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: input });
+    this.ready = new Promise((resolve, reject) => {
+      this.worker.on('message', (message: ToMain) => {
+        if (message.kind === 'ready') resolve(message.replayed);
+        else if (message.kind === 'acknowledged') {
+          this.waiting.get(message.call)?.(message.value);
+          this.waiting.delete(message.call);
+        } else onMessage(message, this);
+      });
+      this.worker.on('error', (error: unknown) => {
+        const failure = error instanceof Error ? error : new TypeError(String(error));
+        reject(failure);
+        onExit(failure);
+      });
+    });
+  }
+
+  post(message: ToWorker): void {
+    this.worker.postMessage(message);
+  }
+
+  call(make: (call: number) => ToWorker): Promise<unknown> {
+    const call = this.nextCall++;
+    return new Promise((resolve) => {
+      this.waiting.set(call, resolve);
+      this.post(make(call));
+    });
+  }
+
+  async terminate(): Promise<void> {
+    await this.worker.terminate();
+  }
+}
+
+async function prepareData(
+  settings: Settings,
+  logger: Logger,
+): Promise<{ readonly file: MetadataFile; readonly metadata: Metadata }> {
+  const file = new MetadataFile(settings.dataDirectory);
+  const engine = createNativeEngine(processOptions(settings));
+  let metadata = await file.load();
+  if (metadata === null) {
+    metadata = newMetadata(settings.clusterName, settings.shards, schemaToJson(EMPTY_SCHEMA));
+    await file.save(metadata);
+  }
+  if (metadata.clusterName !== settings.clusterName) {
+    throw new DataDirectoryError(
+      'CLUSTER_NAME',
+      `the data in ${settings.dataDirectory} is of cluster '${metadata.clusterName}', not '${settings.clusterName}': set cluster_name to that, or choose another data directory`,
+    );
+  }
+  if (metadata.shards !== settings.shards) {
+    const tables = storedTables(withSystemKeyspaces(schemaFromJson(metadata.schema)), isVirtual);
+    logger.info('laying the data out anew', {
+      from: metadata.shards,
+      to: settings.shards,
+      tables: tables.length,
+    });
+    const old = metadata.layout;
+    const layout = await reshard(engine, settings, metadata, tables, (table, index) =>
+      logger.info('copying table', {
+        table: `${table.keyspace}.${table.name}`,
+        of: `${index + 1}/${tables.length}`,
+      }),
+    );
+    metadata = { ...metadata, ...layout };
+    await file.save(metadata);
+    await removeLayout(settings.dataDirectory, old);
+  }
+  return { file, metadata };
+}
+
+/** @throws DataDirectoryError, KvError; what listening fails with */
+export async function startNode(
+  settings: Settings,
+  logger: Logger,
+  settingsTable: WorkerInput['settingsTable'],
+): Promise<Node> {
+  const { file, metadata: found } = await prepareData(settings, logger);
+  let metadata = found;
+  const clock = createSystemClock();
+  const engine = createNativeEngine(processOptions(settings));
+  const schema = withSystemKeyspaces(schemaFromJson(metadata.schema));
+  const tables = storedTables(schema, isVirtual);
+  const stores = await openShards(engine, settings, metadata, tables);
+  const dropped = await dropUnknownFamilies(stores, tables);
+  if (dropped > 0) logger.info('dropped column families without a table', { count: dropped });
+  for (const [shard, store] of stores.entries()) {
+    store.onEvent((event) => {
+      if (event.kind === 'error') logger.error('storage engine', { shard, ...event });
+      else if (event.kind === 'stall')
+        logger.warn('writes are slowed down by the storage engine', { shard, ...event });
+      else logger.debug('storage engine', { shard, ...event });
+    });
+  }
+
+  const workers: WorkerHandle[] = [];
+  const authority = new SchemaAuthority(schema, {
+    stores,
+    newId: randomUUID,
+    nowMicros: clock.micros,
+    save: async (next) => {
+      metadata = { ...metadata, schema: schemaToJson(withoutSystemKeyspaces(next)) };
+      await file.save(metadata);
+    },
+    publish: async (next, event: SchemaEvent) => {
+      const json = schemaToJson(withoutSystemKeyspaces(next));
+      await Promise.all(
+        workers.map((worker) =>
+          worker.call((call) => ({ kind: 'schema', schema: json, event, call })),
+        ),
+      );
+    },
+  });
+
+  const prepared = new Map<string, PreparedText>();
+  const onMessage = (message: ToMain, from: WorkerHandle) => {
+    switch (message.kind) {
+      case 'ddl':
+        authority.apply(message.text, message.keyspace).then(
+          (value) => from.post({ kind: 'answer', call: message.call, value }),
+          (error: unknown) => {
+            const isCql = error instanceof CqlError;
+            if (!isCql) logger.error('a schema change failed unexpectedly', { error });
+            from.post({
+              kind: 'failure',
+              call: message.call,
+              code: isCql ? error.code : ErrorCode.ServerError,
+              message: error instanceof Error ? error.message : String(error),
+              detail: isCql ? error.detail : null,
+            });
+          },
+        );
+        break;
+      case 'prepared':
+        prepared.delete(message.prepared.id);
+        prepared.set(message.prepared.id, message.prepared);
+        if (prepared.size > PREPARED_MAX) {
+          const [oldest] = prepared.keys();
+          prepared.delete(oldest);
+        }
+        break;
+      case 'lookup':
+        from.post({ kind: 'answer', call: message.call, value: prepared.get(message.id) ?? null });
+        break;
+    }
+  };
+
+  let fail: (error: Error) => void = () => {};
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
+  const locks = newLockMemory();
+  const serialClock = new SharedArrayBuffer(8);
+  for (let index = 0; index < settings.workers; index++) {
+    const input: WorkerInput = {
+      index,
+      settings,
+      node: nodeFacts(settings, metadata.hostId),
+      schema: metadata.schema,
+      layout: { shards: metadata.shards, layout: metadata.layout },
+      locks,
+      serialClock,
+      settingsTable,
+    };
+    workers.push(new WorkerHandle(input, onMessage, (error) => fail(error)));
+  }
+  try {
+    const [replayed] = await Promise.all(workers.map((worker) => worker.ready));
+    if (replayed > 0) logger.info('replayed logged batches', { count: replayed });
+  } catch (error) {
+    for (const worker of workers) await worker.terminate();
+    for (const store of stores) await store.close();
+    throw error;
+  }
+
+  return {
+    hostId: metadata.hostId,
+    stores,
+    failed,
+    schema: () => authority.current,
+    status: async () =>
+      (await Promise.all(
+        workers.map((worker) => worker.call((call) => ({ kind: 'status', call }))),
+      )) as WorkerStatus[],
+    stop: async () => {
+      await Promise.all(workers.map((worker) => worker.call((call) => ({ kind: 'drain', call }))));
+      for (const worker of workers) await worker.terminate();
+      for (const store of stores) await store.syncWal();
+      for (const store of stores) await store.close();
+    },
+  };
+}
+
+/** One event loop a core, and a power of two of shards not above. */
+export function defaultParallelism(): { readonly workers: number; readonly shards: number } {
+  const cores = availableParallelism();
+  return { workers: cores, shards: 2 ** Math.floor(Math.log2(cores)) };
+}

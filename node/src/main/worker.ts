@@ -1,0 +1,281 @@
+/** A worker thread: one event loop that serves CQL clients from all shards of the node. */
+import { randomBytes } from 'node:crypto';
+import { parentPort, workerData } from 'node:worker_threads';
+import { createNativeEngine } from '../../native/index.ts';
+import { createLogger } from '../adapters/logger.ts';
+import { createSharedLocks } from '../adapters/shared-locks.ts';
+import { createSerialClock, createSystemClock } from '../adapters/system-clock.ts';
+import { createTcpListener } from '../adapters/tcp-listener.ts';
+import { CqlError } from '../common/errors.ts';
+import { BatchLog } from '../query/batch-log.ts';
+import { Executor } from '../query/execute.ts';
+import { isVirtual, SYSTEM_KEYSPACES, withSystemKeyspaces } from '../query/virtual/definitions.ts';
+import { VirtualTables } from '../query/virtual/rows.ts';
+import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
+import { schemaFromJson } from '../schema/schema-json.ts';
+import { RequestHandlerImpl } from '../server/request-handler.ts';
+import { Tracer } from '../server/tracing.ts';
+import { LocalStore } from '../storage/local-store.ts';
+import { type ClientConnection, createCqlServer, type SchemaChange } from '../transport/index.ts';
+import {
+  clockSeqAndNode,
+  createListPaths,
+  createTimeUuidGenerator,
+  parseUuid,
+  randomUuid,
+} from '../types/uuid.ts';
+import type { PreparedText, ToMain, ToWorker, WorkerInput, WorkerStatus } from './messages.ts';
+import type { SchemaEvent } from './schema-authority.ts';
+import { openShards, processOptions, storedTables } from './shards.ts';
+
+if (parentPort === null) throw new TypeError('worker.ts runs in a worker thread');
+const port = parentPort;
+const input = workerData as WorkerInput;
+const { settings, node } = input;
+const logger = createLogger({
+  level: settings.logLevel,
+  format: settings.logFormat,
+  source: `worker-${input.index}`,
+});
+
+/** Calls to the main thread that wait for their answer. */
+const calls = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
+let nextCall = 1;
+
+function post(message: ToMain): void {
+  port.postMessage(message);
+}
+
+function call(make: (call: number) => ToMain): Promise<unknown> {
+  const id = nextCall++;
+  return new Promise((resolve, reject) => {
+    calls.set(id, { resolve, reject });
+    post(make(id));
+  });
+}
+
+function logError(message: string, error: unknown): void {
+  logger.error(message, { error });
+}
+
+function toSchemaChange(event: NonNullable<SchemaEvent>): SchemaChange {
+  return { ...event, name: event.name ?? '' };
+}
+
+async function start(): Promise<void> {
+  const clock = createSystemClock();
+  const engine = createNativeEngine(processOptions(settings));
+  let schema: Schema = withSystemKeyspaces(schemaFromJson(input.schema));
+  const stores = await openShards(engine, settings, input.layout, storedTables(schema, isVirtual));
+
+  let flushServer: (() => void) | null = null;
+  const flushAnswers = () => {
+    const flush = flushServer;
+    flushServer = null;
+    flush?.();
+  };
+  const store = new LocalStore(engine, stores, {
+    scheduleFlush: (flush) => setImmediate(flush),
+    afterAnswers: flushAnswers,
+  });
+
+  const tail = clockSeqAndNode(randomBytes(8));
+  const timeUuids = createTimeUuidGenerator(tail);
+  const lists = createListPaths(clockSeqAndNode(randomBytes(8)));
+  const context = {
+    timeUuid: () => timeUuids.next(BigInt(clock.micros())),
+    randomUuid: () => randomUuid(randomBytes(16)),
+    random: Math.random,
+  };
+  const listPlace = (end: 'last' | 'first') => {
+    const now = BigInt(clock.micros());
+    return end === 'last' ? lists.append(now) : lists.prepend(now, 1)[0];
+  };
+  const batches = SYSTEM_KEYSPACES.get('system')?.tables.get('batches');
+  if (batches === undefined) throw new TypeError('system.batches is not defined');
+  const batchLog = new BatchLog({
+    store,
+    table: batches,
+    newId: context.timeUuid,
+    nowMicros: () => BigInt(clock.micros()),
+    findTable: (id, generation) => findTable(schema, id, generation),
+  });
+  const executor = new Executor({
+    store,
+    batchLog,
+    locks: createSharedLocks(input.locks, clock.monotonicMillis),
+    hostId: parseUuid(node.hostId) ?? new Uint8Array(16),
+    serialMicros: createSerialClock(input.serialClock, clock),
+  });
+  const virtualTables = new VirtualTables({
+    node,
+    schema: () => schema,
+    settings: () => input.settingsTable,
+    clients: () => [...server.connections()].map(clientFacts),
+    diskUsage: () =>
+      storedTables(schema, isVirtual).map((table) => ({
+        keyspace: table.keyspace,
+        table: table.name,
+        bytes: diskBytes(table),
+      })),
+    threadPools: () => [
+      { name: 'native-transport', active: server.metrics.requestsInFlight, pending: 0 },
+    ],
+  });
+  const diskBytes = (table: TableDef) =>
+    stores.reduce((sum, one) => {
+      const family = one.families().get(familyName(table));
+      const size = family === undefined ? 0 : one.property(family, 'rocksdb.total-sst-files-size');
+      return sum + Number(size ?? 0);
+    }, 0);
+
+  const handler = new RequestHandlerImpl(schema, {
+    store,
+    executor,
+    virtualTables,
+    schemaDoor: {
+      apply: async (text, keyspace) => {
+        const result = await call((id) => ({ kind: 'ddl', call: id, text, keyspace }));
+        const { event, warnings } = result as { event: SchemaEvent; warnings: string[] };
+        return { event: event === null ? null : toSchemaChange(event), warnings };
+      },
+    },
+    directory: {
+      add: (id, text, keyspace) => post({ kind: 'prepared', prepared: { id, text, keyspace } }),
+      find: async (id) =>
+        (await call((number) => ({ kind: 'lookup', call: number, id }))) as PreparedText | null,
+    },
+    clock,
+    context,
+    listPlace,
+    datacenter: settings.datacenter,
+    clusterName: settings.clusterName,
+    tracer: new Tracer({
+      executor,
+      store,
+      clock,
+      context,
+      listPlace,
+      address: node.rpcAddress,
+      port: node.rpcPort,
+      thread: `worker-${input.index}`,
+      schema,
+      logError,
+    }),
+    logError,
+  });
+
+  const server = createCqlServer(
+    {
+      listener: createTcpListener({
+        address: settings.rpcAddress,
+        port: settings.nativeTransportPort,
+        reusePort: settings.workers > 1,
+        tls: settings.clientEncryption,
+      }),
+      clock: {
+        nowMillis: clock.monotonicMillis,
+        every: (millis, run) => {
+          const timer = setInterval(run, millis);
+          timer.unref();
+          return () => clearInterval(timer);
+        },
+      },
+      logger,
+      handler,
+      authenticator: null,
+      scheduleFlush: (flush) => {
+        flushServer = flush;
+        setImmediate(flushAnswers);
+      },
+    },
+    {
+      frameBytesMax: settings.nativeTransportMaxFrameBytes,
+      connectionsMax: settings.nativeTransportMaxConnections,
+      bytesMax: Math.ceil(settings.nativeTransportMaxInFlightBytes / settings.workers),
+      connectionBytesMax: settings.nativeTransportMaxInFlightBytesPerConnection,
+      connectionRequestsMax: settings.nativeTransportMaxInFlightRequestsPerConnection,
+    },
+  );
+
+  const status = (): WorkerStatus => ({
+    connections: server.metrics.connectionsOpen,
+    requests: server.metrics.requestsTotal.reduce((sum, count) => sum + count, 0),
+    inFlightRequests: server.metrics.requestsInFlight,
+    inFlightBytes: server.metrics.bytesInFlight,
+    queuedWriteBytes: store.queuedBytes(),
+    clients: [...server.connections()].map(clientFacts),
+    metrics: server.metrics,
+  });
+
+  port.on('message', (message: ToWorker) => {
+    switch (message.kind) {
+      case 'schema': {
+        // Writes planned with the old schema go to the engine before it is said that none are left.
+        store.flush();
+        const next = withSystemKeyspaces(schemaFromJson(message.schema));
+        schema = next;
+        handler.setSchema(next);
+        if (message.event !== null) {
+          server.broadcast({ type: 'SCHEMA_CHANGE', ...toSchemaChange(message.event) });
+        }
+        post({ kind: 'acknowledged', call: message.call, value: null });
+        break;
+      }
+      case 'answer':
+        calls.get(message.call)?.resolve(message.value);
+        calls.delete(message.call);
+        break;
+      case 'failure': {
+        const { code, message: text, detail } = message;
+        calls.get(message.call)?.reject(new CqlError(code as never, text, detail as never));
+        calls.delete(message.call);
+        break;
+      }
+      case 'status':
+        post({ kind: 'acknowledged', call: message.call, value: status() });
+        break;
+      case 'drain':
+        server
+          .drain(settings.drainTimeoutMs)
+          .then(async () => {
+            for (const one of stores) await one.close();
+            post({ kind: 'acknowledged', call: message.call, value: null });
+          })
+          .catch((error: unknown) => logError('draining failed', error));
+        break;
+    }
+  });
+
+  const replayed = input.index === 0 ? await batchLog.replay() : 0;
+  await server.start();
+  post({ kind: 'ready', replayed });
+}
+
+function findTable(schema: Schema, id: string, generation: number): TableDef | undefined {
+  for (const keyspace of schema.keyspaces.values()) {
+    for (const table of keyspace.tables.values()) {
+      if (table.id === id && table.generation === generation) return table;
+    }
+  }
+  return undefined;
+}
+
+function clientFacts(client: ClientConnection): WorkerStatus['clients'][number] {
+  const parts = client.remote.address
+    .replace(/^::ffff:/, '')
+    .split('.')
+    .map(Number);
+  return {
+    address: parts.length === 4 ? Uint8Array.from(parts) : new Uint8Array(16),
+    port: client.remote.port,
+    stage: 'ready',
+    driverName: client.startupOptions.get('DRIVER_NAME') ?? null,
+    driverVersion: client.startupOptions.get('DRIVER_VERSION') ?? null,
+    protocolVersion: client.version,
+    requestCount: client.requestsTotal,
+    isEncrypted: client.tls !== null,
+  };
+}
+
+await start();
