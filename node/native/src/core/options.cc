@@ -48,6 +48,9 @@ rocksdb::BlockBasedTableOptions tableDefaults(Process& process) {
   rocksdb::BlockBasedTableOptions t;
   t.block_cache = process.cache;
   t.block_size = 8 << 10;
+  t.data_block_index_type = rocksdb::BlockBasedTableOptions::kDataBlockBinaryAndHash;
+  // Rows that were just flushed would otherwise have to be read from the disk again, on a thread.
+  t.prepopulate_block_cache = rocksdb::BlockBasedTableOptions::PrepopulateBlockCache::kFlushOnly;
   t.format_version = 6;
   t.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   t.whole_key_filtering = true;
@@ -69,6 +72,9 @@ rocksdb::ColumnFamilyOptions familyDefaults(Process& process) {
   o.arena_block_size = 256 << 10;
   // A key that is updated all the time: reads must not walk through all of its operands (measured, see bench.ts).
   o.max_successive_merges = 32;
+  // Most reads of rows that are in files pass by the memtables in vain; eagerly allocated, so no more than 1 %.
+  o.memtable_prefix_bloom_size_ratio = 0.01;
+  o.memtable_whole_key_filtering = true;
   // Data that no write touches still meets the filter now and then, so that TTLs and tombstones end.
   o.periodic_compaction_seconds = 7 * 24 * 3600;
   o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(tableDefaults(process)));
