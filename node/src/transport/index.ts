@@ -58,4 +58,4 @@ export {
   writeSetKeyspace,
   writeVoid,
 } from './result.ts';
-export type { CqlServer, CqlServerDeps } from './server.ts';
+export { type CqlServer, type CqlServerDeps, createCqlServer } from './server.ts';

@@ -1,8 +1,13 @@
 /** The CQL server: accepts clients, shares limits among them, flushes their answers. */
+import { Admission } from './admission.ts';
+import { Connection, type ServerContext } from './connection.ts';
 import type { ServerEvent } from './events.ts';
-import type { TransportMetrics } from './metrics.ts';
+import { createMetrics, type TransportMetrics } from './metrics.ts';
+import type { CqlServerOptions } from './options.ts';
+import { WriterPool } from './output.ts';
 import type {
   Authenticator,
+  ByteStream,
   ClientConnection,
   RequestHandler,
   SocketAddress,
@@ -10,6 +15,7 @@ import type {
   TransportClock,
   TransportLogger,
 } from './ports.ts';
+import { FRAME_HEADER_BYTES } from './protocol.ts';
 
 export interface CqlServerDeps {
   readonly listener: StreamListener;
@@ -41,4 +47,146 @@ export interface CqlServer {
    * `millis` what is left is closed at once. Resolves when every connection is gone.
    */
   drain(millis: number): Promise<void>;
+}
+
+const TICK_MILLIS = 1000;
+const DRAIN_POLL_MILLIS = 50;
+
+/** Creates the server; `start` opens it. */
+export function createCqlServer(deps: CqlServerDeps, options: CqlServerOptions): CqlServer {
+  return new Server(deps, options);
+}
+
+class Server implements CqlServer {
+  readonly metrics = createMetrics();
+  readonly #deps: CqlServerDeps;
+  readonly #options: CqlServerOptions;
+  readonly #context: ServerContext;
+  readonly #admission: Admission;
+  readonly #all = new Set<Connection>();
+  readonly #ready = new Set<Connection>();
+  #lastId = 0;
+  #draining = false;
+  #stopTicks: (() => void) | null = null;
+  #unflushed: Connection[] = [];
+  #wakeRequested = false;
+  #flushScheduled = false;
+  readonly #flushNow = (): void => this.flush();
+
+  constructor(deps: CqlServerDeps, options: CqlServerOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#admission = new Admission(options, this.metrics);
+    this.#context = {
+      options,
+      bodyBytesMax: largestBody(options),
+      metrics: this.metrics,
+      admission: this.#admission,
+      pool: new WriterPool(),
+      handler: deps.handler,
+      authenticator: deps.authenticator,
+      clock: deps.clock,
+      logger: deps.logger,
+      requestFlush: (connection) => this.#requestFlush(connection),
+      requestWake: () => this.#requestWake(),
+      ready: (connection) => this.#becameReady(connection),
+      gone: (connection) => this.#gone(connection),
+    };
+  }
+
+  async start(): Promise<SocketAddress> {
+    const address = await this.#deps.listener.listen((stream) => this.#accept(stream));
+    this.#stopTicks = this.#deps.clock.every(TICK_MILLIS, () => this.#tick());
+    return address;
+  }
+
+  connections(): Iterable<ClientConnection> {
+    return this.#ready;
+  }
+
+  broadcast(event: ServerEvent): void {
+    for (const connection of this.#ready) connection.notify(event);
+  }
+
+  flush(): void {
+    this.#flushScheduled = false;
+    const connections = this.#unflushed;
+    this.#unflushed = [];
+    for (const connection of connections) connection.flush();
+    if (this.#wakeRequested) {
+      this.#wakeRequested = false;
+      this.#admission.wake();
+    }
+  }
+
+  async drain(millis: number): Promise<void> {
+    this.#draining = true;
+    const closed = this.#deps.listener.close();
+    const { clock } = this.#deps;
+    const end = clock.nowMillis() + millis;
+    for (const connection of this.#all) connection.close();
+    await new Promise<void>((resolve) => {
+      const poll = (): void => {
+        if (clock.nowMillis() >= end) for (const connection of this.#all) connection.destroy();
+        if (this.#all.size > 0) return;
+        stop();
+        resolve();
+      };
+      const stop = clock.every(DRAIN_POLL_MILLIS, poll);
+      poll();
+    });
+    this.#stopTicks?.();
+    await closed;
+  }
+
+  #accept(stream: ByteStream): void {
+    if (this.#draining || this.#all.size >= this.#options.connectionsMax) {
+      this.metrics.connectionsRefusedTotal++;
+      stream.destroy();
+      return;
+    }
+    this.metrics.connectionsTotal++;
+    this.metrics.connectionsOpen++;
+    const connection = new Connection(++this.#lastId, stream, this.#context);
+    this.#all.add(connection);
+    stream.start(connection);
+  }
+
+  #becameReady(connection: Connection): void {
+    this.#ready.add(connection);
+    this.#deps.handler.opened?.(connection);
+  }
+
+  #gone(connection: Connection): void {
+    this.#all.delete(connection);
+    this.metrics.connectionsOpen--;
+    if (this.#ready.delete(connection)) this.#deps.handler.closed?.(connection);
+  }
+
+  #requestFlush(connection: Connection): void {
+    this.#unflushed.push(connection);
+    this.#schedule();
+  }
+
+  #requestWake(): void {
+    this.#wakeRequested = true;
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    this.#deps.scheduleFlush(this.#flushNow);
+  }
+
+  #tick(): void {
+    const nowMillis = this.#deps.clock.nowMillis();
+    for (const connection of this.#all) connection.tick(nowMillis);
+  }
+}
+
+/** A frame must fit into what may be in flight, else it would wait for ever. */
+function largestBody(options: CqlServerOptions): number {
+  const inFlight = Math.min(options.connectionBytesMax, options.bytesMax) - FRAME_HEADER_BYTES;
+  return Math.min(options.frameBytesMax, inFlight);
 }
