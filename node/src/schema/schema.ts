@@ -2,6 +2,7 @@
  * Keyspaces, tables and types as immutable values. A change makes a new `Schema`; whoever holds an old one goes on with it.
  */
 import type { CqlType, UserType } from '../types/cql-type.ts';
+import { freeze } from '../types/type-facts.ts';
 
 export type ColumnKind = 'partition_key' | 'clustering' | 'static' | 'regular';
 
@@ -222,7 +223,12 @@ export function withUserType(schema: Schema, user: UserType): Schema {
   if (keyspace === undefined) return schema;
   const replace = (old: UserType): UserType =>
     old.keyspace === user.keyspace && old.name === user.name
-      ? { ...old, fieldNames: user.fieldNames, fieldTypes: user.fieldTypes }
+      ? {
+          ...old,
+          fieldNames: user.fieldNames,
+          // Everything inside a frozen type is frozen.
+          fieldTypes: old.frozen ? user.fieldTypes.map(freeze) : user.fieldTypes,
+        }
       : old;
   const types = new Map<string, UserType>();
   for (const [name, type] of keyspace.types)

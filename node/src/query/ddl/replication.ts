@@ -1,0 +1,110 @@
+/** Replication options of keyspaces. Source: ReplicationParams and the strategies of org.apache.cassandra.locator. */
+import { configError, invalidRequest } from '../../common/errors.ts';
+
+const PACKAGE = 'org.apache.cassandra.locator.';
+const STRATEGIES: readonly string[] = [
+  'SimpleStrategy',
+  'NetworkTopologyStrategy',
+  'LocalStrategy',
+].map((name) => PACKAGE + name);
+const FACTOR = 'replication_factor';
+const DEFAULT_FACTOR = '1';
+/** Where 'replication_factor' goes while the datacenters are not known: Cassandra's own default name. */
+const DEFAULT_DATACENTERS = ['datacenter1'];
+
+export interface ReplicationInput {
+  readonly keyspace: string;
+  /** As written; undefined: not at all. */
+  readonly options: Readonly<Record<string, string>>;
+  /** In force now; null for a new keyspace. */
+  readonly previous: Readonly<Record<string, string>> | null;
+  readonly datacenters: readonly string[] | null;
+}
+
+/**
+ * The checked options in the order in which they are kept: the class (full name), then the factors.
+ * @throws CqlError ConfigError, Invalid
+ */
+export function checkReplication(input: ReplicationInput): Record<string, string> {
+  const { class: written, ...rest } = input.options;
+  if (written === undefined) throw configError('Missing replication strategy class');
+  const strategy = strategyClass(written);
+  if (strategy === `${PACKAGE}LocalStrategy`) {
+    throw invalidRequest(
+      'Unable to use given strategy class: LocalStrategy is reserved for internal use.',
+    );
+  }
+  const factors =
+    strategy === `${PACKAGE}SimpleStrategy` ? simpleFactors(input, rest) : topology(input, rest);
+  return { class: strategy, ...factors };
+}
+
+function strategyClass(written: string): string {
+  const name = written.includes('.') ? written : PACKAGE + written;
+  if (name === `${PACKAGE}OldNetworkTopologyStrategy`) {
+    throw configError(
+      'The support for the OldNetworkTopologyStrategy has been removed in C* version 4.0. The keyspace strategy should be switch to NetworkTopologyStrategy',
+    );
+  }
+  if (!STRATEGIES.includes(name)) {
+    throw configError(`Unable to find replication strategy class '${name}'`);
+  }
+  return name;
+}
+
+function checkFactor(text: string): void {
+  if (/^[0-9]+\/[0-9]+$/.test(text)) {
+    throw configError('Transient replication is not enabled on this node');
+  }
+  if (!/^[+-]?[0-9]{1,9}$/.test(text)) throw configError(`For input string: "${text}"`);
+  if (Number(text) < 0) {
+    throw configError(`Replication factor must be non-negative, found ${text}`);
+  }
+}
+
+function unrecognized(option: string, strategy: string, keyspace: string): Error {
+  return configError(
+    `Unrecognized strategy option {${option}} passed to ${strategy} for keyspace ${keyspace}`,
+  );
+}
+
+function simpleFactors(
+  { keyspace }: ReplicationInput,
+  options: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const factor = options[FACTOR] ?? DEFAULT_FACTOR;
+  checkFactor(factor);
+  const other = Object.keys(options).find((option) => option !== FACTOR);
+  if (other !== undefined) throw unrecognized(other, 'SimpleStrategy', keyspace);
+  return { [FACTOR]: factor };
+}
+
+function topology(
+  { keyspace, datacenters, previous }: ReplicationInput,
+  options: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const { [FACTOR]: factor, ...written } = options;
+  const factors: Record<string, string> = {};
+  const isNew = previous === null || previous['class'] !== `${PACKAGE}NetworkTopologyStrategy`;
+  if (factor !== undefined || (isNew && Object.keys(written).length === 0)) {
+    const all = factor ?? DEFAULT_FACTOR;
+    checkFactor(all);
+    for (const name of datacenters ?? DEFAULT_DATACENTERS) factors[name] = all;
+  }
+  // Datacenters that have their factor keep it: 'replication_factor' is for the others.
+  if (!isNew && factor !== undefined) {
+    for (const [name, old] of Object.entries(previous)) if (name !== 'class') factors[name] = old;
+  }
+  for (const [name, one] of Object.entries(written)) {
+    if (datacenters !== null && !datacenters.includes(name)) {
+      throw unrecognized(name, 'NetworkTopologyStrategy', keyspace);
+    }
+    checkFactor(one);
+    factors[name] = one;
+  }
+  if (Object.keys(factors).length === 0) {
+    throw configError('Configuration for at least one datacenter must be present');
+  }
+  const sorted = Object.entries(factors).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(sorted.filter(([, count]) => Number(count) > 0));
+}
