@@ -1,5 +1,7 @@
 #include "cursor.h"
 
+#include "memory-only.h"
+
 namespace ilion {
 
 Cursor::Cursor(std::shared_ptr<Family> family, CursorOptions options)
@@ -42,6 +44,8 @@ int Cursor::leaveMemory() {
 
 int Cursor::fill(char* out, size_t size, uint32_t maxEntries, bool memoryOnly, Error* error) {
   if (memoryOnly && memoryFailed_) return kNeedsDisk;
+  std::optional<MemoryOnly> guard;
+  if (memoryOnly) guard.emplace();
   if (!memoryOnly && options_.cacheOnly) memoryFailed_ = true;
   if (iterator_ == nullptr || inMemory_ != memoryOnly) create(memoryOnly);
   if (!placed_) place();
@@ -73,7 +77,7 @@ int Cursor::fill(char* out, size_t size, uint32_t maxEntries, bool memoryOnly, E
   }
   if (!it.Valid()) {
     rocksdb::Status status = it.status();
-    if (status.IsIncomplete() && (count == 0 || !afterFrom_)) return leaveMemory();
+    if (inMemory_ && needsDisk(status) && (count == 0 || !afterFrom_)) return leaveMemory();
     if (!status.ok() && count == 0) *error = errorOf(status);
   }
   if (inMemory_ && count > 0) {

@@ -6,6 +6,7 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 
+#include "memory-only.h"
 #include "merge.h"
 #include "partitioner.h"
 #include "process.h"
@@ -15,6 +16,7 @@ namespace {
 
 rocksdb::DBOptions databaseDefaults(Process& process) {
   rocksdb::DBOptions o;
+  o.env = guardedEnv();
   o.create_if_missing = true;
   o.create_missing_column_families = true;
   o.paranoid_checks = true;

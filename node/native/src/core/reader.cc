@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cursor.h"
+#include "memory-only.h"
 
 namespace ilion {
 namespace {
@@ -44,7 +45,7 @@ void get(rocksdb::DB& db, const rocksdb::ReadOptions& read, Part* part) {
 int32_t answerOf(const rocksdb::Status& status, const Slice& value, Error* error) {
   if (status.ok()) return static_cast<int32_t>(value.size());
   if (status.IsNotFound()) return kAbsent;
-  if (status.IsIncomplete()) return kNeedsDisk;
+  if (needsDisk(status)) return kNeedsDisk;
   *error = errorOf(status);
   return kAbsent;
 }
@@ -97,6 +98,7 @@ int64_t readFromMemory(Store& store, const FamilyTable& families, const char* re
                        uint32_t count, char* out, size_t size, Error* error) {
   size_t used = 4ull * count;
   const bool fits = used <= size;
+  MemoryOnly guard;
   forEachRequest(store, families, rocksdb::kBlockCacheTier, requests, count, error,
                  [&](uint32_t i, int32_t length, const Slice& value) {
                    if (fits) storeU32Le(out + 4ull * i, static_cast<uint32_t>(length));

@@ -69,8 +69,8 @@ struct SstFile {
   std::string path;
   rocksdb::SstFileWriter writer;
   bool opened = false;
-  std::atomic<bool> busy{false};
-  bool ended = false;  // the loop's
+  bool busy = false;  // the loop's, as is:
+  bool ended = false;
 
   Error put(const char* p, size_t length) {
     rocksdb::Status status;
@@ -109,7 +109,7 @@ std::shared_ptr<SstFile> idleSst(napi_env env, napi_value external) {
     throwError(env, Code::closed, "the SST writer is closed");
     return nullptr;
   }
-  if ((*file)->busy.load()) {
+  if ((*file)->busy) {
     throwError(env, Code::badArgument, "the SST writer is in use");
     return nullptr;
   }
@@ -124,11 +124,11 @@ napi_value sstPut(napi_env env, napi_callback_info info) {
   View packed = viewOf(env, a[1]);
   size_t length = std::min<size_t>(packed.size, u32Of(env, a[2]));
   Worker& worker = *file->handle->worker();
-  file->busy.store(true);
-  return worker.start(env, JobOptions{&worker.process().longJobs, file->handle, a[1]},
+  file->busy = true;
+  JobOptions options{&worker.process().longJobs, file->handle, a[1], [file] { file->busy = false; }};
+  return worker.start(env, options,
                       [file, packed, length](Job& job) {
                         job.error = file->put(packed.data, length);
-                        file->busy.store(false);
                       });
 }
 

@@ -48,9 +48,14 @@ void CursorHandle::dropLocked() {
 
 void CursorHandle::close() {
   closed = true;
-  if (busy.load()) return;  // the job holds the last reference soon
+  if (busy) return;
   std::lock_guard<std::recursive_mutex> lock(handle_->mutex_);
   dropLocked();
+}
+
+void CursorHandle::settle() {
+  busy = false;
+  if (closed) close();
 }
 
 StoreHandle::StoreHandle(Worker& worker, std::shared_ptr<Store> store)

@@ -39,12 +39,14 @@ class CursorHandle {
   StoreHandle& handle() { return *handle_; }
   const std::shared_ptr<StoreHandle>& sharedHandle() { return handle_; }
   Cursor& cursor() { return *cursor_; }
-  // On the loop. A busy cursor is closed when its job is done.
+  // A busy cursor is closed when its job has settled.
   void close();
+  void settle();
 
+  // These, as all calls here, are the loop's.
   const bool cacheOnly;
-  std::atomic<bool> busy{false};  // nextAsync is under way
-  bool closed = false;            // the loop's
+  bool busy = false;  // nextAsync is under way
+  bool closed = false;
 
  private:
   friend class StoreHandle;

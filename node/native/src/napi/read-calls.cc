@@ -91,7 +91,7 @@ std::shared_ptr<CursorHandle> idleCursor(napi_env env, napi_value external) {
     throwError(env, Code::closed, "the iterator is closed");
     return nullptr;
   }
-  if ((*cursor)->busy.load()) {
+  if ((*cursor)->busy) {
     throwError(env, Code::badArgument, "the iterator is in use");
     return nullptr;
   }
@@ -121,18 +121,16 @@ napi_value iteratorNextAsync(napi_env env, napi_callback_info info) {
   View out = viewOf(env, a[1]);
   uint32_t maxEntries = u32Of(env, a[2]);
   Worker& worker = *cursor->handle().worker();
-  JobOptions options{&worker.process().readers, cursor->sharedHandle(), a[1]};
+  JobOptions options{&worker.process().readers, cursor->sharedHandle(), a[1],
+                     [cursor] { cursor->settle(); }};
   auto count = std::make_shared<int>(0);
-  cursor->busy.store(true);
-  napi_value promise = worker.start(
+  cursor->busy = true;
+  return worker.start(
       env, options,
       [cursor, out, maxEntries, count](Job& job) {
         *count = cursor->cursor().fill(out.data, out.size, maxEntries, false, &job.error);
-        cursor->busy.store(false);
       },
       [count](napi_env e) { return toInt(e, *count); });
-  if (promise == nullptr) cursor->busy.store(false);
-  return promise;
 }
 
 // iteratorSeek(iterator, key)

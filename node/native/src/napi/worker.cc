@@ -133,6 +133,7 @@ napi_value Worker::start(napi_env env, const JobOptions& options, std::function<
   if (promised == nullptr) return nullptr;
   job->work = std::move(work);
   job->result = std::move(result);
+  job->settled = options.settled;
   job->handle = options.handle;
   if (job->handle != nullptr) job->handle->acquire();
   const bool borrows = options.borrowed != nullptr;
@@ -248,6 +249,7 @@ void Worker::deliverTickets(napi_env env, const std::vector<Ticket>& tickets) {
 
 void Worker::deliverJob(napi_env env, std::unique_ptr<Job> job) {
   keepAlive(env, -1);
+  if (job->settled) job->settled();
   if (job->error.failed()) {
     if (napi_value reason = failure(env, job->error)) napi_reject_deferred(env, job->deferred, reason);
   } else {

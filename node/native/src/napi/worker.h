@@ -26,6 +26,7 @@ class StoreHandle;
 struct Job {
   std::function<void(Job&)> work;                // on a thread; fails by setting `error`
   std::function<napi_value(napi_env)> result;    // on the loop; none: undefined
+  std::function<void()> settled;                 // on the loop, however it ended; may be none
   Error error;
   napi_deferred deferred = nullptr;
   napi_ref borrowed = nullptr;
@@ -37,6 +38,7 @@ struct JobOptions {
   Pool* pool = nullptr;                 // none: a thread of its own
   std::shared_ptr<StoreHandle> handle;  // stays open until the work is done
   napi_value borrowed = nullptr;        // a buffer that the work reads or writes
+  std::function<void()> settled;
 };
 
 class Worker : public std::enable_shared_from_this<Worker> {
