@@ -1,51 +1,39 @@
 /**
  * One client: reads frames, answers what needs no handler, hands on the rest, keeps the limits.
  *
- *   stream → [segments] → frames → admit → dispatch → handler … begin/end/fail → output → flush → stream
+ *   stream → input → [segments] → frames → admit → handler … begin/end/fail → output → sender → stream
  *
- * Reading stops (`#blocked`) while the client has too much in flight, does not take its answers, or
- * waits in the server's line; it goes on in the server's flush.
+ * Reading is blocked while the client has too much in flight, does not take its answers, waits in the
+ * server's line or is being authenticated; it goes on in the server's flush.
  * @hot
  */
 import type { Writer } from '../common/bytes.ts';
-import {
-  CqlError,
-  invalidRequest,
-  overloaded,
-  protocolError,
-  serverError,
-} from '../common/errors.ts';
-import type { Admission as SharedAdmission, Waiter } from './admission.ts';
+import { CqlError, overloaded, protocolError, serverError } from '../common/errors.ts';
+import type { Waiter } from './admission.ts';
 import { type CompressionName, uncompressBody } from './compression.ts';
+import type { ServerContext } from './context.ts';
 import { decodeBatch, decodeExecute, decodePrepare, decodeQuery } from './decode-request.ts';
 import { writeErrorBody } from './error-body.ts';
 import { type EventType, type ServerEvent, writeEvent } from './events.ts';
-import { checkOpcode, checkVersion, checkVersionByte, VersionError } from './frame-check.ts';
-import { type Admission, FrameReader, type FrameSink } from './frame-reader.ts';
 import {
-  decodeAuthResponse,
-  decodeRegister,
-  decodeStartup,
-  type Phase,
-  refusal,
-  type Startup,
-  writeSupported,
-} from './handshake.ts';
-import type { TransportMetrics } from './metrics.ts';
-import type { CqlServerOptions } from './options.ts';
-import { Output, type WriterPool } from './output.ts';
+  checkOpcode,
+  checkVersion,
+  checkVersionByte,
+  tooBig,
+  VersionError,
+  versionChanged,
+} from './frame-check.ts';
+import { type Admission, FrameReader, type FrameSink } from './frame-reader.ts';
+import { Gate, type GateConnection } from './gate.ts';
+import type { Startup } from './handshake.ts';
+import { Input } from './input.ts';
+import { Output } from './output.ts';
 import type {
   AnswerHeader,
-  AuthExchange,
-  Authenticator,
-  AuthStep,
   ByteSink,
   ByteStream,
   ClientConnection,
-  RequestHandler,
   SocketAddress,
-  TransportClock,
-  TransportLogger,
 } from './ports.ts';
 import { preludeFlags, skipPrelude, writePrelude } from './prelude.ts';
 import {
@@ -56,154 +44,102 @@ import {
   RESPONSE_BIT,
 } from './protocol.ts';
 import type { Request } from './request.ts';
-import { SegmentReader } from './segment-reader.ts';
 import { Sender } from './sender.ts';
 
+/** How long a client that was told to go may take to close. */
 const LINGER_MILLIS = 2000;
-const BYTES_PER_MILLI_MIN = 64;
-const PRELUDE_FLAGS = FrameFlag.Compressed | FrameFlag.CustomPayload | FrameFlag.Warning;
+/** Largest frame before STARTUP is complete. */
+const HANDSHAKE_BYTES_MAX = 128 * 1024;
 const EVENT_STREAM = -1;
+const PRELUDE_FLAGS = FrameFlag.Compressed | FrameFlag.CustomPayload | FrameFlag.Warning;
 const NO_OPTIONS: ReadonlyMap<string, string> = new Map();
 const OVERLOADED = 'Server is in overloaded state. Cannot accept more requests at this point';
 
-/** What the connections of a server share. */
-export interface ServerContext {
-  readonly options: CqlServerOptions;
-  /** Body of the largest frame taken. */
-  readonly bodyBytesMax: number;
-  readonly metrics: TransportMetrics;
-  readonly admission: SharedAdmission;
-  readonly pool: WriterPool;
-  readonly handler: RequestHandler;
-  readonly authenticator: Authenticator | null;
-  readonly clock: TransportClock;
-  readonly logger: TransportLogger;
-  /** Arranges that the connection's `flush` is called; it asks once until then. */
-  requestFlush(connection: Connection): void;
-  /** Arranges that those in line are woken. */
-  requestWake(): void;
-  /** The handshake is complete. */
-  ready(connection: Connection): void;
-  /** The stream is gone. Called once. */
-  gone(connection: Connection): void;
-}
-
-/** Body of the largest message before STARTUP is complete. */
-const HANDSHAKE_BYTES_MAX = 128 * 1024;
-
+/** 'when answered' and 'when sent' say what is waited for; 'lingering': for the client to close. */
 type Closing = 'no' | 'when answered' | 'when sent' | 'lingering';
 
 /** A client's connection. */
-export class Connection implements ClientConnection, FrameSink, ByteSink, Waiter {
+export class Connection implements ClientConnection, GateConnection, FrameSink, ByteSink, Waiter {
   readonly id: number;
+  readonly remote: SocketAddress;
+  readonly tls: ByteStream['tls'];
   keyspace: string | null = null;
-  user = 'anonymous';
   requestsTotal = 0;
+  requestsInFlight = 0;
+  closed = false;
+  /** Fixed by STARTUP; before, that of the frame at hand. */
+  version: ProtocolVersion = 5;
   /** How much room it waits for in the server's line. */
   neededBytes = 0;
 
   readonly #context: ServerContext;
   readonly #stream: ByteStream;
+  readonly #input: Input;
   readonly #frames: FrameReader;
+  readonly #gate: Gate;
   readonly #output: Output;
   readonly #sender: Sender;
-  #segments: SegmentReader | null = null;
-  #phase: Phase = 'new';
-  /** Fixed by STARTUP; before, that of the frame at hand. */
-  #version: ProtocolVersion = 5;
-  #startup: Startup | null = null;
-  #exchange: AuthExchange | null = null;
-  readonly #registered = new Set<EventType>();
-
-  /** Chunks not wholly read, and where the first goes on. */
-  readonly #backlog: Buffer[] = [];
-  #backlogAt = 0;
-  #receivedMillis = 0;
-  #pumping = false;
-  /** Not reading: over a limit, in line, or authenticating. */
-  #blocked = false;
+  /** Whether it is in the server's line. */
   #waiting = false;
-  #authenticating = false;
-  #paused = false;
-  #peerEnded = false;
-  /** Stream id of the frame at hand; 0 if none. */
+  /** Stream id of the frame at hand. */
   #frameStream = 0;
-  #framesSeen = 0;
-  /** Since when the incomplete frame is incomplete, and the count of frames then. */
-  #partialSinceMillis = 0;
-  #partialFrames = -1;
-
-  #requests = 0;
-  #bytes = 0;
+  #bytesInFlight = 0;
   /** The request being answered. */
   #open: Request | null = null;
   #deferredEvents: ServerEvent[] = [];
   #flushRequested = false;
   #closing: Closing = 'no';
   #lingerUntilMillis = 0;
-  #closed = false;
 
   constructor(id: number, stream: ByteStream, context: ServerContext) {
+    const { metrics, clock, pool } = context;
     this.id = id;
+    this.remote = stream.remote;
+    this.tls = stream.tls;
     this.#stream = stream;
     this.#context = context;
     this.#frames = new FrameReader(this);
-    this.#output = new Output(context.pool);
-    this.#sender = new Sender({
+    this.#gate = new Gate(this, context.authenticator, context.logger);
+    this.#output = new Output(pool);
+    this.#input = new Input({
       stream,
-      output: this.#output,
-      pool: context.pool,
-      metrics: context.metrics,
-      clock: context.clock,
-      sent: () => this.#sent(),
+      frames: this.#frames,
+      clock,
+      metrics,
+      failed: (error) => this.#inputFailed(error),
+      exhausted: () => this.close(),
     });
+    const [output, sent] = [this.#output, (): void => this.#proceed()];
+    this.#sender = new Sender({ stream, output, pool, metrics, clock, sent });
   }
 
-  get version(): ProtocolVersion {
-    return this.#version;
-  }
-  get remote(): SocketAddress {
-    return this.#stream.remote;
-  }
-  get tls(): ByteStream['tls'] {
-    return this.#stream.tls;
+  get user(): string {
+    return this.#gate.user;
   }
   get startupOptions(): ReadonlyMap<string, string> {
-    return this.#startup?.options ?? NO_OPTIONS;
+    return this.#gate.startup?.options ?? NO_OPTIONS;
   }
   get compression(): CompressionName | null {
-    return this.#startup?.compression ?? null;
-  }
-  get requestsInFlight(): number {
-    return this.#requests;
+    return this.#gate.startup?.compression ?? null;
   }
   get registered(): ReadonlySet<EventType> {
-    return this.#registered;
-  }
-  get closed(): boolean {
-    return this.#closed;
+    return this.#gate.registered;
   }
 
-  // ---- input ----
+  // ---- from the stream ----
 
   onData(chunk: Buffer): void {
     this.#context.metrics.bytesReceivedTotal += chunk.length;
-    if (this.#closing !== 'no' || this.#closed) return;
-    this.#backlog.push(chunk);
-    if (!this.#blocked) {
-      this.#receivedMillis = this.#context.clock.nowMillis();
-      this.#pump();
-    }
+    this.#input.receive(chunk);
   }
 
   onEnd(): void {
-    this.#peerEnded = true;
-    if (this.#backlog.length === 0) this.close();
+    this.#input.end();
   }
 
   onClosed(error: Error | null): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.closed) return;
+    this.closed = true;
     if (error !== null) {
       this.#context.logger.debug('client connection broke', { connection: this.id, error });
     }
@@ -212,87 +148,29 @@ export class Connection implements ClientConnection, FrameSink, ByteSink, Waiter
     this.#context.gone(this);
   }
 
-  /** Reads the backlog until it is empty or something is in the way. */
-  #pump(): void {
-    if (this.#pumping) return;
-    this.#pumping = true;
-    try {
-      while (this.#backlog.length > 0 && !this.#blocked && this.#closing === 'no')
-        this.#readChunk();
-    } catch (error) {
-      this.#inputFailed(error);
-    } finally {
-      this.#pumping = false;
-    }
-    this.#markPartial();
-    this.#setPaused(this.#backlog.length > 0);
-    if (this.#peerEnded && this.#backlog.length === 0) this.close();
-  }
-
-  #readChunk(): void {
-    const chunk = this.#backlog[0];
-    this.#frames.halted = false;
-    const segments = this.#segments;
-    const reader = segments ?? this.#frames;
-    const at = reader.read(chunk, this.#backlogAt, chunk.length);
-    // Closing has emptied the backlog.
-    if (this.#backlog.length === 0) return;
-    if (at === chunk.length && (segments === null || !segments.stopped)) {
-      this.#backlog.shift();
-      this.#backlogAt = 0;
-    } else {
-      this.#backlogAt = at;
-    }
-  }
-
-  #setPaused(paused: boolean): void {
-    if (this.#paused === paused || this.#closed) return;
-    this.#paused = paused;
-    if (paused) {
-      this.#context.metrics.pausesTotal++;
-      this.#stream.pause();
-    } else {
-      this.#stream.resume();
-    }
-  }
-
-  /** Notes since when the frame that is not complete is awaited. */
-  #markPartial(): void {
-    const pending = this.#frames.pending || (this.#segments?.pending ?? false);
-    if (this.#blocked || !pending) {
-      this.#partialFrames = -1;
-    } else if (this.#partialFrames !== this.#framesSeen) {
-      this.#partialFrames = this.#framesSeen;
-      this.#partialSinceMillis = this.#context.clock.nowMillis();
-    }
-  }
-
   #inputFailed(error: unknown): void {
+    const { metrics, logger } = this.#context;
     if (!(error instanceof CqlError)) {
-      this.#context.logger.error('bug in the CQL transport', { connection: this.id, error });
-      this.#stream.destroy();
+      logger.error('bug in the CQL transport', { connection: this.id, error });
+      this.destroy();
       return;
     }
-    const { metrics, logger } = this.#context;
     metrics.protocolErrorsTotal++;
     logger.debug('client broke the protocol', { connection: this.id, reason: error.message });
-    if (error instanceof VersionError) {
-      this.#answerVersionError(error);
-    } else {
-      this.#answerError(this.#frameStream, error);
-    }
+    if (error instanceof VersionError) this.#answerVersion(error);
+    else this.answerError(this.#frameStream, error);
     this.#closeWhen('when sent');
   }
 
-  #answerVersionError(error: VersionError): void {
+  #answerVersion(error: VersionError): void {
     if (error.answerVersion === 0) return;
-    const { answerVersion, answerFlags } = error;
-    const out = this.#output.open(answerVersion | RESPONSE_BIT, answerFlags, 0, Opcode.Error);
-    writeErrorBody(out, error, 5);
+    const versionByte = error.answerVersion | RESPONSE_BIT;
+    const out = this.#output.open(versionByte, error.answerFlags, 0, Opcode.Error);
+    this.#countError(writeErrorBody(out, error, 5));
     this.#closeFrame();
   }
 
-  // ---- frames ----
+  // ---- from the frame reader ----
 
   checkVersion(versionByte: number): void {
     checkVersionByte(versionByte);
@@ -300,40 +178,42 @@ export class Connection implements ClientConnection, FrameSink, ByteSink, Waiter
 
   admit(reader: FrameReader): Admission {
     const version = checkVersion(reader.versionByte, reader.flags);
-    if (this.#startup === null) this.#version = version;
+    if (this.#gate.startup === null) this.version = version;
     this.#frameStream = reader.stream;
     checkOpcode(reader.versionByte, reader.opcode);
+    if (version !== this.version) throw versionChanged(version, this.version);
     const bytes = FRAME_HEADER_BYTES + reader.bodyBytes;
-    if (version !== this.#version) throw versionChanged(version, this.#version);
-    if (this.#phase !== 'ready' && bytes > HANDSHAKE_BYTES_MAX) {
+    if (bytes > HANDSHAKE_BYTES_MAX && this.#gate.phase !== 'ready') {
       throw tooBig(bytes, HANDSHAKE_BYTES_MAX);
     }
-    if (reader.bodyBytes > this.#context.bodyBytesMax) {
-      this.#answerError(reader.stream, tooBig(bytes, this.#context.bodyBytesMax));
+    const { bodyBytesMax, metrics } = this.#context;
+    if (reader.bodyBytes > bodyBytesMax) {
+      this.answerError(reader.stream, tooBig(bytes, FRAME_HEADER_BYTES + bodyBytesMax));
       return 'skip';
     }
     const admission = this.#admitBytes(bytes);
     if (admission === 'take') {
       this.#hold(bytes);
     } else if (admission === 'skip') {
-      this.#context.metrics.overloadedTotal++;
-      this.#answerError(reader.stream, overloaded(OVERLOADED));
+      metrics.overloadedTotal++;
+      this.answerError(reader.stream, overloaded(OVERLOADED));
     }
     return admission;
   }
 
   #admitBytes(bytes: number): Admission {
-    if (this.#blocked) return 'stop';
+    if (this.#input.blocked) return 'stop';
     if (!this.#hasRoom(bytes)) {
-      this.#blocked = true;
+      this.#input.block();
       return 'stop';
     }
     const { admission } = this.#context;
     if (admission.mayEnter(this, bytes)) return 'take';
-    if (this.#startup?.throwOnOverload === true) return admission.fits(bytes) ? 'take' : 'skip';
+    if (this.#gate.startup?.throwOnOverload === true)
+      return admission.fits(bytes) ? 'take' : 'skip';
     this.neededBytes = bytes;
-    this.#blocked = true;
     this.#waiting = true;
+    this.#input.block();
     admission.wait(this);
     return 'stop';
   }
@@ -342,26 +222,25 @@ export class Connection implements ClientConnection, FrameSink, ByteSink, Waiter
   #hasRoom(bytes: number): boolean {
     const { options } = this.#context;
     return (
-      !this.#authenticating &&
-      this.#requests < options.connectionRequestsMax &&
-      (this.#bytes === 0 || this.#bytes + bytes <= options.connectionBytesMax) &&
+      this.requestsInFlight < options.connectionRequestsMax &&
+      (this.#bytesInFlight === 0 || this.#bytesInFlight + bytes <= options.connectionBytesMax) &&
       this.#sender.unsentBytes <= options.outputBytesPause
     );
   }
 
   #hold(bytes: number): void {
-    this.#bytes += bytes;
+    this.#bytesInFlight += bytes;
     this.#context.metrics.bytesInFlight += bytes;
   }
 
   #release(bytes: number): void {
-    this.#bytes -= bytes;
+    this.#bytesInFlight -= bytes;
     this.#context.metrics.bytesInFlight -= bytes;
     if (this.#context.admission.contended) this.#context.requestWake();
   }
 
   frame(reader: FrameReader, source: Buffer, start: number, end: number): void {
-    this.#framesSeen++;
+    this.#input.framesCount++;
     this.#context.metrics.requestsTotal[reader.opcode]++;
     let heldBytes = FRAME_HEADER_BYTES + reader.bodyBytes;
     let request: Request | null;
@@ -386,7 +265,7 @@ export class Connection implements ClientConnection, FrameSink, ByteSink, Waiter
     }
     request.stream = reader.stream;
     request.tracing = (reader.flags & FrameFlag.Tracing) !== 0;
-    request.receivedMillis = this.#receivedMillis;
+    request.receivedMillis = this.#input.receivedMillis;
     request.heldBytes = heldBytes;
     this.#handle(request);
   }
@@ -394,41 +273,37 @@ export class Connection implements ClientConnection, FrameSink, ByteSink, Waiter
   /** The body without compression and without what may come before the message. */
   #plainBody(reader: FrameReader, received: Buffer): Buffer {
     let body = received;
-    if ((reader.flags & FrameFlag.Compressed) !== 0 && this.#segments === null) {
+    if ((reader.flags & FrameFlag.Compressed) !== 0 && !this.#input.segmented) {
       if (this.compression === null) {
         throw protocolError('Compressed frame, but no compression was agreed on');
       }
       body = uncompressBody(this.compression, body, this.#context.bodyBytesMax);
     }
-    return body.subarray(skipPrelude(body, reader.flags, this.#version));
+    return body.subarray(skipPrelude(body, reader.flags, this.version));
   }
 
   /** Decodes a message; answers it here (null) or gives back what the handler has to answer. */
   #take(reader: FrameReader, source: Buffer, start: number, end: number): Request | null {
-    if (this.#phase !== 'ready' || reader.opcode === Opcode.Startup) {
-      const reason = refusal(this.#phase, reader.opcode);
-      if (reason !== null) {
-        this.#answerError(reader.stream, protocolError(reason));
-        return null;
-      }
-    }
+    const gate = this.#gate;
+    if (gate.phase !== 'ready' && !gate.admits(reader.stream, reader.opcode)) return null;
     switch (reader.opcode) {
       case Opcode.Execute:
-        return decodeExecute(this.#version, source, start, end);
+        return decodeExecute(this.version, source, start, end);
       case Opcode.Query:
-        return decodeQuery(this.#version, source, start, end);
+        return decodeQuery(this.version, source, start, end);
       case Opcode.Batch:
-        return decodeBatch(this.#version, source, start, end);
+        return decodeBatch(this.version, source, start, end);
       case Opcode.Prepare:
-        return decodePrepare(this.#version, source, start, end);
-      default:
-        this.#control(reader, source, start, end);
-        return null;
+        return decodePrepare(this.version, source, start, end);
     }
+    if (gate.admits(reader.stream, reader.opcode)) {
+      gate.take(reader.stream, reader.opcode, source, start, end);
+    }
+    return null;
   }
 
   #handle(request: Request): void {
-    this.#requests++;
+    this.requestsInFlight++;
     this.requestsTotal++;
     this.#context.metrics.requestsInFlight++;
     try {
@@ -447,100 +322,46 @@ export class Connection implements ClientConnection, FrameSink, ByteSink, Waiter
     this.fail(request, expected ? error : serverError('Internal error', { cause: error }));
   }
 
-  // ---- handshake and heartbeat ----
+  // ---- from the gate ----
 
-  #control(reader: FrameReader, source: Buffer, start: number, end: number): void {
-    const stream = reader.stream;
-    switch (reader.opcode) {
-      case Opcode.Options:
-        this.#answer(stream, Opcode.Supported, writeSupported);
-        break;
-      case Opcode.Register: {
-        const types = decodeRegister(source, start, end);
-        for (const type of types) this.#registered.add(type);
-        this.#answer(stream, Opcode.Ready, null);
-        break;
-      }
-      case Opcode.AuthResponse: {
-        const token = decodeAuthResponse(source, start, end);
-        this.#authenticate(stream, token === null ? null : Buffer.from(token));
-        break;
-      }
-      default:
-        this.#start(stream, decodeStartup(this.#version, source, start, end));
-    }
+  answer(stream: number, opcode: Opcode, write: ((out: Writer) => void) | null): void {
+    const out = this.#output.open(this.version | RESPONSE_BIT, 0, stream, opcode);
+    write?.(out);
+    this.#closeFrame();
   }
 
-  #start(stream: number, startup: Startup): void {
-    const { authenticator } = this.#context;
-    this.#startup = startup;
-    if (authenticator === null) {
-      this.#answer(stream, Opcode.Ready, null);
-    } else {
-      this.#exchange = authenticator.begin(this.remote);
-      this.#phase = 'authenticating';
-      this.#answer(stream, Opcode.Authenticate, (out) => out.string(authenticator.className));
-    }
-    // The answer to STARTUP is the last bare frame of v5 and the last uncompressed one before.
-    this.#output.configure(this.#version >= 5, startup.compression);
-    if (this.#version >= 5) {
-      this.#segments = new SegmentReader(this.#frames, startup.compression !== null);
-      this.#frames.halted = true;
-    }
-    if (authenticator === null) this.#becomeReady();
-  }
-
-  #becomeReady(): void {
-    this.#phase = 'ready';
-    this.#context.ready(this);
-  }
-
-  #authenticate(stream: number, token: Buffer | null): void {
-    this.#authenticating = true;
-    this.#blocked = true;
-    this.#frames.halted = true;
-    this.#exchange!.respond(token).then(
-      (step) => this.#authenticated(stream, step),
-      (error: unknown) => this.#refused(stream, error),
+  answerError(stream: number, error: CqlError): void {
+    this.answer(stream, Opcode.Error, (out) =>
+      this.#countError(writeErrorBody(out, error, this.version)),
     );
   }
 
-  #authenticated(stream: number, step: AuthStep): void {
-    if (step.kind === 'challenge') {
-      this.#answer(stream, Opcode.AuthChallenge, (out) => out.bytes(step.token));
-    } else {
-      this.user = step.user;
-      this.#exchange = null;
-      this.#answer(stream, Opcode.AuthSuccess, (out) => out.bytes(step.token));
-      if (!this.#closed) this.#becomeReady();
-    }
-    this.#goOnAfterAuthentication();
+  started(startup: Startup): void {
+    this.#output.configure(this.version >= 5, startup.compression);
+    if (this.version >= 5) this.#input.expectSegments(startup.compression !== null);
   }
 
-  #refused(stream: number, error: unknown): void {
-    const expected = error instanceof CqlError;
-    if (!expected) {
-      this.#context.logger.error('authenticator failed', { connection: this.id, error });
-    }
-    this.#answerError(stream, expected ? error : serverError('Internal error', { cause: error }));
-    this.#exchange = this.#context.authenticator!.begin(this.remote);
-    this.#goOnAfterAuthentication();
+  ready(): void {
+    if (!this.closed) this.#context.ready(this);
   }
 
-  #goOnAfterAuthentication(): void {
-    this.#authenticating = false;
-    this.#unblock();
+  suspend(): void {
+    this.#input.block();
   }
 
-  // ---- answers ----
+  resume(): void {
+    this.#input.unblock();
+  }
+
+  // ---- from the handler ----
 
   begin(request: Request, opcode: Opcode, header?: AnswerHeader): Writer {
-    if (this.#open !== null) throw serverError('bug: another answer is open on this connection');
-    if (request.answered) throw serverError('bug: the request was answered already');
+    if (this.#open !== null) throw serverError('Bug: another answer is open on this connection');
+    if (request.answered) throw serverError('Bug: the request was answered already');
     this.#open = request;
-    const versionByte = this.#version | RESPONSE_BIT;
+    const versionByte = this.version | RESPONSE_BIT;
     if (header === undefined) return this.#output.open(versionByte, 0, request.stream, opcode);
-    const flags = preludeFlags(header, this.#version);
+    const flags = preludeFlags(header, this.version);
     const out = this.#output.open(versionByte, flags, request.stream, opcode);
     writePrelude(out, header, flags);
     return out;
@@ -548,10 +369,10 @@ export class Connection implements ClientConnection, FrameSink, ByteSink, Waiter
 
   end(): void {
     const request = this.#open;
-    if (request === null) throw serverError('bug: no answer is open on this connection');
+    if (request === null) throw serverError('Bug: no answer is open on this connection');
     this.#open = null;
     request.answered = true;
-    this.#requests--;
+    this.requestsInFlight--;
     this.#context.metrics.requestsInFlight--;
     this.#release(request.heldBytes);
     this.#closeFrame();
@@ -564,18 +385,21 @@ export class Connection implements ClientConnection, FrameSink, ByteSink, Waiter
       this.#open = null;
     }
     const out = this.begin(request, Opcode.Error, header);
-    this.#countError(writeErrorBody(out, error, this.#version));
+    this.#countError(writeErrorBody(out, error, this.version));
     this.end();
   }
 
+  close(): void {
+    this.#closeWhen('when answered');
+  }
+
+  // ---- from the server ----
+
   /** Sends an event, if the client registered for it. */
   notify(event: ServerEvent): void {
-    if (this.#closed || !this.#registered.has(event.type)) return;
-    if (this.#open !== null) {
-      this.#deferredEvents.push(event);
-      return;
-    }
-    this.#answer(EVENT_STREAM, Opcode.Event, (out) => writeEvent(out, event, this.#version));
+    if (this.closed || !this.#gate.registered.has(event.type)) return;
+    if (this.#open !== null) this.#deferredEvents.push(event);
+    else this.answer(EVENT_STREAM, Opcode.Event, (out) => writeEvent(out, event, this.version));
   }
 
   #sendDeferredEvents(): void {
@@ -584,17 +408,38 @@ export class Connection implements ClientConnection, FrameSink, ByteSink, Waiter
     for (const event of events) this.notify(event);
   }
 
-  #answer(stream: number, opcode: Opcode, write: ((out: Writer) => void) | null): void {
-    const out = this.#output.open(this.#version | RESPONSE_BIT, 0, stream, opcode);
-    write?.(out);
-    this.#closeFrame();
+  /** Sends what was answered; then goes on reading if that was waited for. */
+  flush(): void {
+    this.#flushRequested = false;
+    if (this.closed) return;
+    this.#sender.flush();
+    this.#proceed();
   }
 
-  #answerError(stream: number, error: CqlError): void {
-    this.#answer(stream, Opcode.Error, (out) =>
-      this.#countError(writeErrorBody(out, error, this.#version)),
-    );
+  retry(): void {
+    this.#waiting = false;
+    this.#input.unblock();
   }
+
+  /** Called about once a second: closes clients that are too slow or do not go away. */
+  tick(nowMillis: number): void {
+    if (this.closed) return;
+    const { options } = this.#context;
+    if (this.#closing === 'lingering') {
+      if (nowMillis > this.#lingerUntilMillis) this.destroy();
+    } else if (this.#sender.stalledMillis(nowMillis) > options.outputStallMillisMax) {
+      this.#tooSlow('answers are not taken');
+    } else if (this.#input.stalled(nowMillis, options.frameStallMillisMax)) {
+      this.#tooSlow('a frame does not end');
+    }
+  }
+
+  /** Closes at once. */
+  destroy(): void {
+    if (!this.closed) this.#stream.destroy();
+  }
+
+  // ---- output and the end ----
 
   #countError(code: number): void {
     const counts = this.#context.metrics.errorsTotal;
@@ -603,121 +448,59 @@ export class Connection implements ClientConnection, FrameSink, ByteSink, Waiter
 
   #closeFrame(): void {
     this.#output.close();
-    if (this.#closed || this.#closing === 'lingering') {
-      this.#sender.discard();
-    } else if (this.#sender.unsentBytes > this.#context.options.outputBytesMax) {
-      this.#tooSlow('answers are not taken');
-    } else if (!this.#flushRequested) {
-      this.#flushRequested = true;
-      this.#context.requestFlush(this);
-    }
+    if (this.closed || this.#closing === 'lingering') this.#sender.discard();
+    else if (this.#sender.unsentBytes <= this.#context.options.outputBytesMax) this.#requestFlush();
+    else this.#tooSlow('answers are not taken');
   }
 
-  /** Sends what was answered; then goes on reading if that was waited for. */
-  flush(): void {
-    this.#flushRequested = false;
-    if (this.#closed) return;
-    this.#sender.flush();
-    this.#proceed();
-  }
-
-  #sent(): void {
-    if (!this.#closed) this.#proceed();
+  #requestFlush(): void {
+    if (this.#flushRequested) return;
+    this.#flushRequested = true;
+    this.#context.requestFlush(this);
   }
 
   #proceed(): void {
-    if (this.#closing !== 'no') this.#finishIfDone();
-    else if (this.#blocked && !this.#waiting && this.#hasRoom(0)) this.#unblock();
-  }
-
-  #unblock(): void {
-    this.#blocked = false;
-    if (!this.#closed) this.#pump();
-  }
-
-  retry(): void {
-    this.#waiting = false;
-    this.#unblock();
-  }
-
-  // ---- the end ----
-
-  close(): void {
-    this.#closeWhen('when answered');
-  }
-
-  /** Closes at once. */
-  destroy(): void {
-    if (!this.#closed) this.#stream.destroy();
-  }
-
-  /** Called about once a second: closes clients that are too slow or do not go away. */
-  tick(nowMillis: number): void {
-    if (this.#closed) return;
-    const { options } = this.#context;
-    if (this.#closing === 'lingering') {
-      if (nowMillis > this.#lingerUntilMillis) this.#stream.destroy();
-    } else if (this.#sender.stalledMillis(nowMillis) > options.outputStallMillisMax) {
-      this.#tooSlow('answers are not taken');
-    } else if (this.#partialFrames === this.#framesSeen) {
-      const bytes = this.#frames.admitted ? this.#frames.bodyBytes : 0;
-      const allowedMillis = options.frameStallMillisMax + bytes / BYTES_PER_MILLI_MIN;
-      if (nowMillis - this.#partialSinceMillis > allowedMillis)
-        this.#tooSlow('a frame does not end');
+    if (this.closed) return;
+    if (this.#closing !== 'no') {
+      this.#finishIfDone();
+    } else if (this.#input.blocked && !this.#waiting && !this.#gate.suspended && this.#hasRoom(0)) {
+      this.#input.unblock();
     }
   }
 
   #tooSlow(reason: string): void {
     this.#context.metrics.slowClientsTotal++;
     this.#context.logger.warn('client is too slow and is closed', { connection: this.id, reason });
-    this.#stream.destroy();
+    this.destroy();
   }
 
   #closeWhen(closing: 'when answered' | 'when sent'): void {
-    if (this.#closed || this.#closing === 'when sent' || this.#closing === 'lingering') return;
+    if (this.closed || this.#closing === 'when sent' || this.#closing === 'lingering') return;
     this.#closing = closing;
     this.#stopReading();
-    if (this.#flushRequested) return;
-    this.#flushRequested = true;
-    this.#context.requestFlush(this);
+    this.#requestFlush();
   }
 
   /** Lets go of what was received and not read. */
   #stopReading(): void {
-    this.#backlog.length = 0;
-    this.#backlogAt = 0;
-    this.#partialFrames = -1;
-    const frames = this.#frames;
-    frames.halted = true;
-    const admittedBytes = frames.admitted ? FRAME_HEADER_BYTES + frames.bodyBytes : 0;
-    frames.reset();
+    const { admission } = this.#context;
+    const admitted = this.#frames.admitted ? FRAME_HEADER_BYTES + this.#frames.bodyBytes : 0;
+    this.#input.stop();
     if (this.#waiting) {
       this.#waiting = false;
-      this.#context.admission.leave(this);
+      admission.leave(this);
+      if (admission.contended) this.#context.requestWake();
     }
-    if (admittedBytes > 0) this.#release(admittedBytes);
-    if (this.#context.admission.contended) this.#context.requestWake();
+    if (admitted > 0) this.#release(admitted);
   }
 
   #finishIfDone(): void {
     if (this.#closing === 'lingering' || !this.#sender.idle) return;
-    if (this.#closing === 'when answered' && this.#requests > 0) return;
+    if (this.#closing === 'when answered' && this.requestsInFlight > 0) return;
     this.#closing = 'lingering';
     this.#lingerUntilMillis = this.#context.clock.nowMillis() + LINGER_MILLIS;
     this.#stream.end();
     // What still comes is read and dropped: closing over unread bytes would lose the last answer.
-    this.#setPaused(false);
+    this.#input.drop();
   }
-}
-
-function tooBig(bytes: number, bytesMax: number): CqlError {
-  return invalidRequest(
-    `Request is too big: length ${bytes} exceeds maximum allowed length ${bytesMax}.`,
-  );
-}
-
-function versionChanged(got: number, before: number): CqlError {
-  return protocolError(
-    `Invalid message version. Got ${got}/v${got} but previous messages on this connection had version ${before}/v${before}`,
-  );
 }

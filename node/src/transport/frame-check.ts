@@ -2,7 +2,7 @@
  * Checks of a frame's header. What each wrong version is answered with was captured from Cassandra
  * 5.0.9; drivers step down by these bytes and texts.
  */
-import { CqlError, ErrorCode, protocolError } from '../common/errors.ts';
+import { CqlError, ErrorCode, invalidRequest, protocolError } from '../common/errors.ts';
 import { isClientOpcode } from './handshake.ts';
 import {
   FrameFlag,
@@ -68,5 +68,19 @@ export function checkOpcode(versionByte: number, opcode: number): void {
   if (expected === got && got === 'REQUEST') return;
   throw protocolError(
     `Wrong protocol direction (expected ${expected}, got ${got}) for opcode ${opcode} (${name})`,
+  );
+}
+
+/** A frame above `bytesMax`, header included. */
+export function tooBig(bytes: number, bytesMax: number): CqlError {
+  return invalidRequest(
+    `Request is too big: length ${bytes} exceeds maximum allowed length ${bytesMax}.`,
+  );
+}
+
+/** A frame of another version than STARTUP's. */
+export function versionChanged(got: number, before: number): CqlError {
+  return protocolError(
+    `Invalid message version. Got ${got}/v${got} but previous messages on this connection had version ${before}/v${before}`,
   );
 }

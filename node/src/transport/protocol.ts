@@ -37,7 +37,7 @@ export const OPCODE_NAMES: readonly (string | null)[] = [
   'STARTUP',
   'READY',
   'AUTHENTICATE',
-  'CREDENTIALS',
+  null,
   'OPTIONS',
   'SUPPORTED',
   'QUERY',

@@ -1,6 +1,7 @@
 /** The CQL server: accepts clients, shares limits among them, flushes their answers. */
 import { Admission } from './admission.ts';
-import { Connection, type ServerContext } from './connection.ts';
+import { Connection } from './connection.ts';
+import type { ServerContext } from './context.ts';
 import type { ServerEvent } from './events.ts';
 import { createMetrics, type TransportMetrics } from './metrics.ts';
 import type { CqlServerOptions } from './options.ts';
@@ -95,9 +96,13 @@ class Server implements CqlServer {
   }
 
   async start(): Promise<SocketAddress> {
-    const address = await this.#deps.listener.listen((stream) => this.#accept(stream));
     this.#stopTicks = this.#deps.clock.every(TICK_MILLIS, () => this.#tick());
-    return address;
+    try {
+      return await this.#deps.listener.listen((stream) => this.#accept(stream));
+    } catch (error) {
+      this.#stopTicks();
+      throw error;
+    }
   }
 
   connections(): Iterable<ClientConnection> {
