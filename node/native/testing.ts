@@ -173,7 +173,7 @@ export function unpackEntries(bytes: Buffer, count: number): [Buffer, Buffer][] 
 
 /** All that an iterator still gives, through threads; closes it. */
 export async function drain(iterator: KvIterator): Promise<[string, string][]> {
-  const out = Buffer.alloc(4096);
+  const out = Buffer.alloc(1 << 20);
   const all: [string, string][] = [];
   for (;;) {
     const count = await iterator.nextAsync(out, 100);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <rocksdb/env.h>
 #include <rocksdb/metadata.h>
 #include <rocksdb/utilities/checkpoint.h>
 
@@ -13,11 +14,25 @@
 namespace ilion {
 namespace {
 
-// Says which file a damaged log is, where RocksDB's message does not.
-Error openError(const std::string& path, const rocksdb::Status& status) {
+// RocksDB's error about a damaged log does not say which one it is, but its own LOG does, in lines such as
+// "... /path/000012.log: dropping 99 bytes; Corruption: checksum mismatch".
+std::string damagedLog(rocksdb::Env& env, const std::string& path) {
+  std::string text;
+  if (!rocksdb::ReadFileToString(&env, path + "/LOG", &text).ok()) return "";
+  size_t end = text.rfind(".log: dropping ");
+  if (end == std::string::npos) return "";
+  size_t begin = text.find_last_of(" /", end) + 1;
+  return text.substr(begin, end - begin) + ".log";
+}
+
+Error openError(rocksdb::Env& env, const std::string& path, const rocksdb::Status& status) {
   std::string message = status.ToString();
   if (status.IsIOError() && message.find("LOCK") != std::string::npos) {
-    return Error{Code::locked, "another process uses " + path};
+    return Error{Code::locked, path + " is locked: another process uses it"};
+  }
+  if (status.IsCorruption()) {
+    std::string log = damagedLog(env, path);
+    if (!log.empty()) message += ", in " + path + "/" + log;
   }
   return Error{codeOf(status), "cannot open " + path + ": " + message};
 }
@@ -59,7 +74,7 @@ Error Store::openDatabase(const StoreOptions& options) {
   if (dbOptions.env->FileExists(path_ + "/CURRENT").ok()) {
     std::vector<std::string> found;
     rocksdb::Status status = rocksdb::DB::ListColumnFamilies(dbOptions, path_, &found);
-    if (!status.ok()) return openError(path_, status);
+    if (!status.ok()) return openError(*dbOptions.env, path_, status);
     for (const std::string& name : found) wanted[name];
   }
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
@@ -74,7 +89,7 @@ Error Store::openDatabase(const StoreOptions& options) {
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   std::unique_ptr<rocksdb::DB> opened;
   rocksdb::Status status = rocksdb::DB::Open(dbOptions, path_, descriptors, &handles, &opened);
-  if (!status.ok()) return openError(path_, status);
+  if (!status.ok()) return openError(*dbOptions.env, path_, status);
   db_ = std::move(opened);
   for (size_t i = 0; i < handles.size(); i++) addFamily(handles[i], states[i]);
   return Error();
