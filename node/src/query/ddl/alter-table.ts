@@ -19,7 +19,6 @@ import {
 import type { CqlType } from '../../types/cql-type.ts';
 import { freeze, isMultiCell, sameType } from '../../types/type-facts.ts';
 import { typeName } from '../../types/type-names.ts';
-import { resolveType } from '../resolve-type.ts';
 import {
   type ChangeContext,
   changed,
@@ -29,12 +28,18 @@ import {
   type SchemaOutcome,
   unchanged,
 } from './change.ts';
-import { checkCounters, refuseNestedMultiCell, refuseUselessStatic } from './columns.ts';
 import {
-  applyTableOptions,
+  checkCounters,
+  columnType,
+  refuseNestedMultiCell,
+  refuseUselessStatic,
+} from './columns.ts';
+import { PropertyReader } from './properties.ts';
+import {
   checkCounterOptions,
+  checkTableOptions,
   noProperties,
-  readTableProperties,
+  readTableOptions,
 } from './table-options.ts';
 
 export function alterTable(statement: AlterTableStatement, context: ChangeContext): SchemaOutcome {
@@ -99,7 +104,7 @@ function addColumns(
   for (const definition of definitions) {
     const { name } = definition;
     if (definition.mask !== undefined) throw notSupported('Column masks are');
-    const type = resolveType(definition.type, schema, table.keyspace);
+    const type = columnType(definition.type, schema, table.keyspace);
     if (columns.some((column) => column.name === name)) {
       if (ifNotExists) continue;
       throw invalidRequest(`Column with name '${name}' already exists`);
@@ -231,9 +236,10 @@ function renameColumns(table: TableDef, renames: readonly Rename[], ifExists: bo
 
 function setProperties(table: TableDef, written: readonly Property[]): TableDef {
   if (written.length === 0) throw noProperties();
-  const properties = readTableProperties(written);
+  const properties = new PropertyReader(written);
   if (properties.has('id')) throw configError('Cannot alter table id.');
-  const options = applyTableOptions(table.options, properties);
+  const options = readTableOptions(table.options, properties);
+  checkTableOptions(options, properties);
   checkCounterOptions(options, table.isCounter);
   return { ...table, options };
 }

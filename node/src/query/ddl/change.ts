@@ -28,8 +28,8 @@ export interface SchemaEnv {
   newId(): string;
   /** Microseconds since 1970. */
   readonly nowMicros: number;
-  /** All datacenters by name; if it is left out, every name is taken for one. */
-  readonly datacenters?: readonly string[];
+  /** Nodes of each datacenter; if it is left out, every name is taken for one's. */
+  readonly datacenters?: ReadonlyMap<string, number>;
 }
 
 /** A statement with what it is applied to. */

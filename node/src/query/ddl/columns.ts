@@ -1,8 +1,27 @@
 /** Checks of columns that CREATE TABLE and ALTER TABLE share. */
-import { configError, invalidRequest } from '../../common/errors.ts';
-import type { ColumnDef } from '../../schema/schema.ts';
+import { configError, invalidRequest, syntaxError } from '../../common/errors.ts';
+import type { TypeAst } from '../../cql/ast.ts';
+import type { ColumnDef, Schema } from '../../schema/schema.ts';
 import type { CqlType } from '../../types/cql-type.ts';
-import { isMultiCell } from '../../types/type-facts.ts';
+import { parseJavaTypeName } from '../../types/java-names.ts';
+import { isMultiCell, visitTypes } from '../../types/type-facts.ts';
+import { resolveType } from '../resolve-type.ts';
+
+/**
+ * The type of a column as written; Java names of CQL's own types are those types.
+ * @throws CqlError Invalid, SyntaxError for Java classes that are none
+ */
+export function columnType(written: TypeAst, schema: Schema, keyspace: string): CqlType {
+  const resolved = resolveType(written, schema, keyspace);
+  const type = resolved.kind === 'custom' ? parseJavaTypeName(resolved.className) : resolved;
+  visitTypes(type, (inner) => {
+    if (inner.kind !== 'custom') return;
+    throw syntaxError(
+      `Error setting type ${inner.className}: Unable to find abstract-type class '${inner.className}'`,
+    );
+  });
+  return type;
+}
 
 export function isCounterType(type: CqlType): boolean {
   return type.kind === 'native' && type.name === 'counter';

@@ -20,7 +20,6 @@ import {
 import type { CqlType } from '../../types/cql-type.ts';
 import { containsNative, isCollection, isMultiCell } from '../../types/type-facts.ts';
 import { typeName } from '../../types/type-names.ts';
-import { resolveType } from '../resolve-type.ts';
 import {
   type ChangeContext,
   changed,
@@ -32,11 +31,17 @@ import {
   type SchemaOutcome,
   unchanged,
 } from './change.ts';
-import { isCounterType, refuseNestedMultiCell, refuseUselessStatic } from './columns.ts';
 import {
-  applyTableOptions,
+  columnType,
+  isCounterType,
+  refuseNestedMultiCell,
+  refuseUselessStatic,
+} from './columns.ts';
+import { PropertyReader } from './properties.ts';
+import {
   checkCounterOptions,
-  readTableProperties,
+  checkTableOptions,
+  readTableOptions,
   tableIdOf,
 } from './table-options.ts';
 
@@ -50,7 +55,8 @@ export function createTable(
   refuseSystemKeyspace(keyspaceName);
   const key = onlyPrimaryKey(statement, `${keyspaceName}.${name}`);
   const keyspace = requireKeyspace(schema, keyspaceName);
-  const properties = readTableProperties(statement.properties);
+  const properties = new PropertyReader(statement.properties);
+  const options = readTableOptions(DEFAULT_TABLE_OPTIONS, properties);
   const existing = keyspace.tables.get(name);
   if (existing !== undefined) return existingTable(existing, statement.ifNotExists, context);
   if (statement.compactStorage) {
@@ -58,7 +64,7 @@ export function createTable(
       'COMPACT STORAGE tables are not allowed: Ilion has no compact storage, leave COMPACT STORAGE out',
     );
   }
-  const options = applyTableOptions(DEFAULT_TABLE_OPTIONS, properties);
+  checkTableOptions(options, properties);
   const types = columnTypes(statement, schema, keyspace);
   checkPrimaryKey(statement, key, types);
   const reversed = reversedColumns(statement, key);
@@ -156,7 +162,7 @@ function columnTypes(
   { name }: KeyspaceDef,
 ): ReadonlyMap<string, CqlType> {
   const types = new Map(
-    columns.map((column) => [column.name, resolveType(column.type, schema, name)]),
+    columns.map((column) => [column.name, columnType(column.type, schema, name)]),
   );
   for (const type of types.values()) refuseNestedMultiCell(type);
   return types;
@@ -276,11 +282,11 @@ export function createTableLike(
   const sourceKeyspace = keyspaceOf(statement.source, context);
   refuseSystemKeyspace(keyspaceName);
   refuseSystemKeyspace(sourceKeyspace);
-  const properties = readTableProperties(statement.properties);
+  const properties = new PropertyReader(statement.properties);
   if (properties.has('id')) throw invalidRequest('Cannot alter table id.');
   const source = findTable(schema, sourceKeyspace, statement.source.name);
   if (source === undefined) {
-    throw invalidRequest(`Souce Table '${sourceKeyspace}.${statement.source.name}' doesn't exist`);
+    throw invalidRequest(`Source Table '${sourceKeyspace}.${statement.source.name}' doesn't exist`);
   }
   const existing = requireKeyspace(schema, keyspaceName).tables.get(name);
   if (existing !== undefined) return existingTable(existing, statement.ifNotExists, context);
@@ -290,7 +296,8 @@ export function createTableLike(
     );
   }
   checkTableName(keyspaceName, name);
-  const options = applyTableOptions(source.options, properties);
+  const options = readTableOptions(source.options, properties);
+  checkTableOptions(options, properties);
   checkCounterOptions(options, source.isCounter);
   const table: TableDef = {
     ...source,

@@ -17,7 +17,7 @@ import {
   unchanged,
 } from './change.ts';
 import { PropertyReader } from './properties.ts';
-import { checkReplication } from './replication.ts';
+import { checkReplication, replicationWarnings, requireClass } from './replication.ts';
 
 const PROPERTIES = ['replication', 'durable_writes'];
 
@@ -27,34 +27,35 @@ export function createKeyspace(
 ): SchemaOutcome {
   const { schema, env } = context;
   const name = statement.keyspace;
-  const properties = new PropertyReader(statement.properties, PROPERTIES);
+  const properties = new PropertyReader(statement.properties);
+  properties.refuseUnknown(PROPERTIES);
   checkKeyspaceName(name);
   if (SYSTEM_KEYSPACES.has(name)) {
     throw invalidRequest(`System keyspace '${name}' is not user-modifiable`);
   }
   const options = properties.map('replication');
   if (options === undefined) throw invalidRequest("Missing mandatory option 'replication'");
+  requireClass(options);
   if (schema.keyspaces.has(name)) {
     if (statement.ifNotExists) return unchanged(context);
     throw alreadyExists(name, '');
   }
+  const datacenters = env.datacenters ?? null;
   const keyspace: KeyspaceDef = {
     name,
-    replication: checkReplication({
-      keyspace: name,
-      options,
-      previous: null,
-      datacenters: env.datacenters ?? null,
-    }),
+    replication: checkReplication({ keyspace: name, options, previous: null, datacenters }),
     durableWrites: properties.boolean('durable_writes') ?? true,
     tables: new Map(),
     types: new Map(),
   };
-  return changed(context, withKeyspace(schema, keyspace), {
-    change: 'CREATED',
-    target: 'KEYSPACE',
-    keyspace: name,
-  });
+  return changed(
+    context,
+    withKeyspace(schema, keyspace),
+    { change: 'CREATED', target: 'KEYSPACE', keyspace: name },
+    {
+      warnings: replicationWarnings({ keyspace: name, options: keyspace.replication, datacenters }),
+    },
+  );
 }
 
 export function alterKeyspace(
@@ -64,22 +65,24 @@ export function alterKeyspace(
   const { schema, env } = context;
   const name = statement.keyspace;
   refuseSystemKeyspace(name);
-  const properties = new PropertyReader(statement.properties, PROPERTIES);
+  const properties = new PropertyReader(statement.properties);
+  properties.refuseUnknown(PROPERTIES);
   if (statement.ifExists && !schema.keyspaces.has(name)) return unchanged(context);
   const keyspace = requireKeyspace(schema, name);
   const options = properties.map('replication');
+  const datacenters = env.datacenters ?? null;
   const replication =
     options === undefined
       ? keyspace.replication
-      : checkReplication({
-          keyspace: name,
-          options,
-          previous: keyspace.replication,
-          datacenters: env.datacenters ?? null,
-        });
+      : checkReplication({ keyspace: name, options, previous: keyspace.replication, datacenters });
   const durableWrites = properties.boolean('durable_writes') ?? keyspace.durableWrites;
   const altered = withKeyspace(schema, { ...keyspace, replication, durableWrites });
-  return changed(context, altered, { change: 'UPDATED', target: 'KEYSPACE', keyspace: name });
+  return changed(
+    context,
+    altered,
+    { change: 'UPDATED', target: 'KEYSPACE', keyspace: name },
+    { warnings: replicationWarnings({ keyspace: name, options: replication, datacenters }) },
+  );
 }
 
 export function dropKeyspace(

@@ -8,12 +8,15 @@ const INT32_MAX = 0x7fffffff;
 export class PropertyReader {
   private readonly properties: ReadonlyMap<string, Property['value']>;
 
+  constructor(properties: readonly Property[]) {
+    this.properties = new Map(properties.map(({ name, value }) => [name, value]));
+  }
+
   /** @throws CqlError SyntaxError for one that is not among `known` */
-  constructor(properties: readonly Property[], known: readonly string[]) {
-    for (const { name } of properties) {
+  refuseUnknown(known: readonly string[]): void {
+    for (const name of this.properties.keys()) {
       if (!known.includes(name)) throw syntaxError(`Unknown property '${name}'`);
     }
-    this.properties = new Map(properties.map(({ name, value }) => [name, value]));
   }
 
   has(name: string): boolean {

@@ -18,7 +18,8 @@ export interface ReplicationInput {
   readonly options: Readonly<Record<string, string>>;
   /** In force now; null for a new keyspace. */
   readonly previous: Readonly<Record<string, string>> | null;
-  readonly datacenters: readonly string[] | null;
+  /** Nodes of each; null: not known. */
+  readonly datacenters: ReadonlyMap<string, number> | null;
 }
 
 /**
@@ -26,8 +27,8 @@ export interface ReplicationInput {
  * @throws CqlError ConfigError, Invalid
  */
 export function checkReplication(input: ReplicationInput): Record<string, string> {
+  requireClass(input.options);
   const { class: written, ...rest } = input.options;
-  if (written === undefined) throw configError('Missing replication strategy class');
   const strategy = strategyClass(written);
   if (strategy === `${PACKAGE}LocalStrategy`) {
     throw invalidRequest(
@@ -37,6 +38,11 @@ export function checkReplication(input: ReplicationInput): Record<string, string
   const factors =
     strategy === `${PACKAGE}SimpleStrategy` ? simpleFactors(input, rest) : topology(input, rest);
   return { class: strategy, ...factors };
+}
+
+/** @throws CqlError ConfigError */
+export function requireClass(options: Readonly<Record<string, string>>): void {
+  if (options['class'] === undefined) throw configError('Missing replication strategy class');
 }
 
 function strategyClass(written: string): string {
@@ -89,14 +95,14 @@ function topology(
   if (factor !== undefined || (isNew && Object.keys(written).length === 0)) {
     const all = factor ?? DEFAULT_FACTOR;
     checkFactor(all);
-    for (const name of datacenters ?? DEFAULT_DATACENTERS) factors[name] = all;
+    for (const name of datacenters?.keys() ?? DEFAULT_DATACENTERS) factors[name] = all;
   }
   // Datacenters that have their factor keep it: 'replication_factor' is for the others.
   if (!isNew && factor !== undefined) {
     for (const [name, old] of Object.entries(previous)) if (name !== 'class') factors[name] = old;
   }
   for (const [name, one] of Object.entries(written)) {
-    if (datacenters !== null && !datacenters.includes(name)) {
+    if (datacenters !== null && !datacenters.has(name)) {
       throw unrecognized(name, 'NetworkTopologyStrategy', keyspace);
     }
     checkFactor(one);
@@ -107,4 +113,26 @@ function topology(
   }
   const sorted = Object.entries(factors).sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(sorted.filter(([, count]) => Number(count) > 0));
+}
+
+/** What Cassandra warns of: more replicas than nodes. */
+export function replicationWarnings({
+  keyspace,
+  options,
+  datacenters,
+}: Omit<ReplicationInput, 'previous'>): string[] {
+  if (datacenters === null) return [];
+  const warnings: string[] = [];
+  const warn = (factor: string, nodes: number, where: string) => {
+    if (Number(factor) <= nodes) return;
+    warnings.push(
+      `Your replication factor ${factor} for keyspace ${keyspace} is higher than the number of nodes ${nodes}${where}`,
+    );
+  };
+  const allNodes = [...datacenters.values()].reduce((sum, nodes) => sum + nodes, 0);
+  for (const [name, value] of Object.entries(options)) {
+    if (name === FACTOR) warn(value, allNodes, '');
+    else if (name !== 'class') warn(value, datacenters.get(name) ?? 0, ` for datacenter ${name}`);
+  }
+  return warnings;
 }

@@ -1,12 +1,11 @@
 /** Options of tables after WITH. Source: TableAttributes, TableParams, CachingParams, CompressionParams of Cassandra 5. */
 import { configError, invalidRequest, syntaxError } from '../../common/errors.ts';
-import type { Property } from '../../cql/ast.ts';
 import type { TableOptions } from '../../schema/schema.ts';
 import { formatDouble, parseDouble } from '../../types/java-numbers.ts';
 import { checkCompaction } from './compaction.ts';
-import { PropertyReader } from './properties.ts';
+import type { PropertyReader } from './properties.ts';
 
-export const TABLE_PROPERTIES: readonly string[] = [
+const TABLE_PROPERTIES: readonly string[] = [
   'additional_write_policy',
   'allow_auto_snapshot',
   'bloom_filter_fp_chance',
@@ -33,20 +32,16 @@ const TTL_MAX = 20 * 365 * 24 * 60 * 60;
 /** Cassandra's Bloom filters cannot be better than this. */
 const FALSE_POSITIVES_MIN = 6.71e-5;
 
-/** Reads the properties of a table. @throws CqlError SyntaxError for unknown ones */
-export function readTableProperties(properties: readonly Property[]): PropertyReader {
-  return new PropertyReader(properties, TABLE_PROPERTIES);
-}
-
 /**
- * The options of `base` with what the properties say.
- * @throws CqlError SyntaxError, ConfigError, Invalid
+ * The options of `base` with what the properties say. Each is read, none compared with another: that is for
+ * `checkTableOptions`.
+ * @throws CqlError SyntaxError, ConfigError
  */
-export function applyTableOptions(base: TableOptions, properties: PropertyReader): TableOptions {
+export function readTableOptions(base: TableOptions, properties: PropertyReader): TableOptions {
   const caching = properties.map('caching');
   const compaction = properties.map('compaction');
   const compression = properties.map('compression');
-  const options: TableOptions = {
+  return {
     additional_write_policy:
       retryPolicy(properties.text('additional_write_policy')) ?? base.additional_write_policy,
     allow_auto_snapshot: properties.boolean('allow_auto_snapshot') ?? base.allow_auto_snapshot,
@@ -71,11 +66,14 @@ export function applyTableOptions(base: TableOptions, properties: PropertyReader
     read_repair: readRepair(properties.text('read_repair')) ?? base.read_repair,
     speculative_retry: retryPolicy(properties.text('speculative_retry')) ?? base.speculative_retry,
   };
-  checkRanges(options);
-  return options;
 }
 
-function checkRanges(options: TableOptions): void {
+/**
+ * Refuses unknown properties and values out of range.
+ * @throws CqlError SyntaxError, ConfigError
+ */
+export function checkTableOptions(options: TableOptions, properties: PropertyReader): void {
+  properties.refuseUnknown(TABLE_PROPERTIES);
   const chance = options.bloom_filter_fp_chance;
   if (!(chance > FALSE_POSITIVES_MIN && chance <= 1)) {
     throw configError(

@@ -19,7 +19,6 @@ import {
 } from '../../schema/schema.ts';
 import type { CqlType, UserType } from '../../types/cql-type.ts';
 import { isMultiCell } from '../../types/type-facts.ts';
-import { resolveType } from '../resolve-type.ts';
 import {
   type ChangeContext,
   changed,
@@ -29,6 +28,7 @@ import {
   type SchemaOutcome,
   unchanged,
 } from './change.ts';
+import { columnType } from './columns.ts';
 
 export function createType(statement: CreateTypeStatement, context: ChangeContext): SchemaOutcome {
   const { schema } = context;
@@ -53,7 +53,7 @@ export function createType(statement: CreateTypeStatement, context: ChangeContex
     keyspace: keyspaceName,
     name,
     fieldNames: statement.fields.map((field) => field.name),
-    fieldTypes: statement.fields.map((field) => resolveType(field.type, schema, keyspaceName)),
+    fieldTypes: statement.fields.map((field) => columnType(field.type, schema, keyspaceName)),
     frozen: false,
   };
   return changed(context, withUserType(schema, type), {
@@ -133,7 +133,7 @@ function addField(
     );
   }
   checkFieldType(field.type);
-  const fieldType = resolveType(field.type, schema, keyspace.name);
+  const fieldType = columnType(field.type, schema, keyspace.name);
   const written = `field ${field.name} of type ${printType(field.type)} to user type ${shown}`;
   if (isUserOf(fieldType, type)) {
     throw invalidRequest(`Cannot add new ${written} as it would create a circular reference`);
