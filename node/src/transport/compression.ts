@@ -6,7 +6,7 @@
 import { compressSync as lz4Compress, uncompressSync as lz4Uncompress } from 'lz4-napi';
 import { compressSync as snappyCompress, uncompressSync as snappyUncompress } from 'snappy';
 import { writeInt32 } from '../common/bytes.ts';
-import { CqlError, ErrorCode, protocolError } from '../common/errors.ts';
+import { CqlError, ErrorCode, invalidRequest, protocolError } from '../common/errors.ts';
 
 export type CompressionName = 'lz4' | 'snappy';
 
@@ -26,7 +26,10 @@ export function compressBody(name: CompressionName, body: Buffer): Buffer {
   return block;
 }
 
-/** Restores the body of a v3 or v4 frame; may write into `body`. At most `bytesMax` long. */
+/**
+ * Restores the body of a v3 or v4 frame; may write into `body`. Corrupt ones are a ProtocolError,
+ * those longer than `bytesMax` an InvalidRequest.
+ */
 export function uncompressBody(name: CompressionName, body: Buffer, bytesMax: number): Buffer {
   return name === 'snappy' ? uncompressSnappy(body, bytesMax) : uncompressLz4(body, bytesMax);
 }
@@ -87,8 +90,8 @@ export function uncompressPayload(
 function checkLength(length: number, bytesMax: number, possible: number): void {
   if (length > possible) throw corrupt();
   if (length > bytesMax) {
-    throw protocolError(
-      `Uncompressed body of ${length} bytes exceeds the allowed maximum of ${bytesMax} bytes`,
+    throw invalidRequest(
+      `Request is too big: uncompressed length ${length} exceeds maximum allowed length ${bytesMax}.`,
     );
   }
 }

@@ -19,6 +19,7 @@ import {
   checkOpcode,
   checkVersion,
   checkVersionByte,
+  isTooBig,
   tooBig,
   VersionError,
   versionChanged,
@@ -192,13 +193,11 @@ export class Connection implements ClientConnection, GateConnection, FrameSink, 
       return 'skip';
     }
     const admission = this.#admitBytes(bytes);
-    if (admission === 'take') {
-      this.#hold(bytes);
-    } else if (admission === 'skip') {
-      metrics.overloadedTotal++;
-      this.answerError(reader.stream, overloaded(OVERLOADED));
-    }
-    return admission;
+    if (admission === 'take') this.#hold(bytes);
+    if (admission !== 'skip') return admission;
+    metrics.overloadedTotal++;
+    this.answerError(reader.stream, overloaded(OVERLOADED));
+    return 'skip';
   }
 
   #admitBytes(bytes: number): Admission {
@@ -249,25 +248,23 @@ export class Connection implements ClientConnection, GateConnection, FrameSink, 
         request = this.#take(reader, source, start, end);
       } else {
         const body = this.#plainBody(reader, source.subarray(start, end));
-        if (body.buffer !== source.buffer) {
-          this.#hold(body.length);
-          heldBytes += body.length;
-        }
+        const grownBytes = body.buffer === source.buffer ? 0 : body.length;
+        this.#hold(grownBytes);
+        heldBytes += grownBytes;
         request = this.#take(reader, body, 0, body.length);
       }
     } catch (error) {
       this.#release(heldBytes);
-      throw error;
+      if (!isTooBig(error)) throw error;
+      this.answerError(reader.stream, error);
+      return;
     }
     if (request === null) {
       this.#release(heldBytes);
       return;
     }
-    request.stream = reader.stream;
-    request.tracing = (reader.flags & FrameFlag.Tracing) !== 0;
-    request.receivedMillis = this.#input.receivedMillis;
     request.heldBytes = heldBytes;
-    this.#handle(request);
+    this.#handle(request, reader);
   }
 
   /** The body without compression and without what may come before the message. */
@@ -302,7 +299,10 @@ export class Connection implements ClientConnection, GateConnection, FrameSink, 
     return null;
   }
 
-  #handle(request: Request): void {
+  #handle(request: Request, reader: FrameReader): void {
+    request.stream = reader.stream;
+    request.tracing = (reader.flags & FrameFlag.Tracing) !== 0;
+    request.receivedMillis = this.#input.receivedMillis;
     this.requestsInFlight++;
     this.requestsTotal++;
     this.#context.metrics.requestsInFlight++;

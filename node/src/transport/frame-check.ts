@@ -84,3 +84,8 @@ export function versionChanged(got: number, before: number): CqlError {
     `Invalid message version. Got ${got}/v${got} but previous messages on this connection had version ${before}/v${before}`,
   );
 }
+
+/** Whether a frame was refused for its size alone: the connection lives on. */
+export function isTooBig(error: unknown): error is CqlError {
+  return error instanceof CqlError && error.code === ErrorCode.Invalid;
+}
