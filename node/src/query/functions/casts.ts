@@ -4,7 +4,7 @@ import { functionFailure, invalidRequest } from '../../common/errors.ts';
 import { formatDate, formatTime, formatTimestamp } from '../../types/calendar.ts';
 import { type CqlValue, decode, encode } from '../../types/codec.ts';
 import type { CqlType, NativeTypeName } from '../../types/cql-type.ts';
-import { Decimal } from '../../types/decimal.ts';
+import { Decimal, parseDecimal } from '../../types/decimal.ts';
 import { formatInet } from '../../types/inet.ts';
 import { formatDouble, formatFloat } from '../../types/java-numbers.ts';
 import { nativeType, sameType } from '../../types/type-facts.ts';
@@ -12,7 +12,6 @@ import { typeName } from '../../types/type-names.ts';
 import { formatUuid } from '../../types/uuid.ts';
 import type { ScalarFunction } from './function.ts';
 import {
-  decimalOfDouble,
   isNumericName,
   type NumberValue,
   type NumericName,
@@ -49,9 +48,14 @@ function convertNumber(to: NumericName): (value: NumberValue) => NumberValue {
 
 function toDecimal(value: NumberValue): Decimal {
   if (value instanceof Decimal) return value;
-  const double = Number(value);
-  if (!Number.isFinite(double)) throw new RangeError('Infinite or NaN');
-  return decimalOfDouble(double);
+  if (typeof value === 'bigint') return new Decimal(value, 0);
+  return decimalOfText(String(value));
+}
+
+function decimalOfText(text: string): Decimal {
+  const decimal = parseDecimal(text);
+  if (decimal === null) throw new RangeError('An infinite number or NaN is no decimal');
+  return decimal;
 }
 
 /** The text of a value as Cassandra's serializers write it in CQL, without quotes. */
@@ -92,6 +96,12 @@ function conversion(from: NativeTypeName, to: NativeTypeName): Convert | null {
     return from === 'ascii' ? (value) => value : textOf(from);
   }
   if (isNumericName(from) && isNumericName(to) && to !== 'counter') {
+    if (from === 'float' && to === 'decimal') {
+      return (value) => decimalOfText(formatFloat(value as number));
+    }
+    if (from === 'double' && to === 'decimal') {
+      return (value) => decimalOfText(formatDouble(value as number));
+    }
     const convert = convertNumber(to);
     return (value) => convert(value as NumberValue);
   }
@@ -99,8 +109,7 @@ function conversion(from: NativeTypeName, to: NativeTypeName): Convert | null {
 }
 
 function castName(type: CqlType): string {
-  const name = typeName(type);
-  return `castAs${name.charAt(0).toUpperCase()}${name.slice(1)}`;
+  return `cast_as_${typeName(type)}`;
 }
 
 function temporal(from: NativeTypeName, to: NativeTypeName, name: string): ScalarFunction | null {

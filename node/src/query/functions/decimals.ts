@@ -5,17 +5,19 @@ const DIGITS_MAX = 10_000;
 const QUOTIENT_DIGITS = 32;
 const SCALE_MAX = 1000;
 
-function digitCount(value: bigint): number {
+/** Decimal digits of the magnitude; 1 for zero. */
+export function digitCount(value: bigint): number {
   return (value < 0n ? -value : value).toString().length;
 }
 
-function power(exponent: number): bigint {
+/** 10^exponent; exponent >= 0. */
+export function powerOfTen(exponent: number): bigint {
   return 10n ** BigInt(exponent);
 }
 
 /** The unscaled value at a scale not less than its own. */
 function unscaledAt(value: Decimal, scale: number): bigint {
-  return value.unscaled * power(scale - value.scale);
+  return value.unscaled * powerOfTen(scale - value.scale);
 }
 
 function absolute(value: bigint): bigint {
@@ -24,7 +26,8 @@ function absolute(value: bigint): bigint {
 
 type Rounding = 'half-up' | 'half-even';
 
-function divideRounded(dividend: bigint, divisor: bigint, rounding: Rounding): bigint {
+/** The quotient rounded to the nearest integer. */
+export function divideRounded(dividend: bigint, divisor: bigint, rounding: Rounding): bigint {
   const quotient = dividend / divisor;
   const twice = 2n * absolute(dividend % divisor);
   const size = absolute(divisor);
@@ -38,7 +41,7 @@ function divideRounded(dividend: bigint, divisor: bigint, rounding: Rounding): b
 function limitDigits(value: Decimal): Decimal {
   const excess = digitCount(value.unscaled) - DIGITS_MAX;
   if (excess <= 0) return value;
-  const unscaled = divideRounded(value.unscaled, power(excess), 'half-up');
+  const unscaled = divideRounded(value.unscaled, powerOfTen(excess), 'half-up');
   return new Decimal(unscaled, value.scale - excess);
 }
 
@@ -83,8 +86,8 @@ export function stripZeros(value: Decimal): Decimal {
 
 function divideAt(a: Decimal, b: Decimal, scale: number, rounding: Rounding): Decimal {
   const shift = scale - a.scale + b.scale;
-  const dividend = shift >= 0 ? a.unscaled * power(shift) : a.unscaled;
-  const divisor = shift >= 0 ? b.unscaled : b.unscaled * power(-shift);
+  const dividend = shift >= 0 ? a.unscaled * powerOfTen(shift) : a.unscaled;
+  const divisor = shift >= 0 ? b.unscaled : b.unscaled * powerOfTen(-shift);
   return new Decimal(divideRounded(dividend, divisor, rounding), scale);
 }
 
@@ -108,7 +111,7 @@ export function remainderDecimals(a: Decimal, b: Decimal): Decimal {
 
 /** The nearest whole number, half up: BigDecimal.setScale(0, HALF_UP). */
 export function roundDecimal(value: Decimal): Decimal {
-  if (value.scale <= 0) return new Decimal(value.unscaled * power(-value.scale), 0);
+  if (value.scale <= 0) return new Decimal(value.unscaled * powerOfTen(-value.scale), 0);
   if (exponentOf(value) < 0) return new Decimal(0n, 0);
-  return new Decimal(divideRounded(value.unscaled, power(value.scale), 'half-up'), 0);
+  return new Decimal(divideRounded(value.unscaled, powerOfTen(value.scale), 'half-up'), 0);
 }

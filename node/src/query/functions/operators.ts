@@ -14,7 +14,7 @@ import {
   negateDecimal,
   remainderDecimals,
 } from './decimals.ts';
-import { addMonths } from './durations.ts';
+import { addDuration, NANOS_PER_MILLI } from './durations.ts';
 import type { ArgumentProbe, ScalarFunction } from './function.ts';
 import {
   decimalOfDouble,
@@ -236,16 +236,32 @@ function numeric(operator: BinaryOperator, left: NumericName, right: NumericName
 }
 
 function temporal(operator: '+' | '-', type: 'timestamp' | 'date'): ScalarFunction {
-  const sign = operator === '+' ? 1 : -1;
+  const times = operator === '+' ? 1 : -1;
   return binary(operator, type, 'duration', nativeType(type), (value, by) => {
     const duration = by as Duration;
-    if (type === 'timestamp') return addMonths(value as bigint, duration, sign);
-    if (duration.nanoseconds !== 0n) {
-      throw new RangeError(`The duration must have a day precision. Was: ${duration.toString()}`);
+    if (type === 'timestamp') {
+      if (duration.nanoseconds % NANOS_PER_MILLI !== 0n) {
+        throw new RangeError(`The duration must have a millisecond precision. Was: ${duration}`);
+      }
+      return addDuration(value as bigint, duration, times);
     }
-    const millis = BigInt(value as number) * BigInt(MILLIS_PER_DAY);
-    return Number(addMonths(millis, duration, sign) / BigInt(MILLIS_PER_DAY));
+    if (duration.nanoseconds !== 0n) {
+      throw new RangeError(`The duration must have a day precision. Was: ${duration}`);
+    }
+    const perDay = BigInt(MILLIS_PER_DAY);
+    return Number(addDuration(BigInt(value as number) * perDay, duration, times) / perDay);
   });
+}
+
+/** `+` of texts puts them together. */
+function concatenations(): ScalarFunction[] {
+  const types = ['text', 'ascii'] as const;
+  return types.flatMap((left) =>
+    types.map((right) => {
+      const returns = nativeType(left === 'ascii' && right === 'ascii' ? 'ascii' : 'text');
+      return binary('+', left, right, returns, (a, b) => `${a}${b}`);
+    }),
+  );
 }
 
 const BINARIES: ReadonlyMap<BinaryOperator, readonly ScalarFunction[]> = new Map(
@@ -256,6 +272,7 @@ const BINARIES: ReadonlyMap<BinaryOperator, readonly ScalarFunction[]> = new Map
     if (operator === '+' || operator === '-') {
       all.push(temporal(operator, 'timestamp'), temporal(operator, 'date'));
     }
+    if (operator === '+') all.push(...concatenations());
     return [operator, all];
   }),
 );

@@ -4,22 +4,28 @@ import type { QualifiedName } from '../../cql/ast.ts';
 import type { CqlType } from '../../types/cql-type.ts';
 import { AGGREGATE_FACTORIES, COUNT_ROWS, TOTALS } from './aggregates.ts';
 import { BLOB_FUNCTIONS } from './blobs.ts';
+import { COLLECTION_FACTORIES } from './collections.ts';
 import { type FunctionFactory, makeFunction } from './factory.ts';
+import { FLOOR_FUNCTIONS } from './floors.ts';
 import type { ArgumentProbe, BuiltinFunction, ScalarFunction } from './function.ts';
 import { JSON_FACTORIES } from './json.ts';
+import { MATH_FUNCTIONS } from './math.ts';
 import { type BinaryOperator, resolveBinary, resolveNegation } from './operators.ts';
 import { pickOverload } from './overloads.ts';
 import { TIME_FUNCTIONS } from './time.ts';
+import { VECTOR_FACTORIES } from './vectors.ts';
 
 export { resolveCast } from './casts.ts';
 
 const OVERLOADS: ReadonlyMap<string, readonly BuiltinFunction[]> = Map.groupBy(
-  [...TIME_FUNCTIONS, ...BLOB_FUNCTIONS, ...TOTALS],
+  [...TIME_FUNCTIONS, ...FLOOR_FUNCTIONS, ...BLOB_FUNCTIONS, ...MATH_FUNCTIONS, ...TOTALS],
   (fn) => fn.name,
 );
 
 const FACTORIES: ReadonlyMap<string, FunctionFactory> = new Map(
-  [...JSON_FACTORIES, ...AGGREGATE_FACTORIES].map((factory) => [factory.name, factory]),
+  [...JSON_FACTORIES, ...AGGREGATE_FACTORIES, ...COLLECTION_FACTORIES, ...VECTOR_FACTORIES].map(
+    (factory) => [factory.name, factory],
+  ),
 );
 
 /**
