@@ -8,7 +8,7 @@
  * @hot
  */
 import type { Writer } from '../common/bytes.ts';
-import { CqlError, overloaded, protocolError, serverError } from '../common/errors.ts';
+import { CqlError, protocolError, serverError } from '../common/errors.ts';
 import type { Waiter } from './admission.ts';
 import { type CompressionName, uncompressBody } from './compression.ts';
 import type { ServerContext } from './context.ts';
@@ -20,6 +20,7 @@ import {
   checkVersion,
   checkVersionByte,
   isTooBig,
+  serverOverloaded,
   tooBig,
   VersionError,
   versionChanged,
@@ -53,8 +54,6 @@ const LINGER_MILLIS = 2000;
 const HANDSHAKE_BYTES_MAX = 128 * 1024;
 const EVENT_STREAM = -1;
 const PRELUDE_FLAGS = FrameFlag.Compressed | FrameFlag.CustomPayload | FrameFlag.Warning;
-const NO_OPTIONS: ReadonlyMap<string, string> = new Map();
-const OVERLOADED = 'Server is in overloaded state. Cannot accept more requests at this point';
 
 /** 'when answered' and 'when sent' say what is waited for; 'lingering': for the client to close. */
 type Closing = 'no' | 'when answered' | 'when sent' | 'lingering';
@@ -70,7 +69,6 @@ export class Connection implements ClientConnection, GateConnection, FrameSink, 
   closed = false;
   /** Fixed by STARTUP; before, that of the frame at hand. */
   version: ProtocolVersion = 5;
-  /** How much room it waits for in the server's line. */
   neededBytes = 0;
 
   readonly #context: ServerContext;
@@ -80,7 +78,7 @@ export class Connection implements ClientConnection, GateConnection, FrameSink, 
   readonly #gate: Gate;
   readonly #output: Output;
   readonly #sender: Sender;
-  /** Whether it is in the server's line. */
+  /** In the server's line, for `neededBytes`. */
   #waiting = false;
   /** Stream id of the frame at hand. */
   #frameStream = 0;
@@ -118,7 +116,7 @@ export class Connection implements ClientConnection, GateConnection, FrameSink, 
     return this.#gate.user;
   }
   get startupOptions(): ReadonlyMap<string, string> {
-    return this.#gate.startup?.options ?? NO_OPTIONS;
+    return this.#gate.startupOptions;
   }
   get compression(): CompressionName | null {
     return this.#gate.startup?.compression ?? null;
@@ -196,7 +194,7 @@ export class Connection implements ClientConnection, GateConnection, FrameSink, 
     if (admission === 'take') this.#hold(bytes);
     if (admission !== 'skip') return admission;
     metrics.overloadedTotal++;
-    this.answerError(reader.stream, overloaded(OVERLOADED));
+    this.answerError(reader.stream, serverOverloaded());
     return 'skip';
   }
 
@@ -219,12 +217,10 @@ export class Connection implements ClientConnection, GateConnection, FrameSink, 
 
   /** Whether this connection's own limits allow a frame of so many bytes. */
   #hasRoom(bytes: number): boolean {
-    const { options } = this.#context;
-    return (
-      this.requestsInFlight < options.connectionRequestsMax &&
-      (this.#bytesInFlight === 0 || this.#bytesInFlight + bytes <= options.connectionBytesMax) &&
-      this.#sender.unsentBytes <= options.outputBytesPause
-    );
+    const { connectionRequestsMax, connectionBytesMax, outputBytesPause } = this.#context.options;
+    if (this.requestsInFlight >= connectionRequestsMax) return false;
+    if (this.#sender.unsentBytes > outputBytesPause) return false;
+    return this.#bytesInFlight === 0 || this.#bytesInFlight + bytes <= connectionBytesMax;
   }
 
   #hold(bytes: number): void {
@@ -392,8 +388,6 @@ export class Connection implements ClientConnection, GateConnection, FrameSink, 
   close(): void {
     this.#closeWhen('when answered');
   }
-
-  // ---- from the server ----
 
   /** Sends an event, if the client registered for it. */
   notify(event: ServerEvent): void {

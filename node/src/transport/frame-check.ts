@@ -2,7 +2,13 @@
  * Checks of a frame's header. What each wrong version is answered with was captured from Cassandra
  * 5.0.9; drivers step down by these bytes and texts.
  */
-import { CqlError, ErrorCode, invalidRequest, protocolError } from '../common/errors.ts';
+import {
+  CqlError,
+  ErrorCode,
+  invalidRequest,
+  overloaded,
+  protocolError,
+} from '../common/errors.ts';
 import { isClientOpcode } from './handshake.ts';
 import {
   FrameFlag,
@@ -88,4 +94,9 @@ export function versionChanged(got: number, before: number): CqlError {
 /** Whether a frame was refused for its size alone: the connection lives on. */
 export function isTooBig(error: unknown): error is CqlError {
   return error instanceof CqlError && error.code === ErrorCode.Invalid;
+}
+
+/** What a client gets that would rather have an error than wait. */
+export function serverOverloaded(): CqlError {
+  return overloaded('Server is in overloaded state. Cannot accept more requests at this point');
 }

@@ -23,6 +23,8 @@ import type {
 } from './ports.ts';
 import { Opcode, type ProtocolVersion } from './protocol.ts';
 
+const NO_OPTIONS: ReadonlyMap<string, string> = new Map();
+
 /** What the gate asks of its connection. */
 export interface GateConnection {
   readonly id: number;
@@ -60,6 +62,10 @@ export class Gate {
     this.#connection = connection;
     this.#authenticator = authenticator;
     this.#logger = logger;
+  }
+
+  get startupOptions(): ReadonlyMap<string, string> {
+    return this.startup?.options ?? NO_OPTIONS;
   }
 
   /** Whether a message may come now; if not, it is answered with the error. */
