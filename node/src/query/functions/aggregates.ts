@@ -3,10 +3,16 @@ import { compareValues, decode, encode } from '../../types/codec.ts';
 import type { CqlType } from '../../types/cql-type.ts';
 import { Decimal } from '../../types/decimal.ts';
 import { nativeType } from '../../types/type-facts.ts';
-import { addDecimals, divideHalfEven } from './decimals.ts';
+import { addDecimals, divideHalfEven, negateDecimal } from './decimals.ts';
 import { anyType, type FunctionFactory } from './factory.ts';
 import type { Accumulator, AggregateFunction } from './function.ts';
-import { NUMERIC_NAMES, type NumberValue, type NumericName, narrow } from './numbers.ts';
+import {
+  decimalOfDouble,
+  NUMERIC_NAMES,
+  type NumberValue,
+  type NumericName,
+  narrow,
+} from './numbers.ts';
 
 const BIGINT = nativeType('bigint');
 
@@ -79,35 +85,52 @@ class FloatAdder implements Adder {
   private total = 0;
   private lost = 0;
   private plain = 0;
+  /** Once the sum of finite numbers is too large for a double: for the average only. */
+  private exact: Decimal | null = null;
 
   add(value: NumberValue): void {
     const number = Number(value);
+    const before = this.total;
     this.plain += number;
     const next = number - this.lost;
     const rounded = this.total + next;
     this.lost = rounded - this.total - next;
     this.total = rounded;
+    if (this.exact === null && Number.isFinite(rounded)) return;
+    if (!Number.isFinite(number)) this.exact = null;
+    else if (this.exact !== null) this.exact = addDecimals(this.exact, decimalOfDouble(number));
+    else if (Number.isFinite(before)) {
+      this.exact = addDecimals(decimalOfDouble(before), decimalOfDouble(number));
+    }
   }
   sum(): number {
     const isBroken = Number.isNaN(this.total) && Math.abs(this.plain) === Number.POSITIVE_INFINITY;
     return isBroken ? this.plain : this.total;
   }
   average(count: number): number {
+    if (this.exact !== null) return divideHalfEven(this.exact, BigInt(count)).toNumber();
     return this.sum() / count;
   }
 }
 
 class DecimalAdder implements Adder {
   private total = new Decimal(0n, 0);
+  private mean = new Decimal(0n, 0);
+  private count = 0n;
 
   add(value: NumberValue): void {
-    this.total = addDecimals(this.total, value as Decimal);
+    const number = value as Decimal;
+    this.total = addDecimals(this.total, number);
+    this.count++;
+    // Cassandra's average moves with each number, and rounds each time.
+    const distance = addDecimals(number, negateDecimal(this.mean));
+    this.mean = addDecimals(this.mean, divideHalfEven(distance, this.count));
   }
   sum(): NumberValue {
     return this.total;
   }
-  average(count: number): NumberValue {
-    return divideHalfEven(this.total, BigInt(count));
+  average(): NumberValue {
+    return this.mean;
   }
 }
 

@@ -7,7 +7,7 @@ import { digitCount, divideRounded, powerOfTen } from './decimals.ts';
 
 const SPARE_DIGITS = 12;
 /** Decimals have int32 scales. */
-const EXPONENT_MAX = 0x7fffffff;
+const SCALE_MAX = 0x7fffffff;
 
 /** 2 · atanh(1 / n) */
 function twiceInverseTangent(n: bigint, one: bigint): bigint {
@@ -72,6 +72,8 @@ function atPlaces({ unscaled, scale }: Decimal, places: number): bigint {
 export function expDecimal(x: Decimal, digits: number): Decimal {
   if (x.unscaled === 0n) return new Decimal(1n, 0);
   const magnitude = digitCount(x.unscaled) - x.scale;
+  // Next to nothing: 1 to all the digits wanted.
+  if (magnitude < -digits - 1) return new Decimal(powerOfTen(digits - 1), digits - 1);
   if (magnitude > 10) throw new RangeError('Overflow');
   const places = digits + SPARE_DIGITS + Math.max(0, magnitude) + 8;
   const one = powerOfTen(places);
@@ -79,7 +81,7 @@ export function expDecimal(x: Decimal, digits: number): Decimal {
   const fixed = atPlaces(x, places);
   // e^x = 10^n · e^r with |r| < ln 10
   const n = fixed / ten;
-  if (n > EXPONENT_MAX || n < -EXPONENT_MAX) throw new RangeError('Overflow');
+  if (n > SCALE_MAX || n < -SCALE_MAX) throw new RangeError('Overflow');
   const power = exponential(fixed - n * ten, one);
   const { unscaled, scale } = roundTo(power, places, digits);
   return new Decimal(unscaled, scale - Number(n));

@@ -4,20 +4,24 @@ import { Decimal } from '../../types/decimal.ts';
 const DIGITS_MAX = 10_000;
 const QUOTIENT_DIGITS = 32;
 const SCALE_MAX = 1000;
+/** Beyond this one number would keep the node busy for long. */
+const EXPONENT_MAX = 100_000;
+const INT32_MAX = 0x7fffffff;
 
 /** Decimal digits of the magnitude; 1 for zero. */
 export function digitCount(value: bigint): number {
   return (value < 0n ? -value : value).toString().length;
 }
 
-/** 10^exponent; exponent >= 0. */
+/** 10^exponent; exponent >= 0. @throws RangeError if it is too large to work with */
 export function powerOfTen(exponent: number): bigint {
+  if (exponent > EXPONENT_MAX) throw new RangeError('Overflow');
   return 10n ** BigInt(exponent);
 }
 
 /** The unscaled value at a scale not less than its own. */
 function unscaledAt(value: Decimal, scale: number): bigint {
-  return value.unscaled * powerOfTen(scale - value.scale);
+  return value.unscaled === 0n ? 0n : value.unscaled * powerOfTen(scale - value.scale);
 }
 
 function absolute(value: bigint): bigint {
@@ -68,9 +72,11 @@ export function negateDecimal(value: Decimal): Decimal {
   return new Decimal(-value.unscaled, value.scale);
 }
 
-/** The exact product, of at most 10,000 digits. */
+/** The exact product, of at most 10,000 digits. @throws RangeError */
 export function multiplyDecimals(a: Decimal, b: Decimal): Decimal {
-  return limitDigits(new Decimal(a.unscaled * b.unscaled, a.scale + b.scale));
+  const scale = a.scale + b.scale;
+  if (scale > INT32_MAX || scale < -INT32_MAX) throw new RangeError('Overflow');
+  return limitDigits(new Decimal(a.unscaled * b.unscaled, scale));
 }
 
 /** Without zeros at the end of its digits. */

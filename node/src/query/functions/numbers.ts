@@ -5,6 +5,7 @@
 import type { CqlType, NativeTypeName } from '../../types/cql-type.ts';
 import { Decimal, parseDecimal } from '../../types/decimal.ts';
 import { formatDouble } from '../../types/java-numbers.ts';
+import { digitCount, powerOfTen } from './decimals.ts';
 
 export type NumericName =
   | 'tinyint'
@@ -40,15 +41,19 @@ export function isNumeric(type: CqlType): boolean {
   return type.kind === 'native' && isNumericName(type.name);
 }
 
-const POWERS_MAX = 0x7fffffff;
-
-/** BigDecimal.toBigInteger(): towards zero. */
+/** BigDecimal.toBigInteger(): towards zero. @throws RangeError if it has too many digits to work with */
 export function decimalToBigint({ unscaled, scale }: Decimal): bigint {
   if (scale === 0 || unscaled === 0n) return unscaled;
-  if (scale < 0) return unscaled * 10n ** BigInt(Math.min(-scale, POWERS_MAX));
+  if (scale < 0) return unscaled * powerOfTen(-scale);
   // Fewer digits than the scale: nothing is left, and the power may be too large to compute.
-  if (unscaled.toString().length - 1 < scale - 1) return 0n;
-  return unscaled / 10n ** BigInt(scale);
+  if (digitCount(unscaled) < scale) return 0n;
+  return unscaled / powerOfTen(scale);
+}
+
+/** The last bits of a decimal's whole part. */
+function lowBits(value: Decimal, bits: 32 | 64): bigint {
+  // 10^64 is a multiple of 2^64.
+  return value.scale <= -64 ? 0n : BigInt.asIntN(bits, decimalToBigint(value));
 }
 
 const INT64_MAX = (1n << 63n) - 1n;
@@ -70,15 +75,13 @@ export function doubleToInt(value: number): number {
 /** Number.longValue(). */
 export function toLong(value: NumberValue): bigint {
   if (typeof value === 'number') return doubleToLong(value);
-  const whole = typeof value === 'bigint' ? value : decimalToBigint(value);
-  return BigInt.asIntN(64, whole);
+  return typeof value === 'bigint' ? BigInt.asIntN(64, value) : lowBits(value, 64);
 }
 
 /** Number.intValue(). */
 export function toInt(value: NumberValue): number {
   if (typeof value === 'number') return doubleToInt(value);
-  const whole = typeof value === 'bigint' ? value : decimalToBigint(value);
-  return Number(BigInt.asIntN(32, whole));
+  return Number(typeof value === 'bigint' ? BigInt.asIntN(32, value) : lowBits(value, 32));
 }
 
 /** Number.doubleValue(). */

@@ -82,7 +82,8 @@ export function pickOverload(
   );
 }
 
-function checkArguments(fn: BuiltinFunction, args: readonly ArgumentProbe[]): void {
+/** @throws CqlError Invalid: the arguments are not as many, or not of the types, that the function has */
+export function checkArguments(fn: BuiltinFunction, args: readonly ArgumentProbe[]): void {
   if (args.length !== fn.args.length) {
     throw invalidRequest(
       `Invalid number of arguments in call to function system.${fn.name}: ${fn.args.length} required but ${args.length} provided`,

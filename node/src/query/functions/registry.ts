@@ -9,9 +9,10 @@ import { type FunctionFactory, makeFunction } from './factory.ts';
 import { FLOOR_FUNCTIONS } from './floors.ts';
 import type { ArgumentProbe, BuiltinFunction, ScalarFunction } from './function.ts';
 import { JSON_FACTORIES } from './json.ts';
+import { MASK_FACTORIES } from './masks.ts';
 import { MATH_FUNCTIONS } from './math.ts';
 import { type BinaryOperator, resolveBinary, resolveNegation } from './operators.ts';
-import { pickOverload } from './overloads.ts';
+import { checkArguments, pickOverload } from './overloads.ts';
 import { TIME_FUNCTIONS } from './time.ts';
 import { VECTOR_FACTORIES } from './vectors.ts';
 
@@ -23,9 +24,13 @@ const OVERLOADS: ReadonlyMap<string, readonly BuiltinFunction[]> = Map.groupBy(
 );
 
 const FACTORIES: ReadonlyMap<string, FunctionFactory> = new Map(
-  [...JSON_FACTORIES, ...AGGREGATE_FACTORIES, ...COLLECTION_FACTORIES, ...VECTOR_FACTORIES].map(
-    (factory) => [factory.name, factory],
-  ),
+  [
+    ...JSON_FACTORIES,
+    ...AGGREGATE_FACTORIES,
+    ...COLLECTION_FACTORIES,
+    ...VECTOR_FACTORIES,
+    ...MASK_FACTORIES,
+  ].map((factory) => [factory.name, factory]),
 );
 
 /**
@@ -42,7 +47,11 @@ export function resolveFunction(
   if (name.keyspace === undefined || name.keyspace === 'system') {
     if (name.name === 'count' && args.length === 0) return COUNT_ROWS;
     const factory = FACTORIES.get(name.name);
-    if (factory !== undefined) return makeFunction(factory, args, receiver);
+    if (factory !== undefined) {
+      const made = makeFunction(factory, args, receiver);
+      checkArguments(made, args);
+      return made;
+    }
     const overloads = OVERLOADS.get(name.name);
     if (overloads !== undefined) return pickOverload(written, overloads, args, receiver);
   }

@@ -16,14 +16,16 @@ function floatVector(dimension: number): VectorType {
   return { kind: 'vector', element: FLOAT, dimension };
 }
 
-/** A literal list of n numbers is taken for a vector of n floats. */
-function inferVector(arg: ArgumentProbe, previous: readonly (CqlType | null)[] | null) {
-  if (arg.type !== null) return arg.type;
-  const other = previous?.find(isFloatVector);
+/** A literal is a vector like the other argument, or of as many floats as it has numbers. */
+function inferVector(
+  arg: ArgumentProbe,
+  previous: readonly (CqlType | null)[] | null,
+): CqlType | null {
+  if (arg.type !== null || previous === null) return arg.type;
+  const other = previous.find(isFloatVector);
   if (other !== undefined && arg.fit(other) !== 'no') return other;
-  if (arg.preferred?.kind !== 'list') return arg.preferred;
-  const dimension = arg.text.split(',').length;
-  return arg.fit(floatVector(dimension)) === 'no' ? arg.preferred : floatVector(dimension);
+  if (arg.preferred?.kind !== 'list' || !arg.text.startsWith('[')) return arg.preferred;
+  return floatVector(arg.text.split(',').length);
 }
 
 const VECTOR: Parameter = {
