@@ -109,10 +109,27 @@ export function divideHalfEven(a: Decimal, count: bigint): Decimal {
   return new Decimal(divideRounded(a.unscaled, count, 'half-even'), a.scale);
 }
 
-/** BigDecimal.remainder(). `b` is not zero. */
+/** BigDecimal.remainder(), its scale too. `b` is not zero. @throws RangeError */
 export function remainderDecimals(a: Decimal, b: Decimal): Decimal {
   const scale = Math.max(a.scale, b.scale);
-  return new Decimal(unscaledAt(a, scale) % unscaledAt(b, scale), scale);
+  const dividend = unscaledAt(a, scale);
+  const divisor = unscaledAt(b, scale);
+  const rest = new Decimal(dividend % divisor, scale);
+  let quotient = dividend / divisor;
+  if (quotient === 0n || a.scale >= b.scale) return atScale(rest, a.scale);
+  // The quotient gives zeros at its end away to come near to the difference of the scales.
+  let zeros = 0;
+  while (zeros < b.scale - a.scale && quotient % 10n === 0n) {
+    quotient /= 10n;
+    zeros++;
+  }
+  return atScale(rest, Math.max(a.scale, b.scale - zeros));
+}
+
+/** The same number at another scale that can hold it. */
+function atScale(value: Decimal, scale: number): Decimal {
+  if (scale >= value.scale) return new Decimal(unscaledAt(value, scale), scale);
+  return new Decimal(value.unscaled / powerOfTen(value.scale - scale), scale);
 }
 
 /** The nearest whole number, half up: BigDecimal.setScale(0, HALF_UP). */

@@ -132,7 +132,9 @@ function decimals(operator: BinaryOperator, a: Decimal, b: Decimal): Decimal {
       if (b.unscaled === 0n) throw new RangeError('BigInteger divide by zero');
       return divideDecimals(a, b);
     case '%':
-      if (b.unscaled === 0n) throw new RangeError('Division by zero');
+      if (b.unscaled === 0n) {
+        throw new RangeError(a.unscaled === 0n ? 'Division undefined' : 'Division by zero');
+      }
       return remainderDecimals(a, b);
   }
 }
@@ -230,9 +232,21 @@ function operationFailure(
 
 function numeric(operator: BinaryOperator, left: NumericName, right: NumericName): ScalarFunction {
   const type = resultType(left, right);
+  const [first, second] = [operand(left, type), operand(right, type)];
   return binary(operator, left, right, nativeType(type), (a, b) =>
-    calculate(operator, type, a as NumberValue, b as NumberValue),
+    calculate(operator, type, first(a as NumberValue), second(b as NumberValue)),
   );
+}
+
+/**
+ * In decimals Cassandra reads a bigint by way of double: 5 is 5.0. So do we, but where that would lose digits.
+ */
+function operand(from: NumericName, result: NumericName): (value: NumberValue) => NumberValue {
+  if (result !== 'decimal' || (from !== 'bigint' && from !== 'counter')) return (value) => value;
+  return (value) => {
+    const double = Number(value);
+    return Number.isSafeInteger(double) ? decimalOfDouble(double) : value;
+  };
 }
 
 function temporal(operator: '+' | '-', type: 'timestamp' | 'date'): ScalarFunction {
