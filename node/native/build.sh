@@ -79,8 +79,9 @@ if [ ! -f "$built" ]; then
     "$root"/*) rpath="\$ORIGIN/../../../${directory#"$root"/}" ;;
     *) rpath=$directory ;;
   esac
+  # Never unloaded: Node closes an addon with the last worker that used it, but our threads run on.
   g++ $flags -shared -o "$built.$$" "$objects"/*.o -L"$directory" "-l:$(basename "$library")" \
-    -Wl,-rpath,"$rpath" -Wl,--as-needed -pthread || fail 'the linker failed, see above'
+    -Wl,-rpath,"$rpath" -Wl,--as-needed -Wl,-z,nodelete -pthread || fail 'the linker failed, see above'
   mv "$built.$$" "$built"
   say 'native binding built'
 fi

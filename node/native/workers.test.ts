@@ -81,10 +81,11 @@ test('workers share one instance, and each gets its own completions', async () =
       parentPort.postMessage(await Promise.all(statuses));
       await store.close();`),
   );
-  for (const worker of workers) {
-    const [statuses] = await once(worker, 'message');
+  const ends = workers.map((worker) =>
+    Promise.all([once(worker, 'message'), once(worker, 'exit')]),
+  );
+  for (const [[statuses]] of await Promise.all(ends)) {
     assert.deepEqual(statuses, new Array(50).fill(0));
-    await once(worker, 'exit');
   }
   const keys = await keysOf(store, rows);
   assert.equal(keys.filter((key) => key.startsWith('w')).length, 150);
@@ -105,11 +106,10 @@ test('a worker that simply ends leaves nothing behind', async () => {
 });
 
 /** The handle of a worker ends on a thread, soon after the worker. */
-async function noSnapshots(): Promise<boolean> {
+async function noSnapshots(): Promise<void> {
   while (store.property(rows, 'rocksdb.num-snapshots') !== '0') {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  return true;
 }
 
 test(`workers are terminated with work in flight (${ROUNDS} times)`, async () => {
@@ -159,9 +159,26 @@ test('process.exit and a natural end in the middle of work do not crash', async 
       ${end}
       await busy(store, rows);`);
   }
-  const { stdout } = await run(`${PREAMBLE}
-    const { store, rows } = await open(${JSON.stringify(join(directory, 'natural'))});
-    await write(store, rows, 'k');
-    console.log('not closed');`);
-  assert.equal(stdout, 'not closed\n');
+  for (let round = 0; round < 8; round++) {
+    const { stdout } = await run(`${PREAMBLE}
+      const { store, rows } = await open(${JSON.stringify(join(directory, 'natural'))});
+      await write(store, rows, 'k');
+      console.log('not closed');`);
+    assert.equal(stdout, 'not closed\n');
+  }
+});
+
+test('the addon stays when the last worker that loaded it is gone', async () => {
+  const directory = scratchDirectory();
+  const source = `${PREAMBLE}
+    const { store, rows } = await open(${JSON.stringify(join(directory, 'db'))});
+    for (let i = 0; i < 100; i++) void write(store, rows, 'k' + i);
+    await write(store, rows, 'last');`;
+  const { stdout } = await run(`
+    import { once } from 'node:events';
+    import { Worker } from 'node:worker_threads';
+    const source = ${JSON.stringify(`data:text/javascript,${encodeURIComponent(source)}`)};
+    for (let i = 0; i < 5; i++) await once(new Worker(new URL(source)), 'exit');
+    console.log('done');`);
+  assert.equal(stdout, 'done\n');
 });

@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <filesystem>
 
+#include <rocksdb/convenience.h>
 #include <rocksdb/env.h>
 
 #include "store.h"
 
 namespace ilion {
 namespace {
+
+Process* instance = nullptr;
 
 // Flushes have threads of their own: they must not wait behind compactions, or writes stall.
 void sizeBackgroundThreads(int threads) {
@@ -38,8 +41,9 @@ Error canonicalPath(const std::string& path, std::string* out) {
 }  // namespace
 
 Process& Process::start(const ProcessOptions& options) {
-  static Process& process = *new Process(options);
-  return process;
+  static std::once_flag once;
+  std::call_once(once, [&] { instance = new Process(options); });
+  return *instance;
 }
 
 Process::Process(const ProcessOptions& o)
@@ -52,6 +56,28 @@ Process::Process(const ProcessOptions& o)
       readers("ilion-read", std::max(1, o.readThreads)),
       longJobs("ilion-job", 4) {
   sizeBackgroundThreads(std::max(1, o.backgroundThreads));
+}
+
+bool Process::enter() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!exiting_) inside_++;
+  return !exiting_;
+}
+
+void Process::leave() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  inside_--;
+  changed_.notify_all();
+}
+
+// Background work is told to stop, as exit() joins RocksDB's threads.
+void Process::exit() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  exiting_ = true;
+  changed_.wait(lock, [this] { return inside_ == 0; });
+  for (auto& [path, entry] : stores_) {
+    if (entry.store != nullptr) rocksdb::CancelAllBackgroundWork(&entry.store->db(), false);
+  }
 }
 
 Error Process::open(const std::string& path, const StoreOptions& storeOptions,
@@ -73,30 +99,39 @@ Error Process::open(const std::string& path, const StoreOptions& storeOptions,
     }
     stores_[real];
   }
+  if (!enter()) return Error{Code::aborted, "the process is exiting"};
   std::shared_ptr<Store> store;
   error = Store::open(*this, real, storeOptions, &store);
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (error.failed()) {
-    stores_.erase(real);
-  } else {
-    stores_[real] = Entry{store, 1};
-    *out = store;
+  // After RocksDB has made its statics, so that it runs before they are destroyed.
+  atexit([] { instance->exit(); });
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (error.failed()) {
+      stores_.erase(real);
+    } else {
+      stores_[real] = Entry{store, 1};
+      *out = store;
+    }
   }
-  changed_.notify_all();
+  leave();
   return error;
 }
 
 void Process::release(const std::shared_ptr<Store>& store) {
+  if (!enter()) return;
+  bool last = false;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     Entry& entry = stores_[store->path()];
-    if (--entry.users > 0) return;
-    entry.store = nullptr;
+    last = --entry.users == 0;
+    if (last) entry.store = nullptr;
   }
-  store->close();
-  std::lock_guard<std::mutex> lock(mutex_);
-  stores_.erase(store->path());
-  changed_.notify_all();
+  if (last) {
+    store->close();
+    std::lock_guard<std::mutex> lock(mutex_);
+    stores_.erase(store->path());
+  }
+  leave();
 }
 
 size_t Process::tableReaderBytes() {

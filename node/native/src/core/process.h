@@ -44,13 +44,19 @@ class Process {
 
   // Opens the store of a directory, or joins the one that is open. Blocks; also while an earlier instance closes.
   Error open(const std::string& path, const StoreOptions& options, std::shared_ptr<Store>* out);
-  // Gives one `open` back. The last one closes the instance, and returns when its directory is free.
+  // Gives one `open` back. The last one closes the instance, and returns when its directory is free. While the process
+  // exits it does nothing: the log has everything.
   void release(const std::shared_ptr<Store>& store);
   // Of the stores that are open.
   size_t tableReaderBytes();
 
  private:
   explicit Process(const ProcessOptions& options);
+
+  // Opening and closing are kept apart from the end of the process: they use statics of RocksDB that exit() destroys.
+  bool enter();
+  void leave();
+  void exit();
 
   struct Entry {
     std::shared_ptr<Store> store;  // null while it opens or closes
@@ -59,6 +65,8 @@ class Process {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, Entry> stores_;  // by canonical path
+  int inside_ = 0;
+  bool exiting_ = false;
 };
 
 }  // namespace ilion

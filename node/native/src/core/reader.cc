@@ -29,9 +29,11 @@ struct Part {
   }
 };
 
+// From memory always single Gets: RocksDB 11.8.1's MultiGet with kBlockCacheTier answers OK with an empty or wrong value
+// for some keys whose merge operands are partly in blocks that the cache does not hold (multi-get.test.ts).
 void get(rocksdb::DB& db, const rocksdb::ReadOptions& read, Part* part) {
   size_t count = part->keys.size();
-  if (count >= kMultiGetMin) {
+  if (count >= kMultiGetMin && read.read_tier != rocksdb::kBlockCacheTier) {
     db.MultiGet(read, count, part->families.data(), part->keys.data(), part->values.data(),
                 part->statuses.data(), false);
     return;
