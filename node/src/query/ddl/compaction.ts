@@ -64,7 +64,10 @@ export function checkCompaction(written: Options): Record<string, string> {
   checkCommon(options);
   if (own.includes('min_threshold')) checkThresholds(options);
   checkStrategy(strategy, options);
-  const unknown = Object.keys(options).filter((name) => ![...COMMON, ...own].includes(name));
+  const known = [...COMMON, ...own];
+  const unknown = Object.keys(options)
+    .filter((name) => !known.includes(name))
+    .sort();
   if (unknown.length > 0) {
     throw configError(
       `Properties specified [${unknown.join(', ')}] are not understood by ${strategy}`,
@@ -94,9 +97,12 @@ function checkCommon(options: Options): void {
   ]) {
     const value = options[name];
     if (value !== undefined && !/^(true|false)$/i.test(value)) {
+      if (name === 'enabled') {
+        throw configError(`enabled should either be 'true' or 'false', not ${value}`);
+      }
       throw configError(
-        name === 'enabled'
-          ? `enabled should either be 'true' or 'false', not ${value}`
+        name === 'log_all'
+          ? `'log_all' should either be 'true' or 'false', not ${value}`
           : `'${name}' should be either 'true' or 'false', not '${value}'`,
       );
     }
@@ -126,7 +132,10 @@ function double(name: string, options: Options): number | undefined {
   const text = options[name];
   if (text === undefined) return undefined;
   const value = parseDouble(text);
-  if (value === null) throw configError(`${text} is not a parsable float for ${name}`);
+  if (value === null) {
+    const kind = name === 'tombstone_threshold' ? 'int (base10)' : 'float';
+    throw configError(`${text} is not a parsable ${kind} for ${name}`);
+  }
   return value;
 }
 
@@ -191,7 +200,7 @@ const RESOLUTIONS = ['NANOSECONDS', 'MICROSECONDS', 'MILLISECONDS', 'SECONDS', .
 function checkTimeWindow(options: Options): void {
   const resolution = options['timestamp_resolution'];
   if (resolution !== undefined && !RESOLUTIONS.includes(resolution)) {
-    throw configError(`timestamp_resolution ${resolution} is not valid`);
+    throw configError(`${resolution} is not valid for timestamp_resolution`);
   }
   const unit = options['compaction_window_unit'];
   if (unit !== undefined && !UNITS.includes(unit)) {
@@ -220,5 +229,35 @@ function checkUnified(options: Options): void {
   const shards = integer('base_shard_count', options);
   if (shards !== undefined && shards <= 0) {
     throw configError(`Invalid configuration, base_shard_count should be positive: ${shards}`);
+  }
+  checkTargetSize(options['target_sstable_size']);
+  const growth = options['sstable_growth'];
+  const part = growth === undefined ? 0 : parseDouble(growth);
+  if (part === null) throw configError(`${growth} is not a parsable float for sstable_growth`);
+  if (!(part >= 0 && part <= 1)) {
+    throw configError(`sstable_growth ${growth} must be between 0 and 1`);
+  }
+}
+
+const SIZE_UNITS: Readonly<Record<string, number>> = {
+  B: 1,
+  KIB: 2 ** 10,
+  MIB: 2 ** 20,
+  GIB: 2 ** 30,
+  TIB: 2 ** 40,
+};
+const TARGET_SIZE_MIN = 2 ** 20;
+
+function checkTargetSize(text: string | undefined): void {
+  if (text === undefined) return;
+  const match = /^([0-9.]+)\s*(B|KiB|MiB|GiB|TiB)$/i.exec(text);
+  const number = match === null ? null : parseDouble(match[1]);
+  if (match === null || number === null) {
+    throw configError(`target_sstable_size is not a valid size in bytes: ${text}`);
+  }
+  if (number * SIZE_UNITS[match[2].toUpperCase()] < TARGET_SIZE_MIN) {
+    throw configError(
+      `target_sstable_size ${text} is not acceptable, size must be at least 1.000MiB`,
+    );
   }
 }

@@ -9,7 +9,6 @@ import type {
 import {
   type ColumnDef,
   type ColumnKind,
-  DEFAULT_TABLE_OPTIONS,
   findTable,
   type KeyspaceDef,
   type Schema,
@@ -41,6 +40,7 @@ import { PropertyReader } from './properties.ts';
 import {
   checkCounterOptions,
   checkTableOptions,
+  newTableOptions,
   readTableOptions,
   tableIdOf,
 } from './table-options.ts';
@@ -56,7 +56,7 @@ export function createTable(
   const key = onlyPrimaryKey(statement, `${keyspaceName}.${name}`);
   const keyspace = requireKeyspace(schema, keyspaceName);
   const properties = new PropertyReader(statement.properties);
-  const options = readTableOptions(DEFAULT_TABLE_OPTIONS, properties);
+  const options = newTableOptions(properties);
   const existing = keyspace.tables.get(name);
   if (existing !== undefined) return existingTable(existing, statement.ifNotExists, context);
   if (statement.compactStorage) {

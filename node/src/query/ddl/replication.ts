@@ -91,14 +91,15 @@ function topology(
 ): Record<string, string> {
   const { [FACTOR]: factor, ...written } = options;
   const factors: Record<string, string> = {};
+  const keepsAll = factor === undefined && Object.keys(written).length === 0;
   const isNew = previous === null || previous['class'] !== `${PACKAGE}NetworkTopologyStrategy`;
-  if (factor !== undefined || (isNew && Object.keys(written).length === 0)) {
+  if (factor !== undefined || (isNew && keepsAll)) {
     const all = factor ?? DEFAULT_FACTOR;
     checkFactor(all);
     for (const name of datacenters?.keys() ?? DEFAULT_DATACENTERS) factors[name] = all;
   }
   // Datacenters that have their factor keep it: 'replication_factor' is for the others.
-  if (!isNew && factor !== undefined) {
+  if (!isNew && (factor !== undefined || keepsAll)) {
     for (const [name, old] of Object.entries(previous)) if (name !== 'class') factors[name] = old;
   }
   for (const [name, one] of Object.entries(written)) {
@@ -108,11 +109,11 @@ function topology(
     checkFactor(one);
     factors[name] = one;
   }
-  if (Object.keys(factors).length === 0) {
+  const used = Object.entries(factors).filter(([, count]) => Number(count) > 0);
+  if (used.length === 0) {
     throw configError('Configuration for at least one datacenter must be present');
   }
-  const sorted = Object.entries(factors).sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(sorted.filter(([, count]) => Number(count) > 0));
+  return Object.fromEntries(used.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** What Cassandra warns of: more replicas than nodes. */

@@ -1,9 +1,11 @@
 /** Options of tables after WITH. Source: TableAttributes, TableParams, CachingParams, CompressionParams of Cassandra 5. */
 import { configError, invalidRequest, syntaxError } from '../../common/errors.ts';
-import type { TableOptions } from '../../schema/schema.ts';
-import { formatDouble, parseDouble } from '../../types/java-numbers.ts';
+import { DEFAULT_TABLE_OPTIONS, type TableOptions } from '../../schema/schema.ts';
+import { formatDouble } from '../../types/java-numbers.ts';
 import { checkCompaction } from './compaction.ts';
+import { checkCompression } from './compression.ts';
 import type { PropertyReader } from './properties.ts';
+import { checkRetryPolicy } from './retry-policy.ts';
 
 const TABLE_PROPERTIES: readonly string[] = [
   'additional_write_policy',
@@ -31,6 +33,8 @@ const TABLE_PROPERTIES: readonly string[] = [
 const TTL_MAX = 20 * 365 * 24 * 60 * 60;
 /** Cassandra's Bloom filters cannot be better than this. */
 const FALSE_POSITIVES_MIN = 6.71e-5;
+/** Cassandra's default for tables whose files hardly overlap. */
+const LEVELED_FALSE_POSITIVES = 0.1;
 
 /**
  * The options of `base` with what the properties say. Each is read, none compared with another: that is for
@@ -43,7 +47,7 @@ export function readTableOptions(base: TableOptions, properties: PropertyReader)
   const compression = properties.map('compression');
   return {
     additional_write_policy:
-      retryPolicy(properties.text('additional_write_policy')) ?? base.additional_write_policy,
+      checkRetryPolicy(properties.text('additional_write_policy')) ?? base.additional_write_policy,
     allow_auto_snapshot: properties.boolean('allow_auto_snapshot') ?? base.allow_auto_snapshot,
     bloom_filter_fp_chance:
       properties.double('bloom_filter_fp_chance') ?? base.bloom_filter_fp_chance,
@@ -64,8 +68,17 @@ export function readTableOptions(base: TableOptions, properties: PropertyReader)
       properties.int('memtable_flush_period_in_ms') ?? base.memtable_flush_period_in_ms,
     min_index_interval: properties.int('min_index_interval') ?? base.min_index_interval,
     read_repair: readRepair(properties.text('read_repair')) ?? base.read_repair,
-    speculative_retry: retryPolicy(properties.text('speculative_retry')) ?? base.speculative_retry,
+    speculative_retry:
+      checkRetryPolicy(properties.text('speculative_retry')) ?? base.speculative_retry,
   };
+}
+
+/** As `readTableOptions`, for a new table. @throws CqlError SyntaxError, ConfigError */
+export function newTableOptions(properties: PropertyReader): TableOptions {
+  const options = readTableOptions(DEFAULT_TABLE_OPTIONS, properties);
+  const isLeveled = options.compaction['class']?.endsWith('.LeveledCompactionStrategy');
+  if (!isLeveled || properties.has('bloom_filter_fp_chance')) return options;
+  return { ...options, bloom_filter_fp_chance: LEVELED_FALSE_POSITIVES };
 }
 
 /**
@@ -127,44 +140,6 @@ function memtable(text: string | undefined): string | undefined {
   return text;
 }
 
-const PERCENTILE = /^([0-9.]+)p(?:ercentile)?$/i;
-const FIXED = /^([0-9.]+)ms$/i;
-const HYBRID = /^(MIN|MAX)\(([^,]+),([^,]+)\)$/i;
-
-function retryPolicy(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  const hybrid = HYBRID.exec(text);
-  if (hybrid !== null) {
-    const [first, second] = [simpleRetry(hybrid[2].trim()), simpleRetry(hybrid[3].trim())];
-    return `${hybrid[1].toUpperCase()}(${first},${second})`;
-  }
-  return simpleRetry(text);
-}
-
-function simpleRetry(text: string): string {
-  const word = text.toUpperCase();
-  if (word === 'ALWAYS' || word === 'NONE' || word === 'NEVER') {
-    return word === 'NONE' ? 'NEVER' : word;
-  }
-  const percentile = PERCENTILE.exec(text);
-  if (percentile !== null) {
-    const value = parseDouble(percentile[1]) ?? Number.NaN;
-    if (!(value > 0 && value < 100)) {
-      throw configError(
-        `Invalid value ${text} for PERCENTILE option 'speculative_retry': must be between (0.0 and 100.0)`,
-      );
-    }
-    return `${trimmedNumber(value)}p`;
-  }
-  const fixed = FIXED.exec(text);
-  if (fixed !== null && parseDouble(fixed[1]) !== null) return text.toLowerCase();
-  throw configError(`Invalid value ${text} for option 'speculative_retry'`);
-}
-
-function trimmedNumber(value: number): string {
-  return String(value);
-}
-
 function checkCaching(written: Readonly<Record<string, string>>): Record<string, string> {
   const { keys = 'ALL', rows_per_partition: rows = 'NONE', ...rest } = written;
   const others = Object.keys(rest);
@@ -184,85 +159,6 @@ function checkCaching(written: Readonly<Record<string, string>>): Record<string,
     );
   }
   return { keys: keys.toUpperCase(), rows_per_partition: rows.toUpperCase() };
-}
-
-const COMPRESSORS = 'org.apache.cassandra.io.compress.';
-const COMPRESSOR_OPTIONS: Readonly<Record<string, readonly string[]>> = {
-  LZ4Compressor: ['lz4_compressor_type', 'lz4_high_compressor_level'],
-  SnappyCompressor: [],
-  DeflateCompressor: [],
-  ZstdCompressor: ['compression_level'],
-  ZstdDictionaryCompressor: ['compression_level'],
-  NoopCompressor: [],
-};
-const ZSTD_LEVEL_MIN = -131072;
-const ZSTD_LEVEL_MAX = 22;
-
-function checkCompression(written: Readonly<Record<string, string>>): Record<string, string> {
-  const { enabled, ...rest } = written;
-  if (enabled !== undefined && /^false$/i.test(enabled)) {
-    if (Object.keys(rest).length > 0) {
-      throw configError(
-        "If the 'enabled' option is set to false no other options must be specified",
-      );
-    }
-    return { enabled: 'false' };
-  }
-  const { class: className, chunk_length_in_kb: length, min_compress_ratio: ratio, ...own } = rest;
-  if (className === undefined) {
-    if (Object.keys(written).length === 0) return { enabled: 'false' };
-    throw configError("Missing sub-option 'class' for the 'compression' option.");
-  }
-  const name = className.includes('.') ? className : COMPRESSORS + className;
-  checkCompressor(name, own);
-  checkRatio(ratio);
-  return {
-    chunk_length_in_kb: chunkLength(length),
-    class: name,
-    ...(ratio === undefined || parseDouble(ratio) === 0
-      ? {}
-      : { min_compress_ratio: ratioText(ratio) }),
-    ...own,
-  };
-}
-
-function ratioText(ratio: string): string {
-  return formatDouble(parseDouble(ratio) ?? 0);
-}
-
-function checkCompressor(fullName: string, own: Readonly<Record<string, string>>): void {
-  const name = fullName.startsWith(COMPRESSORS) ? fullName.slice(COMPRESSORS.length) : '';
-  const known = Object.hasOwn(COMPRESSOR_OPTIONS, name) ? COMPRESSOR_OPTIONS[name] : undefined;
-  if (known === undefined) throw configError(`Could not create Compression for type ${fullName}`);
-  const level = own['compression_level'];
-  if (level !== undefined && known.includes('compression_level')) checkZstdLevel(name, level);
-  const unknown = Object.keys(own).filter((option) => !known.includes(option));
-  if (unknown.length > 0) throw configError(`Unknown compression options ${unknown.join(', ')}`);
-}
-
-function checkZstdLevel(name: string, level: string): void {
-  const value = /^-?[0-9]{1,9}$/.test(level) ? Number(level) : Number.NaN;
-  if (value >= ZSTD_LEVEL_MIN && value <= ZSTD_LEVEL_MAX) return;
-  throw configError(
-    `${name}.create() threw an error: java.lang.IllegalArgumentException compression_level=${level} is invalid`,
-  );
-}
-
-function checkRatio(ratio: string | undefined): void {
-  if (ratio === undefined) return;
-  const value = parseDouble(ratio);
-  if (value === null) throw configError('Invalid value for min_compress_ratio');
-  if (!(value === 0 || value >= 1)) {
-    throw configError('min_compress_ratio can either be 0 or greater than or equal to 1');
-  }
-}
-
-function chunkLength(text = '16'): string {
-  if (!/^[+-]?[0-9]{1,9}$/.test(text)) throw configError('Invalid value for chunk_length_in_kb');
-  const length = Number(text);
-  if (length <= 0) throw configError('Invalid negative or null chunk_length_in_kb');
-  if ((length & (length - 1)) !== 0) throw configError('chunk_length_in_kb must be a power of 2');
-  return String(length);
 }
 
 /** The id given WITH ID, if any. @throws CqlError ConfigError, SyntaxError */
