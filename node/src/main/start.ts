@@ -3,9 +3,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { createLogger } from '../adapters/logger.ts';
 import { type Loaded, loadSettings } from '../config/load.ts';
-import { startNode } from './node.ts';
-import { serveMetrics } from './metrics-server.ts';
 import { serveAdmin } from './admin-server.ts';
+import { serveMetrics } from './metrics-server.ts';
+import { startNode } from './node.ts';
 
 const CGROUP_LIMITS = ['/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'];
 
@@ -21,7 +21,10 @@ function memoryBytes(): number {
 }
 
 /** @throws ConfigError, or what reading the file fails with */
-export function loadFromProcess(configFile: string | null, flags: ReadonlyMap<string, string>): Loaded {
+export function loadFromProcess(
+  configFile: string | null,
+  flags: ReadonlyMap<string, string>,
+): Loaded {
   const name = configFile ?? process.env['ILION_CONFIG'] ?? null;
   return loadSettings(
     {
@@ -29,7 +32,11 @@ export function loadFromProcess(configFile: string | null, flags: ReadonlyMap<st
       environment: process.env,
       flags,
     },
-    { cores: availableParallelism(), memoryBytes: memoryBytes(), isTerminal: process.stdout.isTTY === true },
+    {
+      cores: availableParallelism(),
+      memoryBytes: memoryBytes(),
+      isTerminal: process.stdout.isTTY === true,
+    },
   );
 }
 
@@ -49,7 +56,9 @@ export async function start({ settings, table }: Loaded): Promise<number> {
   try {
     node = await startNode(settings, logger, table);
   } catch (error) {
-    logger.error('the node did not start', { reason: error instanceof Error ? error.message : String(error) });
+    logger.error('the node did not start', {
+      reason: error instanceof Error ? error.message : String(error),
+    });
     return 1;
   }
   const closeMetrics = await serveMetrics(settings, node, logger);

@@ -1,5 +1,7 @@
 /** A worker thread: one event loop that serves CQL clients from all shards of the node. */
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { TlsOptions } from 'node:tls';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createNativeEngine } from '../../native/index.ts';
 import { createLogger } from '../adapters/logger.ts';
@@ -7,6 +9,7 @@ import { createSharedLocks } from '../adapters/shared-locks.ts';
 import { createSerialClock, createSystemClock } from '../adapters/system-clock.ts';
 import { createTcpListener } from '../adapters/tcp-listener.ts';
 import { CqlError } from '../common/errors.ts';
+import type { Settings } from '../config/settings.ts';
 import { BatchLog } from '../query/batch-log.ts';
 import { Executor } from '../query/execute.ts';
 import { isVirtual, SYSTEM_KEYSPACES, withSystemKeyspaces } from '../query/virtual/definitions.ts';
@@ -16,7 +19,12 @@ import { schemaFromJson } from '../schema/schema-json.ts';
 import { RequestHandlerImpl } from '../server/request-handler.ts';
 import { Tracer } from '../server/tracing.ts';
 import { LocalStore } from '../storage/local-store.ts';
-import { type ClientConnection, createCqlServer, type SchemaChange } from '../transport/index.ts';
+import {
+  type ClientConnection,
+  createCqlServer,
+  DEFAULT_OPTIONS,
+  type SchemaChange,
+} from '../transport/index.ts';
 import {
   clockSeqAndNode,
   createListPaths,
@@ -168,10 +176,10 @@ async function start(): Promise<void> {
   const server = createCqlServer(
     {
       listener: createTcpListener({
-        address: settings.rpcAddress,
+        host: settings.rpcAddress,
         port: settings.nativeTransportPort,
         reusePort: settings.workers > 1,
-        tls: settings.clientEncryption,
+        tls: tlsOptions(settings),
       }),
       clock: {
         nowMillis: clock.monotonicMillis,
@@ -190,6 +198,7 @@ async function start(): Promise<void> {
       },
     },
     {
+      ...DEFAULT_OPTIONS,
       frameBytesMax: settings.nativeTransportMaxFrameBytes,
       connectionsMax: settings.nativeTransportMaxConnections,
       bytesMax: Math.ceil(settings.nativeTransportMaxInFlightBytes / settings.workers),
@@ -250,6 +259,18 @@ async function start(): Promise<void> {
   const replayed = input.index === 0 ? await batchLog.replay() : 0;
   await server.start();
   post({ kind: 'ready', replayed });
+}
+
+function tlsOptions({ clientEncryption }: Settings): TlsOptions | null {
+  if (clientEncryption === null) return null;
+  const { certificateFile, keyFile, authorityFile } = clientEncryption;
+  return {
+    cert: readFileSync(certificateFile),
+    key: readFileSync(keyFile),
+    ...(authorityFile === null
+      ? {}
+      : { ca: readFileSync(authorityFile), requestCert: true, rejectUnauthorized: true }),
+  };
 }
 
 function findTable(schema: Schema, id: string, generation: number): TableDef | undefined {

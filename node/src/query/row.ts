@@ -68,7 +68,8 @@ export class TableRow implements RowValues {
   readonly table: TableDef;
   private readonly keys: KeyLayout;
   private readonly sources: readonly Source[];
-  private readonly nowSeconds: number;
+  /** What has expired by then is dead. Seconds since 1970. */
+  nowSeconds: number;
   private readonly statics: RowView;
   private readonly regulars: RowView;
   private readonly hasClustering: boolean;

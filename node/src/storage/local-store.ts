@@ -9,14 +9,7 @@ import { type CqlError, overloaded, serverError } from '../common/errors.ts';
 import type { TableDef } from '../schema/schema.ts';
 import { familyName } from '../schema/schema.ts';
 import { keyLayout, tokenPrefix } from './keys.ts';
-import {
-  ABSENT,
-  KV_STATUS,
-  type KvEngine,
-  KvError,
-  type KvStore,
-  NEEDS_DISK,
-} from './kv.ts';
+import { ABSENT, KV_STATUS, type KvEngine, KvError, type KvStore, NEEDS_DISK } from './kv.ts';
 import type { PointReader, RecordSource, ScanOptions, TableHandle } from './record-source.ts';
 import { Scan } from './scan.ts';
 import { WriteBatchBuilder } from './write-batch.ts';

@@ -237,6 +237,7 @@ class Encoder {
   private buffer = Buffer.allocUnsafe(256);
   private length = 0;
 
+  /** May replace `buffer`: take the place first, the buffer after. */
   private room(count: number): number {
     const at = this.length;
     if (at + count > this.buffer.length) {
@@ -249,15 +250,18 @@ class Encoder {
   }
 
   u8(value: number): void {
-    this.buffer[this.room(1)] = value;
+    const at = this.room(1);
+    this.buffer[at] = value;
   }
 
   u32(value: number): void {
-    this.buffer.writeUInt32BE(value, this.room(4));
+    const at = this.room(4);
+    this.buffer.writeUInt32BE(value, at);
   }
 
   i64(value: bigint): void {
-    this.buffer.writeBigInt64BE(value, this.room(8));
+    const at = this.room(8);
+    this.buffer.writeBigInt64BE(value, at);
   }
 
   varint(value: number): void {
@@ -271,7 +275,8 @@ class Encoder {
 
   chunk(bytes: Uint8Array): void {
     this.varint(bytes.length);
-    this.buffer.set(bytes, this.room(bytes.length));
+    const at = this.room(bytes.length);
+    this.buffer.set(bytes, at);
   }
 
   finish(): Uint8Array {
