@@ -51,6 +51,9 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
 };
 const TIME_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 const MIB = 2 ** 20;
+/** Of memory_limit. The rest is for the event loops' heaps, requests in flight, and what the allocator cannot give back. */
+const CACHE_SHARE = 0.35;
+const MEMTABLE_SHARE = 0.125;
 
 function findOption(name: string, where: string): Option {
   const option = OPTIONS.find((candidate) => candidate.name === name);
@@ -206,8 +209,8 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
     shards: number('shards', 2 ** Math.floor(Math.log2(machine.cores))),
     commitlogSync: choice('commitlog_sync', ['group', 'periodic']),
     commitlogSyncPeriodMs: number('commitlog_sync_period'),
-    cacheBytes: number('cache_size', Math.floor(memory / 4)),
-    memtableBytes: number('memtable_size', Math.floor(memory / 4)),
+    cacheBytes: number('cache_size', Math.floor(memory * CACHE_SHARE)),
+    memtableBytes: number('memtable_size', Math.floor(memory * MEMTABLE_SHARE)),
     compactionBytesPerSecond: number('compaction_throughput'),
     concurrentCompactors: number('concurrent_compactors'),
     concurrentReads: number('concurrent_reads'),

@@ -239,7 +239,7 @@ export class LocalStore implements RecordSource {
     }
   }
 
-  /** Gives each reader its records, or asks again on a thread for those that memory did not have. */
+  /** Gives each reader its records; those whose records memory does not have ask again on a thread, together. */
   private deliver(
     shard: Shard,
     requests: Uint8Array,
@@ -250,6 +250,9 @@ export class LocalStore implements RecordSource {
   ): void {
     const { out, starts, ends } = this;
     if (haveOut) locate(out, getCount, starts, ends);
+    const missed: Uint8Array[] = [];
+    const waiting: PointReader[] = [];
+    const waitingKeys: number[] = [];
     let first = 0;
     let requestAt = 0;
     for (let i = 0; i < readers.length; i++) {
@@ -258,28 +261,41 @@ export class LocalStore implements RecordSource {
       for (let k = first; k < first + count; k++) needsDisk ||= starts[k] === NEEDS_DISK;
       const from = requestAt;
       requestAt = skipRequests(requests, requestAt, count);
-      if (needsDisk)
-        this.readOnThread(shard, requests.subarray(from, requestAt), readers[i], count);
-      else readers[i].records(out, starts, ends, first, count);
+      if (needsDisk) {
+        missed.push(requests.subarray(from, requestAt));
+        waiting.push(readers[i]);
+        waitingKeys.push(count);
+      } else {
+        readers[i].records(out, starts, ends, first, count);
+      }
       first += count;
     }
+    if (waiting.length > 0) this.readOnThread(shard, Buffer.concat(missed), waiting, waitingKeys);
   }
 
   private readOnThread(
     shard: Shard,
     requests: Uint8Array,
-    reader: PointReader,
-    count: number,
+    readers: readonly PointReader[],
+    readerKeys: readonly number[],
   ): void {
+    const count = readerKeys.reduce((sum, keys) => sum + keys, 0);
     shard.store
       .multiGetAsync(requests, count)
       .then((out) => {
         const starts = new Int32Array(count);
         const ends = new Int32Array(count);
         locate(Buffer.from(out.buffer, out.byteOffset, out.byteLength), count, starts, ends);
-        reader.records(out, starts, ends, 0, count);
+        let first = 0;
+        for (const [i, reader] of readers.entries()) {
+          reader.records(out, starts, ends, first, readerKeys[i]);
+          first += readerKeys[i];
+        }
       })
-      .catch((error: unknown) => reader.failed(engineFailure(error)))
+      .catch((error: unknown) => {
+        const failure = engineFailure(error);
+        for (const reader of readers) reader.failed(failure);
+      })
       .finally(this.options.afterAnswers);
   }
 }
