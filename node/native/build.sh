@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds node/native/build/ilion.node, our binding to RocksDB. Called at every start: silent and quick when up to date.
 #   build.sh          the addon
-#   build.sh asan     build/ilion-asan.node, under AddressSanitizer (run it with LD_PRELOAD, see docs in asan.sh)
+#   build.sh asan     build/ilion-asan.node, under AddressSanitizer; asan.sh runs the tests with it
 # The library is another npm package's, its headers come from the crate of the same RocksDB version (by cargo), both
 # outside our tree. Results are cached by content, so a second clone only copies.
 set -eu
@@ -37,22 +37,39 @@ cache=${ILION_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ilion}
 headers=$cache/rocksdb-$version
 mkdir -p build "$cache"
 
-# The crate's directory or archive in cargo's own registry cache, after `cargo fetch` of a manifest that names it.
+# The crate's directory or archive is in cargo's own registry cache, after `cargo fetch` of a manifest that names it.
 fetch_headers() {
   command -v cargo >/dev/null || fail 'cargo is needed once, for the headers of RocksDB: apt-get install cargo'
   say "fetching the headers of RocksDB $version (crate $crate) ..."
   work=$cache/fetch.$$
   mkdir -p "$work" "$headers.$$"
-  printf '[package]\nname = "headers"\nversion = "0.0.0"\n[lib]\npath = "lib.rs"\n[dependencies]\n%s = { version = "=%s", default-features = false }\n' \
-    "$crate" "$crateVersion" > "$work/Cargo.toml"
+  # Only the crate itself is wanted: what it depends on is patched away with empty crates. (It also lets Debian's old
+  # cargo do it, which cannot read the manifests of some of them.)
+  manifest() { printf '[package]\nname = "%s"\nversion = "%s"\n[lib]\npath = "lib.rs"\n' "$1" "$2"; }
+  {
+    manifest headers 0.0.0
+    printf '[dependencies]\n%s = { version = "=%s", default-features = false }\n[patch.crates-io]\n' "$crate" "$crateVersion"
+    for stub in libc:0.2.999 bindgen:0.72.999 cc:1.999.0 rustflags:0.1.999; do
+      name=${stub%:*}
+      mkdir -p "$work/$name"
+      : > "$work/$name/lib.rs"
+      { manifest "$name" "${stub#*:}"; printf '[features]\nparallel = []\nruntime = []\nstatic = []\n'; } > "$work/$name/Cargo.toml"
+      printf '%s = { path = "%s" }\n' "$name" "$name"
+    done
+  } > "$work/Cargo.toml"
   : > "$work/lib.rs"
-  # Older cargos fail on manifests of other crates in the graph, after having fetched the one that counts.
-  (cd "$work" && cargo fetch --quiet) >"$work/log" 2>&1 || true
+  # Before 1.70 cargo would clone the whole index of the registry, unless told otherwise.
+  minor=$(cargo --version | cut -d. -f2)
+  if [ "$minor" -lt 68 ]; then sparse='-Z sparse-registry'; else sparse=''; fi
+  (cd "$work" && RUSTC_BOOTSTRAP=1 CARGO_REGISTRIES_CRATES_IO_PROTOCOL=sparse cargo $sparse fetch --quiet) >"$work/log" 2>&1 || {
+    cat "$work/log" >&2
+    fail "cargo could not fetch $crate $crateVersion"
+  }
   registry=${CARGO_HOME:-$HOME/.cargo}/registry
   source=$(ls -d "$registry"/src/*/"$crate-$crateVersion" 2>/dev/null | head -1)
   if [ -z "$source" ]; then
     archive=$(ls "$registry"/cache/*/"$crate-$crateVersion.crate" 2>/dev/null | head -1)
-    [ -n "$archive" ] || { cat "$work/log" >&2; fail "cargo could not fetch $crate $crateVersion"; }
+    [ -n "$archive" ] || fail "cargo fetched $crate, but it is not in $registry"
     tar -xzf "$archive" -C "$work"
     source=$work/$crate-$crateVersion
   fi
