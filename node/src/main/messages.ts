@@ -2,6 +2,8 @@
 import type { Settings } from '../config/settings.ts';
 import type { ClientFacts, NodeFacts } from '../query/virtual/rows.ts';
 import type { SchemaJson } from '../schema/schema-json.ts';
+import type { TransportMetrics } from '../transport/index.ts';
+import type { LoopStatus } from './loop-monitor.ts';
 import type { SchemaEvent, SchemaResult } from './schema-authority.ts';
 
 /** Given to a worker when it starts. */
@@ -33,8 +35,8 @@ export interface WorkerStatus {
   readonly inFlightBytes: number;
   readonly queuedWriteBytes: number;
   readonly clients: readonly ClientFacts[];
-  /** prom-client's JSON of this worker's metrics. */
-  readonly metrics: unknown;
+  readonly transport: TransportMetrics;
+  readonly loop: LoopStatus;
 }
 
 export type ToWorker =
@@ -66,6 +68,11 @@ export type ToMain =
     }
   | { readonly kind: 'prepared'; readonly prepared: PreparedText }
   | { readonly kind: 'lookup'; readonly call: number; readonly id: string }
-  | { readonly kind: 'clients'; readonly call: number };
+  | {
+      readonly kind: 'log';
+      readonly level: 'debug' | 'info' | 'warn' | 'error';
+      readonly message: string;
+      readonly fields: Readonly<Record<string, unknown>>;
+    };
 
 export type { SchemaResult };

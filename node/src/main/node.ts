@@ -28,6 +28,8 @@ export interface Node {
   readonly hostId: string;
   readonly stores: readonly KvStore[];
   schema(): Schema;
+  /** From the call of `stop` on: draining. */
+  phase(): 'serving' | 'draining';
   status(): Promise<readonly WorkerStatus[]>;
   /** Stops to accept, answers what is in flight, closes the data. */
   stop(): Promise<void>;
@@ -59,6 +61,7 @@ function nodeFacts(settings: Settings, hostId: string): NodeFacts {
 
 /** A worker thread as the main thread talks to it. */
 class WorkerHandle {
+  readonly index: number;
   readonly ready: Promise<number>;
   private readonly worker: Worker;
   private readonly waiting = new Map<number, (value: unknown) => void>();
@@ -69,6 +72,7 @@ class WorkerHandle {
     onMessage: (message: ToMain, from: WorkerHandle) => void,
     onExit: (error: Error) => void,
   ) {
+    this.index = input.index;
     this.worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: input });
     this.ready = new Promise((resolve, reject) => {
       this.worker.on('message', (message: ToMain) => {
@@ -211,6 +215,9 @@ export async function startNode(
           prepared.delete(oldest);
         }
         break;
+      case 'log':
+        logger[message.level](message.message, { worker: from.index, ...message.fields });
+        break;
       case 'lookup':
         from.post({ kind: 'answer', call: message.call, value: prepared.get(message.id) ?? null });
         break;
@@ -245,16 +252,19 @@ export async function startNode(
     throw error;
   }
 
+  let phase: ReturnType<Node['phase']> = 'serving';
   return {
     hostId: metadata.hostId,
     stores,
     failed,
     schema: () => authority.current,
+    phase: () => phase,
     status: async () =>
       (await Promise.all(
         workers.map((worker) => worker.call((call) => ({ kind: 'status', call }))),
       )) as WorkerStatus[],
     stop: async () => {
+      phase = 'draining';
       await Promise.all(workers.map((worker) => worker.call((call) => ({ kind: 'drain', call }))));
       for (const worker of workers) await worker.terminate();
       for (const store of stores) await store.syncWal();

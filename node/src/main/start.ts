@@ -1,46 +1,15 @@
 /** `ilion start`: runs a node until it is told to stop. */
-import { existsSync, readFileSync } from 'node:fs';
-import { availableParallelism, totalmem } from 'node:os';
 import { createLogger } from '../adapters/logger.ts';
-import { type Loaded, loadSettings } from '../config/load.ts';
+import type { Loaded } from '../config/load.ts';
 import { serveAdmin } from './admin-server.ts';
+import { requireFree } from './listen.ts';
 import { serveMetrics } from './metrics-server.ts';
 import { startNode } from './node.ts';
 
-const CGROUP_LIMITS = ['/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'];
-
-/** Memory of the container, or of the machine if it is less. */
-function memoryBytes(): number {
-  let limit = totalmem();
-  for (const path of CGROUP_LIMITS) {
-    if (!existsSync(path)) continue;
-    const value = Number(readFileSync(path, 'utf8'));
-    if (Number.isFinite(value) && value > 0) limit = Math.min(limit, value);
-  }
-  return limit;
-}
-
-/** @throws ConfigError, or what reading the file fails with */
-export function loadFromProcess(
-  configFile: string | null,
-  flags: ReadonlyMap<string, string>,
-): Loaded {
-  const name = configFile ?? process.env['ILION_CONFIG'] ?? null;
-  return loadSettings(
-    {
-      file: name === null ? null : { name, text: readFileSync(name, 'utf8') },
-      environment: process.env,
-      flags,
-    },
-    {
-      cores: availableParallelism(),
-      memoryBytes: memoryBytes(),
-      isTerminal: process.stdout.isTTY === true,
-    },
-  );
-}
-
-/** Runs until SIGTERM or SIGINT. @returns the exit code */
+/**
+ * Runs until SIGTERM or SIGINT.
+ * @returns the exit code; if it is not 0, threads of the node may be left and the caller has to end the process
+ */
 export async function start({ settings, table }: Loaded): Promise<number> {
   const logger = createLogger({
     level: settings.logLevel,
@@ -53,16 +22,24 @@ export async function start({ settings, table }: Loaded): Promise<number> {
     process.once('SIGINT', () => resolve('SIGINT'));
   });
   let node: Awaited<ReturnType<typeof startNode>>;
+  let closeMetrics: () => Promise<void>;
+  let closeAdmin: () => Promise<void>;
   try {
+    await requireFree({
+      address: settings.rpcAddress,
+      port: settings.nativeTransportPort,
+      addressOption: 'rpc_address',
+      portOption: 'native_transport_port',
+    });
     node = await startNode(settings, logger, table);
+    closeMetrics = await serveMetrics(settings, node, logger);
+    closeAdmin = await serveAdmin(settings, node, logger);
   } catch (error) {
     logger.error('the node did not start', {
       reason: error instanceof Error ? error.message : String(error),
     });
     return 1;
   }
-  const closeMetrics = await serveMetrics(settings, node, logger);
-  const closeAdmin = await serveAdmin(settings, node, logger);
   logger.info('ready', {
     cql: `${settings.rpcAddress}:${settings.nativeTransportPort}`,
     hostId: node.hostId,
@@ -77,9 +54,10 @@ export async function start({ settings, table }: Loaded): Promise<number> {
     return 1;
   }
   logger.info('draining', { signal: reason });
-  await closeMetrics();
   await closeAdmin();
+  // Its readiness says that the node drains, until it is over.
   await node.stop();
+  await closeMetrics();
   logger.info('stopped');
   return 0;
 }

@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs';
 import type { TlsOptions } from 'node:tls';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createNativeEngine } from '../../native/index.ts';
-import { createLogger } from '../adapters/logger.ts';
 import { createSharedLocks } from '../adapters/shared-locks.ts';
 import { createSerialClock, createSystemClock } from '../adapters/system-clock.ts';
 import { createTcpListener } from '../adapters/tcp-listener.ts';
@@ -32,6 +31,7 @@ import {
   parseUuid,
   randomUuid,
 } from '../types/uuid.ts';
+import { LoopMonitor } from './loop-monitor.ts';
 import type { PreparedText, ToMain, ToWorker, WorkerInput, WorkerStatus } from './messages.ts';
 import type { SchemaEvent } from './schema-authority.ts';
 import { openShards, processOptions, storedTables } from './shards.ts';
@@ -40,11 +40,21 @@ if (parentPort === null) throw new TypeError('worker.ts runs in a worker thread'
 const port = parentPort;
 const input = workerData as WorkerInput;
 const { settings, node } = input;
-const logger = createLogger({
-  level: settings.logLevel,
-  format: settings.logFormat,
-  source: `worker-${input.index}`,
-});
+
+/** The main thread writes the log: one logger for the process, and none of its weight in each worker. */
+function log(level: 'debug' | 'info' | 'warn' | 'error') {
+  return (message: string, fields: Readonly<Record<string, unknown>> = {}) => {
+    if (LEVELS.indexOf(level) > LEVELS.indexOf(settings.logLevel)) return;
+    const plain = Object.entries(fields).map(([name, value]) => [
+      name,
+      value instanceof Error ? (value.stack ?? value.message) : value,
+    ]);
+    post({ kind: 'log', level, message, fields: Object.fromEntries(plain) });
+  };
+}
+
+const LEVELS = ['error', 'warn', 'info', 'debug'];
+const logger = { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') };
 
 /** Calls to the main thread that wait for their answer. */
 const calls = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
@@ -71,6 +81,7 @@ function toSchemaChange(event: NonNullable<SchemaEvent>): SchemaChange {
 }
 
 async function start(): Promise<void> {
+  const loop = new LoopMonitor();
   const clock = createSystemClock();
   const engine = createNativeEngine(processOptions(settings));
   let schema: Schema = withSystemKeyspaces(schemaFromJson(input.schema));
@@ -214,7 +225,8 @@ async function start(): Promise<void> {
     inFlightBytes: server.metrics.bytesInFlight,
     queuedWriteBytes: store.queuedBytes(),
     clients: [...server.connections()].map(clientFacts),
-    metrics: server.metrics,
+    transport: server.metrics,
+    loop: loop.status(),
   });
 
   port.on('message', (message: ToWorker) => {

@@ -1,0 +1,90 @@
+/** The messages of the admin service as values; the contract is node/proto/admin.proto, which says what each is. */
+
+export interface AdminWorkerStatus {
+  readonly connections: number;
+  readonly requests: number;
+  readonly inFlightRequests: number;
+  readonly inFlightBytes: number;
+}
+
+export interface AdminShardStatus {
+  readonly loadBytes: number;
+  readonly memtableBytes: number;
+  readonly queuedWriteBytes: number;
+  readonly pendingCompactionBytes: number;
+  readonly writesStopped: boolean;
+}
+
+export interface AdminStatus {
+  readonly version: string;
+  readonly clusterName: string;
+  readonly datacenter: string;
+  readonly rack: string;
+  readonly hostId: string;
+  readonly cqlAddress: string;
+  readonly state: string;
+  readonly uptimeSeconds: number;
+  readonly loadBytes: number;
+  readonly memtableBytes: number;
+  readonly cacheBytes: number;
+  readonly residentBytes: number;
+  readonly durability: string;
+  readonly keyspaces: number;
+  readonly tables: number;
+  readonly workers: readonly AdminWorkerStatus[];
+  readonly shards: readonly AdminShardStatus[];
+}
+
+/** Empty: all. */
+export interface TablesRequest {
+  readonly keyspace: string;
+  readonly table: string;
+}
+
+export interface FlushReply {
+  readonly tables: number;
+}
+
+export interface CompactReply {
+  readonly tables: number;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
+export interface SnapshotInfo {
+  readonly name: string;
+  /** Since 1970. */
+  readonly createdAtMs: number;
+  readonly bytes: number;
+  readonly directory: string;
+}
+
+export type AdminErrorCode =
+  | 'INVALID_ARGUMENT'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'ABORTED'
+  | 'RESOURCE_EXHAUSTED'
+  | 'UNAVAILABLE'
+  | 'INTERNAL';
+
+/** What an operator asked for cannot be done; the message says what to do. Codes are those of gRPC. */
+export class AdminError extends Error {
+  readonly code: AdminErrorCode;
+  constructor(code: AdminErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'AdminError';
+    this.code = code;
+  }
+}
+
+/** What can be asked of a node: the node's side does it, the client's side asks for it over gRPC. */
+export interface Admin {
+  status(): Promise<AdminStatus>;
+  flush(request: TablesRequest): Promise<FlushReply>;
+  compact(request: TablesRequest): Promise<CompactReply>;
+  /** @param name empty: after the time */
+  snapshot(name: string): Promise<SnapshotInfo>;
+  snapshots(): Promise<readonly SnapshotInfo[]>;
+  dropSnapshot(name: string): Promise<void>;
+}

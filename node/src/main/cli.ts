@@ -1,0 +1,147 @@
+/**
+ * The `ilion` command. What a command needs is loaded when it runs: `ilion --help` must not load a database, nor
+ * `ilion start` a gRPC client.
+ */
+import { ConfigError } from '../config/load.ts';
+import { documentedYaml } from '../config/options.ts';
+import type { AdminClient } from './admin-client.ts';
+import { type Command, parseArguments, UsageError } from './cli-arguments.ts';
+import { showBytes, showSnapshots, showStatus } from './cli-report.ts';
+import { VERSION } from './version.ts';
+
+const HELP = `ilion ${VERSION}, a database that Cassandra's drivers use
+
+  ilion start [--config FILE] [--OPTION VALUE ...]   run a node; \`ilion config\` lists the options
+  ilion status                                       what the node is and does
+  ilion flush [KEYSPACE [TABLE]]                     write what is in memory to SST files
+  ilion compact [KEYSPACE [TABLE]]                   rewrite SST files without what is deleted
+  ilion snapshot [--name NAME]                       keep the data as it is now
+  ilion snapshots                                    list what was kept
+  ilion drop-snapshot NAME                           keep it no longer
+  ilion config                                       print a configuration file with every option
+  ilion --version
+
+All but start and config speak to the running node: at --admin HOST:PORT, or where --config FILE, $ILION_CONFIG and
+$ILION_ADMIN_PORT say, or at 127.0.0.1:9043. They print JSON with --json.
+
+Options of start are read from the configuration file, then from the environment (ILION_DATA_DIRECTORY=...), then from
+flags (--data-directory ...); what is read later counts.`;
+
+/** Something that the user can put right: one line, no stack. */
+function problemOf(error: unknown): { readonly line: string; readonly exitCode: number } | null {
+  if (error instanceof UsageError || error instanceof ConfigError) {
+    return { line: error.message, exitCode: 2 };
+  }
+  if (error instanceof Error && 'code' in error) return { line: error.message, exitCode: 1 };
+  return null;
+}
+
+/** @param args as typed after `ilion` @returns the exit code: 1 it failed, 2 it was not understood */
+export async function runCli(args: string[]): Promise<number> {
+  try {
+    const command = parseArguments(args);
+    switch (command.name) {
+      case 'help':
+        console.log(HELP);
+        return 0;
+      case 'version':
+        console.log(`ilion ${VERSION}`);
+        return 0;
+      case 'config':
+        console.log(documentedYaml());
+        return 0;
+      case 'start':
+        return await runNode(command);
+      default:
+        return await runTool(command);
+    }
+  } catch (error) {
+    const problem = problemOf(error);
+    if (problem === null) throw error;
+    console.error(`ilion: ${problem.line}`);
+    return problem.exitCode;
+  }
+}
+
+async function loadSettings(command: Command, flags: ReadonlyMap<string, string>) {
+  const file = command.flags.get('config') ?? null;
+  const { loadFromProcess } = await import('./process-settings.ts');
+  return loadFromProcess(file, flags);
+}
+
+async function runNode(command: Command): Promise<number> {
+  const options = new Map(command.flags);
+  options.delete('config');
+  const loaded = await loadSettings(command, options);
+  const { start } = await import('./start.ts');
+  const exitCode = await start(loaded);
+  // Threads of a node that failed may still run, and hold the process.
+  if (exitCode !== 0) process.exit(exitCode);
+  return exitCode;
+}
+
+async function adminAddress(command: Command): Promise<string> {
+  const given = command.flags.get('admin');
+  if (given !== undefined) {
+    if (!/^[^\s:]+:\d+$/.test(given)) {
+      throw new UsageError(`--admin is '${given}', but must be HOST:PORT, such as 127.0.0.1:9043`);
+    }
+    return given;
+  }
+  const { settings } = await loadSettings(command, new Map());
+  const host = settings.adminAddress === '0.0.0.0' ? '127.0.0.1' : settings.adminAddress;
+  return `${host}:${settings.adminPort}`;
+}
+
+async function runTool(command: Command): Promise<number> {
+  const address = await adminAddress(command);
+  const { connectAdmin } = await import('./admin-client.ts');
+  const admin = connectAdmin(address);
+  try {
+    const { value, text } = await ask(admin, command);
+    console.log(command.flags.has('json') ? JSON.stringify(value, null, 2) : text);
+    return 0;
+  } finally {
+    admin.close();
+  }
+}
+
+interface Answer {
+  readonly value: unknown;
+  readonly text: string;
+}
+
+async function ask(admin: AdminClient, { name, flags, operands }: Command): Promise<Answer> {
+  const [keyspace = '', table = ''] = operands;
+  switch (name) {
+    case 'status': {
+      const value = await admin.status();
+      return { value, text: showStatus(value) };
+    }
+    case 'flush': {
+      const value = await admin.flush({ keyspace, table });
+      return { value, text: `Flushed ${countTables(value.tables)}.` };
+    }
+    case 'compact': {
+      const value = await admin.compact({ keyspace, table });
+      const sizes = `${showBytes(value.bytesBefore)} before, ${showBytes(value.bytesAfter)} now`;
+      return { value, text: `Compacted ${countTables(value.tables)}: the node had ${sizes}.` };
+    }
+    case 'snapshot': {
+      const value = await admin.snapshot(flags.get('name') ?? '');
+      const { directory, bytes } = value;
+      return { value, text: `Snapshot ${value.name} (${showBytes(bytes)}) is in ${directory}.` };
+    }
+    case 'snapshots': {
+      const value = await admin.snapshots();
+      return { value, text: showSnapshots(value) };
+    }
+    default: {
+      const [dropped] = operands;
+      await admin.dropSnapshot(dropped);
+      return { value: { dropped }, text: `Dropped snapshot ${dropped}.` };
+    }
+  }
+}
+
+const countTables = (count: number) => (count === 1 ? '1 table' : `${count} tables`);

@@ -1,0 +1,147 @@
+/** The metrics of a node in Prometheus' format, gathered from its workers and shards when they are asked for. */
+import {
+  Counter,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValueWithName,
+  Registry,
+} from 'prom-client';
+import { createNativeEngine } from '../../native/index.ts';
+import type { Settings } from '../config/settings.ts';
+import type { KvStore } from '../storage/kv.ts';
+import { LOOP_DELAY_BOUNDS, type LoopMonitor, type LoopStatus } from './loop-monitor.ts';
+import { FAMILIES, type Facts, type Sample, type ThreadLoop } from './metrics-server-families.ts';
+import type { Node } from './node.ts';
+import { shardFacts } from './shard-facts.ts';
+import { processOptions } from './shards.ts';
+import { VERSION } from './version.ts';
+
+const GATHER_TIMEOUT_MS = 5000;
+const DELAY_NAME = 'ilion_loop_delay_seconds';
+
+/** Delays of event loops, counted elsewhere. */
+class LoopDelays extends Histogram<'thread' | 'le'> {
+  private readonly loops: readonly ThreadLoop[];
+
+  constructor(loops: readonly ThreadLoop[], registry: Registry) {
+    super({
+      name: DELAY_NAME,
+      help: 'How late timers fire: what an event has to wait for the event loop.',
+      labelNames: ['thread'],
+      registers: [registry],
+    });
+    this.loops = loops;
+  }
+
+  override async get(): Promise<MetricObjectWithValues<MetricValueWithName<'thread' | 'le'>>> {
+    const values = this.loops.flatMap(({ thread, loop }) => delayValues(thread, loop));
+    return { ...(await super.get()), values };
+  }
+}
+
+function delayValues(thread: string, loop: LoopStatus): MetricValueWithName<'thread' | 'le'>[] {
+  let count = 0;
+  const buckets = loop.delayCounts.map((more, place) => {
+    count += more;
+    const le = LOOP_DELAY_BOUNDS[place] ?? '+Inf';
+    return { metricName: `${DELAY_NAME}_bucket`, labels: { thread, le }, value: count };
+  });
+  return [
+    ...buckets,
+    { metricName: `${DELAY_NAME}_sum`, labels: { thread }, value: loop.delaySeconds },
+    { metricName: `${DELAY_NAME}_count`, labels: { thread }, value: count },
+  ];
+}
+
+/** Counts from now on how often each shard was held back. */
+export function countStalls(stores: readonly KvStore[]): () => Sample[] {
+  const counts = stores.map(() => ({ delayed: 0, stopped: 0 }));
+  for (const [shard, store] of stores.entries()) {
+    store.onEvent((event) => {
+      if (event.kind === 'stall' && event.state !== 'normal') counts[shard][event.state]++;
+    });
+  }
+  return () =>
+    counts.flatMap((count, shard) =>
+      Object.entries(count).map(([state, value]) => ({
+        labels: { shard: String(shard), state },
+        value,
+      })),
+    );
+}
+
+function within<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new TypeError(`workers did not answer within ${milliseconds} ms`)),
+      milliseconds,
+    );
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+/** The facts as text. A fresh registry each time: values are set once, and nothing is left of what is gone. */
+export function render(facts: Facts, info: Readonly<Record<string, string>>): Promise<string> {
+  const registry = new Registry();
+  const registers = [registry];
+  const show = (
+    kind: 'counter' | 'gauge',
+    name: string,
+    help: string,
+    samples: readonly Sample[],
+  ) => {
+    const labelNames = Object.keys(samples[0]?.labels ?? {});
+    if (kind === 'counter') {
+      const counter = new Counter({ name, help, labelNames, registers });
+      for (const { labels, value } of samples) counter.inc(labels, value);
+    } else {
+      const gauge = new Gauge({ name, help, labelNames, registers });
+      for (const { labels, value } of samples) gauge.set(labels, value);
+    }
+  };
+  show('gauge', 'ilion_info', 'Which node this is; always 1.', [{ labels: info, value: 1 }]);
+  for (const { kind, name, help, samples } of FAMILIES) show(kind, name, help, samples(facts));
+  new LoopDelays(facts.loops, registry).reset();
+  return registry.metrics();
+}
+
+/** @returns how to get the text; who asks while it is being gathered gets the same */
+export function createExposition(
+  settings: Settings,
+  node: Node,
+  loop: LoopMonitor,
+): { readonly contentType: string; text(): Promise<string> } {
+  const engine = createNativeEngine(processOptions(settings));
+  const stalls = countStalls(node.stores);
+  const info = {
+    version: VERSION,
+    cluster: settings.clusterName,
+    data_center: settings.datacenter,
+    rack: settings.rack,
+    host_id: node.hostId,
+  };
+  const gather = async (): Promise<string> => {
+    const workers = await within(node.status(), GATHER_TIMEOUT_MS);
+    const loops = workers.map((worker, index) => ({ thread: String(index), loop: worker.loop }));
+    const facts: Facts = {
+      workers,
+      loops: [{ thread: 'main', loop: loop.status() }, ...loops],
+      shards: node.stores.map(shardFacts),
+      statistics: node.stores.map((store) => store.statistics()),
+      memory: engine.memoryUsage(),
+      stalls: stalls(),
+    };
+    return render(facts, info);
+  };
+  let running: Promise<string> | null = null;
+  return {
+    contentType: Registry.PROMETHEUS_CONTENT_TYPE,
+    text: () => {
+      running ??= gather().finally(() => {
+        running = null;
+      });
+      return running;
+    },
+  };
+}
