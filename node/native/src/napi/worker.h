@@ -36,9 +36,9 @@ struct Job {
 // How a job runs.
 struct JobOptions {
   Pool* pool = nullptr;                 // none: a thread of its own
-  std::shared_ptr<StoreHandle> handle;  // stays open until the work is done
+  std::shared_ptr<StoreHandle> handle = nullptr;  // stays open until the work is done
   napi_value borrowed = nullptr;        // a buffer that the work reads or writes
-  std::function<void()> settled;
+  std::function<void()> settled = nullptr;
 };
 
 class Worker : public std::enable_shared_from_this<Worker> {
