@@ -56,15 +56,14 @@ function chosenTables(node: Node, { keyspace, table }: TablesRequest): TableDef[
   if (found === undefined) {
     throw new AdminError('NOT_FOUND', `there is no keyspace '${keyspace}'`);
   }
-  const tables = [...found.tables.values()].filter((one) => table === '' || one.name === table);
-  if (table !== '' && tables.length === 0) {
+  const named = [...found.tables.values()].filter((one) => table === '' || one.name === table);
+  if (table !== '' && named.length === 0) {
     throw new AdminError('NOT_FOUND', `keyspace '${keyspace}' has no table '${table}'`);
   }
-  if (tables.some(isVirtual)) {
-    throw new AdminError(
-      'INVALID_ARGUMENT',
-      `keyspace '${keyspace}' is virtual: it has nothing on disk`,
-    );
+  const tables = named.filter((one) => !isVirtual(one));
+  if (tables.length === 0 && named.length > 0) {
+    const what = table === '' ? `keyspace '${keyspace}'` : `table '${keyspace}.${table}'`;
+    throw new AdminError('INVALID_ARGUMENT', `${what} is virtual: it has nothing on disk`);
   }
   return tables;
 }

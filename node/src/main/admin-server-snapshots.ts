@@ -17,7 +17,7 @@ const ATTEMPTS_MAX = 5;
 
 export interface SnapshotsDeps {
   readonly dataDirectory: string;
-  readonly stores: readonly KvStore[];
+  readonly stores: readonly Pick<KvStore, 'path' | 'checkpoint'>[];
   /** Milliseconds since 1970. */
   nowMs(): number;
 }

@@ -4,7 +4,7 @@ import type { Logger } from '../adapters/logger.ts';
 import type { Settings } from '../config/settings.ts';
 import type { AdminService } from './admin-server-grpc.ts';
 import { createAdmin } from './admin-server-operations.ts';
-import { listen } from './listen.ts';
+import { adminPlace, listen } from './listen.ts';
 import type { Node } from './node.ts';
 
 const CONNECTIONS_MAX = 64;
@@ -28,7 +28,10 @@ export async function serveAdmin(
       createAdminService(admin, logger),
     );
     service
-      .then((ready) => ready.accept(socket))
+      .then((ready) => {
+        ready.accept(socket);
+        socket.resume();
+      })
       .catch((error: unknown) => {
         logger.error('the admin service cannot be loaded', { error });
         socket.destroy();
@@ -37,12 +40,7 @@ export async function serveAdmin(
   // Not read before gRPC takes it over.
   const server = createServer({ pauseOnConnect: true }, accept);
   server.maxConnections = CONNECTIONS_MAX;
-  await listen(server, {
-    address: settings.adminAddress,
-    port: settings.adminPort,
-    addressOption: 'admin_address',
-    portOption: 'admin_port',
-  });
+  await listen(server, adminPlace(settings));
   return async () => {
     server.close();
     await (await service)?.close(settings.drainTimeoutMs);

@@ -1,5 +1,6 @@
 /** Listening on the ports of the settings, with errors that name the option to change. */
 import { createServer, type Server } from 'node:net';
+import type { Settings } from '../config/settings.ts';
 
 export interface ListenPlace {
   readonly address: string;
@@ -7,6 +8,33 @@ export interface ListenPlace {
   /** The options that gave them, such as `metrics_address` and `metrics_port`. */
   readonly addressOption: string;
   readonly portOption: string;
+}
+
+export function cqlPlace(settings: Settings): ListenPlace {
+  return {
+    address: settings.rpcAddress,
+    port: settings.nativeTransportPort,
+    addressOption: 'rpc_address',
+    portOption: 'native_transport_port',
+  };
+}
+
+export function metricsPlace(settings: Settings): ListenPlace {
+  return {
+    address: settings.metricsAddress,
+    port: settings.metricsPort,
+    addressOption: 'metrics_address',
+    portOption: 'metrics_port',
+  };
+}
+
+export function adminPlace(settings: Settings): ListenPlace {
+  return {
+    address: settings.adminAddress,
+    port: settings.adminPort,
+    addressOption: 'admin_address',
+    portOption: 'admin_port',
+  };
 }
 
 /** A port cannot be listened on; the message names the option. */
@@ -49,7 +77,7 @@ export async function listen(server: Server, place: ListenPlace): Promise<void> 
 }
 
 /**
- * Refuses a port that somebody listens on. Workers share a port by SO_REUSEPORT, by which a second node of the same
+ * Refuses a port that somebody listens on, before anything is opened. Workers share a port by SO_REUSEPORT, by which a second node of the same
  * user would otherwise take a part of the first one's clients.
  * @throws ListenError
  */

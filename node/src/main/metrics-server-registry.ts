@@ -91,7 +91,8 @@ export function render(facts: Facts, info: Readonly<Record<string, string>>): Pr
     help: string,
     samples: readonly Sample[],
   ) => {
-    const labelNames = Object.keys(samples[0]?.labels ?? {});
+    if (samples.length === 0) return;
+    const labelNames = Object.keys(samples[0].labels);
     if (kind === 'counter') {
       const counter = new Counter({ name, help, labelNames, registers });
       for (const { labels, value } of samples) counter.inc(labels, value);

@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Logger } from '../adapters/logger.ts';
 import type { Settings } from '../config/settings.ts';
-import { listen } from './listen.ts';
+import { listen, metricsPlace } from './listen.ts';
 import { LoopMonitor } from './loop-monitor.ts';
 import type { Node } from './node.ts';
 
@@ -76,12 +76,7 @@ export async function serveMetrics(
   };
   const server = createServer(handle);
   server.maxConnections = CONNECTIONS_MAX;
-  await listen(server, {
-    address: settings.metricsAddress,
-    port: settings.metricsPort,
-    addressOption: 'metrics_address',
-    portOption: 'metrics_port',
-  });
+  await listen(server, metricsPlace(settings));
   return () =>
     new Promise((resolve) => {
       server.close(() => resolve());

@@ -2,7 +2,7 @@
 import { createLogger } from '../adapters/logger.ts';
 import type { Loaded } from '../config/load.ts';
 import { serveAdmin } from './admin-server.ts';
-import { requireFree } from './listen.ts';
+import { adminPlace, cqlPlace, metricsPlace, requireFree } from './listen.ts';
 import { serveMetrics } from './metrics-server.ts';
 import { startNode } from './node.ts';
 
@@ -25,12 +25,7 @@ export async function start({ settings, table }: Loaded): Promise<number> {
   let closeMetrics: () => Promise<void>;
   let closeAdmin: () => Promise<void>;
   try {
-    await requireFree({
-      address: settings.rpcAddress,
-      port: settings.nativeTransportPort,
-      addressOption: 'rpc_address',
-      portOption: 'native_transport_port',
-    });
+    for (const place of [cqlPlace, metricsPlace, adminPlace]) await requireFree(place(settings));
     node = await startNode(settings, logger, table);
     closeMetrics = await serveMetrics(settings, node, logger);
     closeAdmin = await serveAdmin(settings, node, logger);
