@@ -1,16 +1,9 @@
 /** The metrics of a node in Prometheus' format, gathered from its workers and shards when they are asked for. */
-import {
-  Counter,
-  Gauge,
-  Histogram,
-  type MetricObjectWithValues,
-  type MetricValueWithName,
-  Registry,
-} from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import { createNativeEngine } from '../../native/index.ts';
 import type { Settings } from '../config/settings.ts';
 import type { KvStore } from '../storage/kv.ts';
-import { LOOP_DELAY_BOUNDS, type LoopMonitor, type LoopStatus } from './loop-monitor.ts';
+import { LOOP_DELAY_BOUNDS, type LoopMonitor } from './loop-monitor.ts';
 import { FAMILIES, type Facts, type Sample, type ThreadLoop } from './metrics-server-families.ts';
 import type { Node } from './node.ts';
 import { shardFacts } from './shard-facts.ts';
@@ -20,38 +13,23 @@ import { VERSION } from './version.ts';
 const GATHER_TIMEOUT_MS = 5000;
 const DELAY_NAME = 'ilion_loop_delay_seconds';
 
-/** Delays of event loops, counted elsewhere. */
-class LoopDelays extends Histogram<'thread' | 'le'> {
-  private readonly loops: readonly ThreadLoop[];
-
-  constructor(loops: readonly ThreadLoop[], registry: Registry) {
-    super({
-      name: DELAY_NAME,
-      help: 'How late timers fire: what an event has to wait for the event loop.',
-      labelNames: ['thread'],
-      registers: [registry],
-    });
-    this.loops = loops;
-  }
-
-  override async get(): Promise<MetricObjectWithValues<MetricValueWithName<'thread' | 'le'>>> {
-    const values = this.loops.flatMap(({ thread, loop }) => delayValues(thread, loop));
-    return { ...(await super.get()), values };
-  }
-}
-
-function delayValues(thread: string, loop: LoopStatus): MetricValueWithName<'thread' | 'le'>[] {
-  let count = 0;
-  const buckets = loop.delayCounts.map((more, place) => {
-    count += more;
-    const le = LOOP_DELAY_BOUNDS[place] ?? '+Inf';
-    return { metricName: `${DELAY_NAME}_bucket`, labels: { thread, le }, value: count };
-  });
-  return [
-    ...buckets,
-    { metricName: `${DELAY_NAME}_sum`, labels: { thread }, value: loop.delaySeconds },
-    { metricName: `${DELAY_NAME}_count`, labels: { thread }, value: count },
+/** The histogram of delays as lines: prom-client's own can only count by itself. */
+function delayLines(loops: readonly ThreadLoop[]): string {
+  const lines = [
+    `# HELP ${DELAY_NAME} How late timers fire: what an event has to wait for the event loop.`,
+    `# TYPE ${DELAY_NAME} histogram`,
   ];
+  for (const { thread, loop } of loops) {
+    let count = 0;
+    for (const [place, more] of loop.delayCounts.entries()) {
+      count += more;
+      const bound = LOOP_DELAY_BOUNDS[place] ?? '+Inf';
+      lines.push(`${DELAY_NAME}_bucket{thread="${thread}",le="${bound}"} ${count}`);
+    }
+    lines.push(`${DELAY_NAME}_sum{thread="${thread}"} ${loop.delaySeconds}`);
+    lines.push(`${DELAY_NAME}_count{thread="${thread}"} ${count}`);
+  }
+  return `${lines.join('\n')}\n`;
 }
 
 /** Counts from now on how often each shard was held back. */
@@ -82,7 +60,10 @@ function within<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
 }
 
 /** The facts as text. A fresh registry each time: values are set once, and nothing is left of what is gone. */
-export function render(facts: Facts, info: Readonly<Record<string, string>>): Promise<string> {
+export async function render(
+  facts: Facts,
+  info: Readonly<Record<string, string>>,
+): Promise<string> {
   const registry = new Registry();
   const registers = [registry];
   const show = (
@@ -103,8 +84,7 @@ export function render(facts: Facts, info: Readonly<Record<string, string>>): Pr
   };
   show('gauge', 'ilion_info', 'Which node this is; always 1.', [{ labels: info, value: 1 }]);
   for (const { kind, name, help, samples } of FAMILIES) show(kind, name, help, samples(facts));
-  new LoopDelays(facts.loops, registry).reset();
-  return registry.metrics();
+  return `${await registry.metrics()}\n${delayLines(facts.loops)}`;
 }
 
 /** @returns how to get the text; who asks while it is being gathered gets the same */
