@@ -48,7 +48,10 @@ export class RowView {
   marker = false;
   /** The row exists: its marker, or a cell of any column (wanted or not), is alive. */
   live = false;
-  /** Dead things seen in this record: tombstones and expired cells. */
+  /**
+   * Dead things in this record as Cassandra counts them: cells that are tombstones or expired, ranges, and the
+   * row's deletion if nothing of it is alive.
+   */
   tombstones = 0;
   /** By slot: the value's place, or NONE. */
   readonly valueStart: Int32Array;
@@ -108,16 +111,15 @@ export class RowView {
     }
     if ((head & HAS_LIVENESS) !== 0 && !isCovered(bytes, base, coveredBy)) {
       this.marker = rowTtlAlive;
-      if (!rowTtlAlive) this.tombstones++;
     }
     if ((head & HAS_DELETION) !== 0) {
       at += 12;
-      this.tombstones++;
     }
     if ((head & HAS_RANGES) !== 0) at = this.skipRanges(at);
     this.live = this.marker;
     while (at < end) at = this.cell(at, base, rowTtlAt, rowTtlAlive, nowSeconds, coveredBy);
     if (at !== end) throw new RecordFormatError('cut short');
+    if (!this.live && (head & HAS_DELETION) !== 0 && this.tombstones === 0) this.tombstones = 1;
   }
 
   private cell(
@@ -178,7 +180,7 @@ export class RowView {
       at += length;
     }
     if (!alive) {
-      this.tombstones++;
+      if ((flags & COMPLEX_DELETION) === 0) this.tombstones++;
       return at;
     }
     if (coveredBy !== null && isCovered(bytes, stampAt, coveredBy)) return at;
