@@ -5,6 +5,7 @@ import { isVirtual } from '../query/virtual/definitions.ts';
 import { familyName, type TableDef } from '../schema/schema.ts';
 import { KvError, type KvStore } from '../storage/kv.ts';
 import { type Admin, AdminError, type AdminStatus, type TablesRequest } from './admin-messages.ts';
+import { compactFamily } from './admin-server-compact.ts';
 import { Snapshots } from './admin-server-snapshots.ts';
 import type { Node } from './node.ts';
 import { shardFacts } from './shard-facts.ts';
@@ -109,8 +110,8 @@ async function explained<T>(what: string, run: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The operations of this node. */
-export function createAdmin(settings: Settings, node: Node): Admin {
+/** The operations of this node. @param signal ends those that may take long */
+export function createAdmin(settings: Settings, node: Node, signal: AbortSignal): Admin {
   const snapshots = new Snapshots({
     dataDirectory: settings.dataDirectory,
     stores: node.stores,
@@ -125,7 +126,9 @@ export function createAdmin(settings: Settings, node: Node): Admin {
     compact: (request) =>
       explained('the compaction', async () => {
         const bytesBefore = sstBytes(node);
-        const tables = await forTables(node, request, (store, family) => store.compact(family));
+        const tables = await forTables(node, request, (store, family) =>
+          compactFamily(store, family, signal),
+        );
         return { tables, bytesBefore, bytesAfter: sstBytes(node) };
       }),
     snapshot: (name) => snapshots.create(name),

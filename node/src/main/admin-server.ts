@@ -19,7 +19,8 @@ export async function serveAdmin(
   node: Node,
   logger: Logger,
 ): Promise<() => Promise<void>> {
-  const admin = createAdmin(settings, node);
+  const stopping = new AbortController();
+  const admin = createAdmin(settings, node, stopping.signal);
   let service: Promise<AdminService> | null = null;
   const accept = (socket: Socket) => {
     // Between here and gRPC's own handler, a client that goes away is no error.
@@ -42,6 +43,7 @@ export async function serveAdmin(
   server.maxConnections = CONNECTIONS_MAX;
   await listen(server, adminPlace(settings));
   return async () => {
+    stopping.abort();
     server.close();
     await (await service)?.close(settings.drainTimeoutMs);
   };

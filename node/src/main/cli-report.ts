@@ -58,7 +58,9 @@ export function showStatus(status: AdminStatus): string {
     ['Address', status.cqlAddress],
     [
       'State',
-      stopped === 0 ? status.state : `${status.state}, writes stopped on ${stopped} shards`,
+      stopped === 0
+        ? status.state
+        : `${status.state}, writes stopped on ${stopped} of ${status.shards.length} shards`,
     ],
     ['Version', status.version],
     ['Uptime', showDuration(status.uptimeSeconds)],
@@ -68,7 +70,7 @@ export function showStatus(status: AdminStatus): string {
     ],
     [
       'Memory',
-      `${showBytes(status.residentBytes)} resident, ${showBytes(status.cacheBytes)} of it block cache`,
+      `${showBytes(status.residentBytes)} resident, block cache ${showBytes(status.cacheBytes)} of it`,
     ],
     ['Durability', status.durability],
     ['Tables', `${status.tables} in ${status.keyspaces} keyspaces`],
