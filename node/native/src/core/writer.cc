@@ -81,6 +81,9 @@ void Writer::run() {
 
 void Writer::writeAll(std::deque<Group>* groups) {
   rocksdb::WriteOptions write;
+  // A family may be dropped between submit, which checks that it is there, and now. Without this its records would fail
+  // after they are in the log, which RocksDB takes for a broken database.
+  write.ignore_missing_column_families = true;
   std::vector<Code> codes;
   for (Group& group : *groups) {
     storeU32Le(group.batch.data() + 8, group.count);
