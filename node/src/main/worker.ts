@@ -229,6 +229,11 @@ async function start(): Promise<void> {
     loop: loop.status(),
   });
 
+  const drain = async () => {
+    await server.drain(settings.drainTimeoutMs);
+    for (const one of stores) await one.close();
+  };
+
   port.on('message', (message: ToWorker) => {
     switch (message.kind) {
       case 'schema': {
@@ -257,13 +262,9 @@ async function start(): Promise<void> {
         post({ kind: 'acknowledged', call: message.call, value: status() });
         break;
       case 'drain':
-        server
-          .drain(settings.drainTimeoutMs)
-          .then(async () => {
-            for (const one of stores) await one.close();
-            post({ kind: 'acknowledged', call: message.call, value: null });
-          })
-          .catch((error: unknown) => logError('draining failed', error));
+        drain()
+          .catch((error: unknown) => logError('draining failed', error))
+          .finally(() => post({ kind: 'acknowledged', call: message.call, value: null }));
         break;
     }
   });
