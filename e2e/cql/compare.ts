@@ -1,0 +1,42 @@
+/** Golden texts against answers, statement by statement. */
+
+interface Part {
+  readonly request: string;
+  readonly answer: string;
+}
+
+function split(text: string): Part[] {
+  const parts: { request: string; answer: string }[] = [];
+  let inRequest = false;
+  for (const line of text.split('\n')) {
+    if (line.startsWith('> ')) {
+      if (!inRequest) parts.push({ request: '', answer: '' });
+      inRequest = true;
+      const part = parts[parts.length - 1];
+      part.request += `${line.slice(2)}\n`;
+    } else if (parts.length > 0) {
+      inRequest = false;
+      parts[parts.length - 1].answer += `${line}\n`;
+    }
+  }
+  return parts;
+}
+
+/**
+ * @param accepted answers that differ on purpose, in the form of a golden text
+ * @returns a description of each difference
+ */
+export function compareExchanges(golden: string, actual: string, accepted = ''): string[] {
+  const wanted = split(golden);
+  const found = split(actual);
+  const differences: string[] = [];
+  const deliberate = new Map(split(accepted).map((part) => [part.request, part.answer.trim()]));
+  for (let i = 0; i < Math.max(wanted.length, found.length); i++) {
+    const a = wanted[i] ?? { request: '(nothing)', answer: '' };
+    const b = found[i] ?? { request: '(nothing)', answer: '' };
+    if (a.request === b.request && a.answer === b.answer) continue;
+    if (a.request === b.request && deliberate.get(b.request) === b.answer.trim()) continue;
+    differences.push(`> ${b.request.trimEnd()}\nwanted\n${a.answer}found\n${b.answer}`);
+  }
+  return differences;
+}
