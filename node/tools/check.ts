@@ -111,7 +111,7 @@ for (const problem of problems) console.error(problem);
 const tool = (path: string) => join(ROOT, 'node_modules', path);
 const results = [
   problems.length === 0,
-  run('biome', tool('.bin/biome'), ['check', '--error-on-warnings', '.']),
+  run('biome', tool('@biomejs/cli-linux-x64/biome'), ['check', '--error-on-warnings', '.']),
   run('tsc', process.execPath, [tool('typescript/bin/tsc'), '-p', '.']),
 ];
 const failed = results.filter((ok) => !ok).length;
