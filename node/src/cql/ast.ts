@@ -223,9 +223,7 @@ export type ComparisonOperator =
   | '!='
   | 'LIKE'
   | 'CONTAINS'
-  | 'CONTAINS KEY'
-  | 'NOT CONTAINS'
-  | 'NOT CONTAINS KEY';
+  | 'CONTAINS KEY';
 
 /** Left side of a relation or a condition. */
 export type RelationTarget =
@@ -245,20 +243,11 @@ export interface Comparison {
   readonly value: Term;
   readonly at: number;
 }
-/** `x [NOT] IN (…)`, or `x IN ?` where the marker is bound to a list. */
+/** `x IN (…)`, or `x IN ?` where the marker is bound to a list. */
 export interface InRelation {
   readonly kind: 'in';
   readonly target: RelationTarget;
-  readonly negated: boolean;
   readonly values: readonly Term[] | Marker;
-  readonly at: number;
-}
-/** Both ends included. */
-export interface BetweenRelation {
-  readonly kind: 'between';
-  readonly target: RelationTarget;
-  readonly lower: Term;
-  readonly upper: Term;
   readonly at: number;
 }
 export interface IsNotNullRelation {
@@ -274,12 +263,7 @@ export interface IndexExpression {
   readonly at: number;
 }
 /** One conjunct of WHERE. */
-export type Relation =
-  | Comparison
-  | InRelation
-  | BetweenRelation
-  | IsNotNullRelation
-  | IndexExpression;
+export type Relation = Comparison | InRelation | IsNotNullRelation | IndexExpression;
 
 /** One conjunct of IF. */
 export type Condition = Comparison | InRelation;

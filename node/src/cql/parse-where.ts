@@ -75,15 +75,10 @@ function parseColumnRelation(c: Cursor): Relation {
   }
   const target: RelationTarget = { kind: 'column', column };
   switch (c.token.type) {
-    case 'K_BETWEEN':
-      return parseBetween(c, target, at, parseTerm);
     case 'K_IS':
       return parseIsNotNull(c, target, at);
     case 'K_IN':
       return parseIn(c, target, at, parseSingleInList);
-    case 'K_NOT':
-      if (c.peek(1).type === 'K_IN') return parseIn(c, target, at, parseSingleInList);
-      return parseContains(c, target, at);
     case 'K_CONTAINS':
       return parseContains(c, target, at);
     case 'K_LIKE':
@@ -95,10 +90,7 @@ function parseColumnRelation(c: Cursor): Relation {
 }
 
 function beginsRelation(type: string): boolean {
-  return (
-    COMPARISONS.has(type) ||
-    ['K_IN', 'K_NOT', 'K_CONTAINS', 'K_LIKE', 'K_IS', 'K_BETWEEN', "'['"].includes(type)
-  );
+  return COMPARISONS.has(type) || ['K_IN', 'K_CONTAINS', 'K_LIKE', 'K_IS', "'['"].includes(type);
 }
 
 function parseComparison(
@@ -114,29 +106,16 @@ function parseComparison(
 }
 
 function parseContains(c: Cursor, target: RelationTarget, at: number): Condition {
-  const negation = c.accept('K_NOT') ? 'NOT ' : '';
   c.expect('K_CONTAINS');
-  const suffix = atContainsKey(c) ? ' KEY' : '';
-  if (suffix !== '') c.next();
-  const operator = `${negation}CONTAINS${suffix}` satisfies ComparisonOperator;
+  const ofKey = atContainsKey(c);
+  if (ofKey) c.next();
+  const operator: ComparisonOperator = ofKey ? 'CONTAINS KEY' : 'CONTAINS';
   return { kind: 'comparison', target, operator, value: parseTerm(c), at };
 }
 
 /** KEY is also the name of a function that a term may begin with. */
 function atContainsKey(c: Cursor): boolean {
   return c.at('K_KEY') && c.peek(1).type !== "'.'";
-}
-
-function parseBetween(
-  c: Cursor,
-  target: RelationTarget,
-  at: number,
-  parseValue: (cursor: Cursor) => Term,
-): Relation {
-  c.expect('K_BETWEEN');
-  const lower = parseValue(c);
-  c.expect('K_AND');
-  return { kind: 'between', target, lower, upper: parseValue(c), at };
 }
 
 function parseIsNotNull(c: Cursor, target: RelationTarget, at: number): Relation {
@@ -152,10 +131,9 @@ function parseIn(
   at: number,
   parseList: (cursor: Cursor) => Term[],
 ): Condition {
-  const negated = c.accept('K_NOT');
   c.expect('K_IN');
   const values: Marker | Term[] = acceptMarker(c) ?? parseList(c);
-  return { kind: 'in', target, negated, values, at };
+  return { kind: 'in', target, values, at };
 }
 
 function parseSingleInList(c: Cursor): Term[] {
@@ -186,15 +164,13 @@ function parseTupleValue(c: Cursor): Term {
 function parseTokenRelation(c: Cursor): Relation {
   const at = c.next().start;
   const target: RelationTarget = { kind: 'token', columns: parenthesised(c, parseColumn) };
-  if (c.at('K_BETWEEN')) return parseBetween(c, target, at, parseTerm);
   return parseComparison(c, target, at);
 }
 
 function parseTupleRelation(c: Cursor): Relation {
   const at = c.token.start;
   const target: RelationTarget = { kind: 'columns', columns: parenthesised(c, parseColumn) };
-  if (c.at('K_IN') || c.at('K_NOT')) return parseIn(c, target, at, parseTupleInList);
-  if (c.at('K_BETWEEN')) return parseBetween(c, target, at, parseTupleValue);
+  if (c.at('K_IN')) return parseIn(c, target, at, parseTupleInList);
   return parseComparison(c, target, at, parseTupleValue);
 }
 

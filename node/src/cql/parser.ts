@@ -1,9 +1,9 @@
 /**
  * CQL as of Cassandra 5: text to a frozen syntax tree, by hand-written recursive descent.
  *
- * The grammar is a superset of Cassandra 5.0's: it also reads NOT IN, NOT CONTAINS, BETWEEN and CREATE
- * TABLE … LIKE of later versions, and a comment at the end of the text without a line break. Nothing is
- * looked up or checked but the form; errors use the words of Cassandra's, which drivers and people know.
+ * The grammar is Cassandra 5.0's; it also reads CREATE TABLE … LIKE of later versions, and a comment at
+ * the end of the text without a line break. Nothing is looked up or checked but the form; errors use the
+ * words of Cassandra's, which drivers and people know.
  */
 
 import type { Statement, StatementBody, TypeAst } from './ast.ts';

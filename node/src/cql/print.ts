@@ -1,6 +1,6 @@
 /** Terms and types back to CQL text, in one canonical spelling. */
 
-import type { Literal, QualifiedName, Term, TypeAst } from './ast.ts';
+import type { Literal, QualifiedName, Relation, RelationTarget, Term, TypeAst } from './ast.ts';
 import { FUNCTION_NAME, quoteIdentifier, TYPE_NAME } from './keywords.ts';
 
 /** `[keyspace.]name`, quoted where needed; `use` as in `quoteIdentifier`. */
@@ -51,7 +51,7 @@ export function printTerm(term: Term): string {
     case 'literal':
       return printLiteral(term);
     case 'null':
-      return 'null';
+      return 'NULL';
     case 'marker':
       return '?';
     case 'list':
@@ -74,5 +74,35 @@ export function printTerm(term: Term): string {
       return `${printTerm(term.left)} ${term.operator} ${printTerm(term.right)}`;
     case 'negation':
       return `- ${printTerm(term.value)}`;
+  }
+}
+
+function printTarget(target: RelationTarget): string {
+  switch (target.kind) {
+    case 'column':
+      return quoteIdentifier(target.column);
+    case 'columns':
+      return `(${target.columns.map((name) => quoteIdentifier(name)).join(', ')})`;
+    case 'token':
+      return `token(${target.columns.map((name) => quoteIdentifier(name)).join(', ')})`;
+    case 'element':
+      return `${quoteIdentifier(target.column)}[${printTerm(target.key)}]`;
+    case 'field':
+      return `${quoteIdentifier(target.column)}.${quoteIdentifier(target.field)}`;
+  }
+}
+
+/** A relation as messages show it. */
+export function printRelation(relation: Exclude<Relation, { kind: 'indexExpression' }>): string {
+  const target = printTarget(relation.target);
+  switch (relation.kind) {
+    case 'isNotNull':
+      return `${target} IS NOT NULL`;
+    case 'comparison':
+      return `${target} ${relation.operator} ${printTerm(relation.value)}`;
+    case 'in': {
+      const { values } = relation;
+      return `${target} IN ${'kind' in values ? '?' : `(${printTerms(values)})`}`;
+    }
   }
 }

@@ -3,17 +3,23 @@ import { invalidRequest } from '../common/errors.ts';
 import type { Condition, IfClause, Term } from '../cql/ast.ts';
 import type { ColumnDef, TableDef } from '../schema/schema.ts';
 import { compareValues } from '../types/codec.ts';
-import { splitCollection, splitTuple } from '../types/collections.ts';
+import { collectionCount, splitCollection, splitTuple } from '../types/collections.ts';
 import type { CqlType } from '../types/cql-type.ts';
-import { isMultiCell, nativeType } from '../types/type-facts.ts';
-import { typeName } from '../types/type-names.ts';
-import { findColumn } from './relations.ts';
+import { containsNative, isCollection, isMultiCell, nativeType } from '../types/type-facts.ts';
+import { collectionItems, containedType, findColumn, listItems } from './relations.ts';
 import type { RowValues } from './row.ts';
-import { type Binding, type CompiledTerm, compileTerm, type TermScope } from './terms.ts';
+import {
+  type Binding,
+  type CompiledTerm,
+  compileTerm,
+  type Receiver,
+  type TermScope,
+  type Value,
+} from './terms.ts';
 
 export interface ConditionPlan {
   readonly kind: 'exists' | 'not-exists' | 'columns';
-  /** Columns that are tested, and shown when the conditions are not met; all of the table for (not) exists. */
+  /** Columns that are tested, and shown in this order when the conditions are not met; all for (not) exists. */
   readonly columns: readonly ColumnDef[];
   /** All conditions are on static columns. */
   readonly onStatics: boolean;
@@ -55,17 +61,25 @@ function compareFound(
   }
 }
 
-/** An empty non-frozen collection is null. */
-function emptyAsNull(
-  column: ColumnDef,
-  value: Uint8Array | null | undefined,
-): Uint8Array | null | undefined {
-  if (!isMultiCell(column.type) || column.type.kind === 'udt') return value;
-  return value !== null && value !== undefined && isEmptyCollection(value) ? null : value;
-}
-
-function isEmptyCollection(value: Uint8Array): boolean {
-  return value.length < 4 || (value[0] | value[1] | value[2] | value[3]) === 0;
+/** Compares whole columns: an empty non-frozen collection is as none. */
+function compareWhole(
+  operator: string,
+  { type }: ColumnDef,
+  found: Uint8Array | null,
+  wanted: Value,
+): boolean {
+  const isEmpty =
+    isMultiCell(type) &&
+    isCollection(type) &&
+    wanted != null &&
+    collectionCount(type.kind, wanted) === 0;
+  if (!isEmpty) return compareFound(operator, type, found, wanted);
+  if (operator !== '=' && operator !== '!=') {
+    throw invalidRequest(
+      `Invalid comparison with an empty ${type.kind.toUpperCase()} for operator "${operator}"`,
+    );
+  }
+  return compareFound(operator, type, found, null);
 }
 
 interface Part {
@@ -81,14 +95,15 @@ function conditionTarget(
   scope: TermScope,
 ): Part {
   const { target } = condition;
+  if (column.type.kind === 'native' && column.type.name === 'counter') {
+    throw invalidRequest('Conditions on counters are not supported');
+  }
   const whole = (row: RowValues | null) => row?.value(index) ?? null;
   if (target.kind === 'field') {
     const { type } = column;
     const place = type.kind === 'udt' ? type.fieldNames.indexOf(target.field) : -1;
     if (type.kind !== 'udt' || place < 0) {
-      throw invalidRequest(
-        `Field ${target.field} not found in type ${typeName(type)} of column ${column.name}`,
-      );
+      throw invalidRequest(`Unknown field ${target.field} for column ${column.name}`);
     }
     return {
       type: type.fieldTypes[place],
@@ -115,8 +130,8 @@ function elementPart(
       type: type.value,
       read: (row, binding) => {
         const wanted = key.evaluate(binding);
-        if (wanted === null || wanted === undefined)
-          throw invalidRequest('Invalid null value for map element access');
+        if (wanted === null) throw invalidRequest('Invalid null value for map element access');
+        if (wanted === undefined) return null;
         const value = whole(row);
         const parts = value === null ? [] : splitCollection('map', value);
         for (let i = 0; i < parts.length; i += 2) {
@@ -145,65 +160,87 @@ function elementPart(
       },
     };
   }
-  throw invalidRequest(`Invalid element access syntax for non-collection column ${column.name}`);
+  const what = type.kind === 'set' ? 'set' : 'non-collection';
+  throw invalidRequest(`Invalid element access syntax for ${what} column ${column.name}`);
 }
 
+type Compare = (operator: string, found: Uint8Array | null, wanted: Value) => boolean;
+
+/** `x IN (…)`: values that are not set are left out. */
 function inTest(
   part: Part,
   values: readonly Term[] | Term,
-  column: ColumnDef,
+  receiver: Receiver,
   scope: TermScope,
+  compare: Compare,
 ): Test {
   if (Array.isArray(values)) {
-    const terms = (values as readonly Term[]).map((value) =>
-      compileTerm(value, { name: column.name, type: part.type }, scope),
-    );
+    const terms = (values as readonly Term[]).map((value) => compileTerm(value, receiver, scope));
     return (row, binding) => {
       const found = part.read(row, binding);
-      return terms.some((term) => compareFound('=', part.type, found, term.evaluate(binding)));
+      const wanted = terms.map((term) => term.evaluate(binding));
+      return wanted.some((value) => value !== undefined && compare('=', found, value));
     };
   }
   const list: CqlType = { kind: 'list', element: part.type, frozen: false };
-  const term = compileTerm(values as Term, { name: `in(${column.name})`, type: list }, scope);
+  const term = compileTerm(values as Term, { name: `in(${receiver.name})`, type: list }, scope);
   return (row, binding) => {
     const wanted = term.evaluate(binding);
-    if (wanted === null || wanted === undefined)
-      throw invalidRequest('Invalid null list in IN condition');
+    if (wanted === null) throw invalidRequest('Invalid null list in IN condition');
+    if (wanted === undefined) throw invalidRequest("Invalid 'unset' value in condition");
     const found = part.read(row, binding);
-    return splitCollection('list', wanted).some((one) => compareFound('=', part.type, found, one));
+    return listItems(wanted).some((one) => compare('=', found, one));
   };
 }
 
 function containsTest(
   part: Part,
-  operator: string,
+  operator: 'CONTAINS' | 'CONTAINS KEY',
   term: Term,
   column: ColumnDef,
   scope: TermScope,
 ): Test {
   const { type } = part;
   const ofKey = operator === 'CONTAINS KEY';
-  const element =
-    type.kind === 'map'
-      ? ofKey
-        ? type.key
-        : type.value
-      : type.kind === 'list' || type.kind === 'set'
-        ? type.element
-        : null;
-  if (element === null || (ofKey && type.kind !== 'map')) {
-    throw invalidRequest(`Cannot use ${operator} on non-collection column ${column.name}`);
+  const element = containedType(type, ofKey);
+  if (element === null) {
+    const what = ofKey ? 'map' : 'collection';
+    throw invalidRequest(`Cannot use ${operator} on non-${what} column ${column.name}`);
   }
-  const wantedTerm: CompiledTerm = compileTerm(term, { name: column.name, type: element }, scope);
+  const name = `${ofKey ? 'key' : 'value'}(${column.name})`;
+  const wantedTerm: CompiledTerm = compileTerm(term, { name, type: element }, scope);
   return (row, binding) => {
-    const found = part.read(row, binding);
     const wanted = wantedTerm.evaluate(binding);
-    if (found === null || wanted === null || wanted === undefined) return false;
-    const kind = type.kind === 'map' ? 'map' : type.kind === 'set' ? 'set' : 'list';
-    const items = splitCollection(kind, found);
-    const mine = kind === 'map' ? items.filter((_, i) => (i % 2 === 0) === ofKey) : items;
-    return mine.some((item) => compareValues(element, item, wanted) === 0);
+    if (wanted === null) {
+      throw invalidRequest(`Invalid comparison with null for operator "${operator}"`);
+    }
+    const found = part.read(row, binding);
+    if (found === null || wanted === undefined) return false;
+    return collectionItems(type, found, ofKey).some(
+      (item) => compareValues(element, item, wanted) === 0,
+    );
   };
+}
+
+const DURATION_HOLDERS: Readonly<Record<string, string>> = {
+  list: 'collections containing durations',
+  set: 'collections containing durations',
+  map: 'collections containing durations',
+  tuple: 'tuples containing durations',
+  udt: 'UDTs containing durations',
+};
+
+function checkDurations(type: CqlType, operator: string): void {
+  if (!['<', '<=', '>', '>='].includes(operator) || !containsNative(type, 'duration')) return;
+  const what = DURATION_HOLDERS[type.kind] ?? 'durations';
+  throw invalidRequest(`Slice conditions ( ${operator} ) are not supported on ${what}`);
+}
+
+/** What a marker or literal on the right side is for. */
+function receiverOf({ target }: Condition, column: ColumnDef, part: Part): Receiver {
+  const { name } = column;
+  if (target.kind === 'element') return { name: `value(${name})`, type: part.type };
+  return { name: target.kind === 'field' ? `${name}.${target.field}` : name, type: part.type };
 }
 
 function conditionTest(
@@ -220,32 +257,23 @@ function conditionTest(
     throw invalidRequest(`PRIMARY KEY column '${column.name}' cannot have IF conditions`);
   }
   const part = conditionTarget(condition, column, table.columns.indexOf(column), scope);
+  const receiver = receiverOf(condition, column, part);
+  const compare: Compare =
+    target.kind === 'column'
+      ? (operator, found, wanted) => compareWhole(operator, column, found, wanted)
+      : (operator, found, wanted) => compareFound(operator, part.type, found, wanted);
   if (condition.kind === 'in') {
-    if (condition.negated) throw invalidRequest('NOT IN is not supported in IF conditions');
-    return { column, test: inTest(part, condition.values, column, scope) };
+    return { column, test: inTest(part, condition.values, receiver, scope, compare) };
   }
   const { operator } = condition;
   if (operator === 'CONTAINS' || operator === 'CONTAINS KEY') {
     return { column, test: containsTest(part, operator, condition.value, column, scope) };
   }
-  if (operator === 'LIKE' || operator === 'NOT CONTAINS' || operator === 'NOT CONTAINS KEY') {
-    throw invalidRequest(`${operator} is not supported in IF conditions`);
-  }
-  const { type } = part;
-  if (type.kind === 'native' && type.name === 'duration' && operator !== '=' && operator !== '!=') {
-    throw invalidRequest('Slice conditions are not supported on durations');
-  }
-  const term = compileTerm(condition.value, { name: column.name, type }, scope);
-  const ofWhole = target.kind === 'column';
+  checkDurations(part.type, operator);
+  const term = compileTerm(condition.value, receiver, scope);
   return {
     column,
-    test: (row, binding) => {
-      const found = part.read(row, binding);
-      const wanted = term.evaluate(binding);
-      return ofWhole
-        ? compareFound(operator, type, found, emptyAsNull(column, wanted))
-        : compareFound(operator, type, found, wanted);
-    },
+    test: (row, binding) => compare(operator, part.read(row, binding), term.evaluate(binding)),
   };
 }
 
@@ -267,7 +295,12 @@ export function planConditions(
   const tests = clause.map((condition) => conditionTest(condition, table, scope));
   return {
     kind: 'columns',
-    columns: [...new Set(tests.map(({ column }) => column))],
+    columns: [
+      ...new Set([
+        ...tests.map(({ column }) => column).filter((column) => column.kind !== 'static'),
+        ...tests.map(({ column }) => column).filter((column) => column.kind === 'static'),
+      ]),
+    ],
     onStatics: tests.every(({ column }) => column.kind === 'static'),
     holds: (row, binding) => tests.every(({ test }) => test(row, binding)),
   };

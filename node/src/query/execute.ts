@@ -4,11 +4,13 @@
 import { highWord, lowWord, Writer } from '../common/bytes.ts';
 import { type CqlError, casWriteUnknown, invalidRequest, writeTimeout } from '../common/errors.ts';
 import type { ColumnDef, TableDef } from '../schema/schema.ts';
+import { decodePartitionKey } from '../storage/keys.ts';
 import type { LocalStore, WriteSink } from '../storage/local-store.ts';
 import { type Cell, compareCellPlaces, encodeRecord } from '../storage/record.ts';
 import type { TableHandle } from '../storage/record-source.ts';
 import { nativeType } from '../types/type-facts.ts';
 import type { BatchLog } from './batch-log.ts';
+import type { ConditionPlan } from './conditions.ts';
 import {
   type ModificationPlan,
   type Mutation,
@@ -17,7 +19,8 @@ import {
   type WriteOptions,
 } from './modify.ts';
 import type { PriorRow } from './operations.ts';
-import { readRecords } from './read.ts';
+import { sortDistinct } from './ranges.ts';
+import { RowReader, readRecords, wholePartition } from './read.ts';
 import { TableRow } from './row.ts';
 import type { RowsResult } from './select.ts';
 import type { ResultColumn } from './selection.ts';
@@ -146,6 +149,104 @@ function priorOf({ row }: FoundRow, table: TableDef): PriorRow {
   };
 }
 
+/** The row, or the partition alone, that a statement of a conditional batch is about. */
+interface Target {
+  readonly partition: Uint8Array;
+  /** Null: the static content, or several rows. */
+  readonly point: Uint8Array | null;
+}
+
+function conditionalTarget({ plan, handle, binding }: BoundModification): Target {
+  const { partition, clustering } = plan.restrictions;
+  const what =
+    plan.action === 'insert' || plan.action === 'update'
+      ? 'conditional updates'
+      : 'conditional deletions';
+  if (partition.kind === 'keys' && !partition.isSingle) {
+    throw invalidRequest(`IN on the partition key is not supported with ${what}`);
+  }
+  if (clustering.hasIn) {
+    throw invalidRequest(`IN on the clustering key columns is not supported with ${what}`);
+  }
+  const found = targetsOf(plan, handle, binding);
+  const onRow = clustering.isPoints && (handle.keys.clustering.length === 0 || !clustering.isWhole);
+  return { partition: found.partitions[0], point: onRow ? (found.points[0] ?? null) : null };
+}
+
+/** Refuses conditions of different kinds on one row. */
+function checkMixed(modifications: readonly BoundModification[], targets: readonly Target[]): void {
+  const kinds = new Map<string, ConditionPlan['kind']>();
+  for (const [i, { plan }] of modifications.entries()) {
+    if (plan.conditions === null) continue;
+    const { point } = targets[i];
+    const place = point === null ? 'static' : Buffer.from(point).toString('hex');
+    const { kind } = plan.conditions;
+    const before = kinds.get(place);
+    if (before === undefined) kinds.set(place, kind);
+    else if (before !== kind) throw mixed(before, kind);
+  }
+}
+
+function mixed(before: ConditionPlan['kind'], kind: ConditionPlan['kind']): Error {
+  if (kind === 'columns') {
+    return invalidRequest('Cannot mix IF conditions and IF NOT EXISTS for the same row');
+  }
+  return invalidRequest(
+    before === 'columns'
+      ? `Cannot mix IF conditions and IF ${kind === 'exists' ? '' : 'NOT '}EXISTS for the same row`
+      : 'Cannot mix IF EXISTS and IF NOT EXISTS conditions for the same row',
+  );
+}
+
+/**
+ * The rows of a partition at `points`, or if none is alive or `points` is null the first one, which may be the
+ * static content alone.
+ */
+async function firstRows(
+  { store, handle, binding, nowSeconds }: ReadContext,
+  partition: Uint8Array,
+  points: readonly Uint8Array[] | null,
+  columns: readonly ColumnDef[],
+): Promise<(Uint8Array | null)[][]> {
+  const found: (Uint8Array | null)[][] = [];
+  const indexes = columns.map((column) => handle.table.columns.indexOf(column));
+  const keep = (row: TableRow) => {
+    found.push(
+      indexes.map((index) => {
+        const value = row.value(index);
+        return value === null ? null : Uint8Array.from(value);
+      }),
+    );
+  };
+  for (const point of points ?? []) {
+    const { row, exists } = await findRow(store, handle, partition, point, columns, nowSeconds);
+    if (exists) keep(row);
+  }
+  if (found.length > 0) return found;
+  if (points !== null) {
+    const { row } = await findRow(store, handle, partition, null, columns, nowSeconds);
+    if (row.hasStatic) keep(row);
+    return found;
+  }
+  const visitor = {
+    row: (row: TableRow): 'stop' => {
+      keep(row);
+      return 'stop';
+    },
+  };
+  const keys = decodePartitionKey(handle.keys, partition, 0, partition.length);
+  const plan = wholePartition(keys, columns);
+  await new RowReader(store, handle, plan, binding, nowSeconds, visitor).read(binding, null);
+  return found;
+}
+
+interface ReadContext {
+  readonly store: LocalStore;
+  readonly handle: TableHandle;
+  readonly binding: Binding;
+  readonly nowSeconds: number;
+}
+
 export class Executor {
   private readonly deps: ExecutorDeps;
 
@@ -232,56 +333,28 @@ export class Executor {
   ): Promise<RowsResult> {
     const { store } = this.deps;
     const [{ handle }] = modifications;
-    const targets = modifications.map(({ plan, handle: own, binding }) => {
-      const found = targetsOf(plan, own, binding);
-      if (found.partitions.length !== 1) {
-        throw invalidRequest('IN on the partition key is not supported with conditional updates');
-      }
-      if (found.points.length > 1) {
-        throw invalidRequest(
-          'IN on the clustering key columns is not supported with conditional updates',
-        );
-      }
-      if (plan.conditions !== null && plan.action === 'delete-ranges') {
-        throw invalidRequest(
-          'DELETE statements must restrict all PRIMARY KEY columns with equality relations in order to use IF conditions',
-        );
-      }
-      const onRow =
-        plan.restrictions.clustering.isPoints &&
-        (own.keys.clustering.length === 0 || !plan.restrictions.clustering.isWhole);
-      return { partition: found.partitions[0], point: onRow ? (found.points[0] ?? null) : null };
-    });
+    if (modifications.some((modification) => modification.plan.table.id !== handle.table.id)) {
+      throw invalidRequest('Batch with conditions cannot span multiple tables');
+    }
+    const targets = modifications.map(conditionalTarget);
     const [{ partition }] = targets;
     if (targets.some((target) => Buffer.compare(target.partition, partition) !== 0)) {
       throw invalidRequest('Batch with conditions cannot span multiple partitions');
     }
-    if (modifications.some((modification) => modification.plan.table.id !== handle.table.id)) {
-      throw invalidRequest('Batch with conditions cannot span multiple tables');
-    }
+    checkMixed(modifications, targets);
     const release = await this.lock([partition], CAS_TIMEOUT_MS);
     try {
-      const found: (FoundRow | null)[] = [];
       let applies = true;
       for (const [i, { plan, binding }] of modifications.entries()) {
-        if (plan.conditions === null) {
-          found.push(null);
-          continue;
-        }
+        if (plan.conditions === null) continue;
+        const { columns } = plan.table;
         const { point } = targets[i];
-        const row = await findRow(
-          store,
-          handle,
-          partition,
-          point,
-          plan.table.columns,
-          options.nowSeconds,
-        );
-        found.push(row);
-        const tested = plan.conditions.kind === 'columns' || row.exists ? row.row : null;
+        const { nowSeconds } = options;
+        const { row, exists } = await findRow(store, handle, partition, point, columns, nowSeconds);
+        const tested = plan.conditions.kind === 'columns' || exists ? row : null;
         applies &&= plan.conditions.holds(tested, binding);
       }
-      if (!applies) return this.refused(modifications, found, isBatch);
+      if (!applies) return await this.refused(modifications, targets, options, isBatch);
       const timestamp = this.deps.serialMicros();
       const mutations: Mutation[] = [];
       for (const modification of modifications) {
@@ -299,35 +372,34 @@ export class Executor {
     }
   }
 
-  /** What a client is shown when conditions are not met. */
-  private refused(
+  /** What a client is shown when conditions are not met: the rows that they are about. */
+  private async refused(
     modifications: readonly BoundModification[],
-    found: readonly (FoundRow | null)[],
+    targets: readonly Target[],
+    options: WriteOptions,
     isBatch: boolean,
-  ): RowsResult {
-    const [{ plan: first, handle }] = modifications;
+  ): Promise<RowsResult> {
+    const [{ handle, binding }] = modifications;
     const { table } = handle;
-    const wanted = new Set<ColumnDef>();
-    if (isBatch) {
-      for (const column of [...handle.keys.partitionKey, ...handle.keys.clustering])
-        wanted.add(column);
-    }
-    for (const { plan } of modifications) {
-      for (const column of plan.conditions?.columns ?? []) wanted.add(column);
-    }
-    const shown = table.columns.filter((column) => wanted.has(column));
-    const values: (Uint8Array | null)[][] = [];
-    for (const one of found) {
-      if (
-        one === null ||
-        !(one.exists || (one.row.hasStatic && first.conditions?.kind === 'columns'))
-      )
-        continue;
-      values.push([FALSE, ...shown.map((column) => one.row.value(table.columns.indexOf(column)))]);
-    }
+    const conditions = modifications.flatMap(({ plan }) => plan.conditions ?? []);
+    const shown = new Set<ColumnDef>(
+      isBatch ? [...handle.keys.partitionKey, ...handle.keys.clustering] : [],
+    );
+    for (const { columns } of conditions) for (const column of columns) shown.add(column);
+    const isWhole = conditions.some(({ kind }) => kind !== 'columns');
+    const columns = isWhole ? table.columns : [...shown];
+    const points = targets.flatMap(({ point }, i) =>
+      point === null || modifications[i].plan.conditions === null ? [] : [point],
+    );
+    const found = await firstRows(
+      { store: this.deps.store, handle, binding, nowSeconds: options.nowSeconds },
+      targets[0].partition,
+      points.length === 0 ? null : sortDistinct(points),
+      columns,
+    );
+    const values = found.map((row) => [FALSE, ...row]);
     if (values.length === 0) return rows([APPLIED], [[FALSE]]);
-    const columns = shown.map(({ name, type }) => ({ name, type }));
-    return rows([APPLIED, ...columns], values);
+    return rows([APPLIED, ...columns.map(({ name, type }) => ({ name, type }))], values);
   }
 
   private async count(

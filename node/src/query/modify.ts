@@ -28,7 +28,7 @@ import {
 } from './operations.ts';
 import type { Range } from './ranges.ts';
 import { findColumn } from './relations.ts';
-import { analyzeWhere, type Restrictions } from './restrictions.ts';
+import { analyzeWhere, type Restrictions, type WhereOwner } from './restrictions.ts';
 import { type Binding, type CompiledTerm, compileTerm, type TermScope } from './terms.ts';
 
 /** One record to merge into a table. */
@@ -81,7 +81,7 @@ const TTL_MAX = 20 * 365 * 24 * 60 * 60;
 
 interface Parts {
   readonly table: TableDef;
-  readonly action: Action;
+  readonly action: 'insert' | 'update' | 'delete-cells' | 'delete-rows';
   readonly where: readonly Relation[];
   readonly operations: readonly Operation[];
   readonly using: { readonly timestamp?: IntegerTerm; readonly ttl?: IntegerTerm };
@@ -97,75 +97,97 @@ function usingTerm(
   return term === undefined ? null : compileTerm(term, { name, type: nativeType(type) }, scope);
 }
 
-function checkKeys(restrictions: Restrictions, table: TableDef, where: readonly Relation[]): void {
-  if (restrictions.otherColumns.length > 0) {
-    const names = restrictions.otherColumns.map((column) => column.name).join(', ');
-    throw invalidRequest(`Non PRIMARY KEY columns found in where clause: ${names} `);
-  }
-  if (restrictions.partition.kind === 'keys') return;
-  if (where.some((relation) => 'target' in relation && relation.target.kind === 'token')) {
-    throw invalidRequest(
-      'The token function cannot be used in WHERE clauses for UPDATE and DELETE statements',
-    );
-  }
-  const restricted = new Set(
-    where.flatMap((relation) =>
-      'target' in relation && relation.target.kind === 'column' ? [relation.target.column] : [],
-    ),
-  );
-  const missing = table.columns
-    .filter((column) => column.kind === 'partition_key' && !restricted.has(column.name))
-    .map((column) => column.name);
-  if (missing.length > 0) {
-    throw invalidRequest(`Some partition key parts are missing: ${missing.join(', ')}`);
-  }
-  throw invalidRequest(
-    'Only EQ and IN relation are supported on the partition key for UPDATE and DELETE statements',
-  );
+type Owner = Exclude<WhereOwner, 'SELECT'>;
+
+const OWNERS: Readonly<Record<'insert' | 'update' | 'delete-cells' | 'delete-rows', Owner>> = {
+  insert: 'INSERT',
+  update: 'UPDATE',
+  'delete-cells': 'DELETE',
+  'delete-rows': 'DELETE',
+};
+
+/** Statement and conditions are on static columns alone: they concern a partition, no row of it. */
+function isOnStaticsAlone({ operations, conditions }: Parts): boolean {
+  const columns = [
+    ...operations.map((operation) => operation.column),
+    ...(conditions?.kind === 'columns' ? conditions.columns : []),
+  ];
+  return columns.length > 0 && columns.every((column) => column.kind === 'static');
 }
 
-function missingClustering(table: TableDef, where: readonly Relation[]): string {
-  const given = new Set(
-    where.flatMap((relation) => {
-      if (!('target' in relation)) return [];
-      const { target } = relation;
-      if (target.kind === 'column') return [target.column];
-      return target.kind === 'columns' ? target.columns : [];
-    }),
-  );
-  const missing = table.columns.filter((c) => c.kind === 'clustering' && !given.has(c.name));
-  return missing.map((column) => column.name).join(', ');
+/** The rows of a DELETE with IF: one, or none if all is about static columns. */
+function checkConditionalDelete({ operations, conditions, table }: Parts, isPoint: boolean): void {
+  if (conditions === null || isPoint) return;
+  const start = 'DELETE statements must restrict all PRIMARY KEY columns with equality relations';
+  const hasClustering = table.columns.some((column) => column.kind === 'clustering');
+  if (
+    hasClustering &&
+    (operations.length === 0 || operations.some(({ column }) => column.kind !== 'static'))
+  ) {
+    throw invalidRequest(`${start} in order to delete non static columns`);
+  }
+  if (conditions.kind === 'columns' && !conditions.onStatics) {
+    throw invalidRequest(`${start} in order to use IF condition on non static columns`);
+  }
+}
+
+/** Refuses statements that do not name the rows that they must. */
+function checkRows(parts: Parts, restrictions: Restrictions, owner: Owner): void {
+  const { table, operations } = parts;
+  const { otherColumns, clustering } = restrictions;
+  const onStatics = isOnStaticsAlone(parts);
+  if (onStatics && clustering.restricted.size > 0 && owner !== 'INSERT') {
+    throw invalidRequest(
+      `Invalid restrictions on clustering columns since the ${owner} statement modifies only static columns`,
+    );
+  }
+  if (owner !== 'DELETE') {
+    if (clustering.hasSlice) {
+      throw invalidRequest(
+        `Slice restrictions are not supported on the clustering columns in ${owner} statements`,
+      );
+    }
+    const missing = table.columns.filter(
+      (column) => column.kind === 'clustering' && !clustering.restricted.has(column),
+    );
+    if (missing.length > 0 && !(onStatics && clustering.restricted.size === 0)) {
+      throw invalidRequest(
+        `Some clustering keys are missing: ${missing.map((column) => column.name).join(', ')}`,
+      );
+    }
+  }
+  if (otherColumns.length > 0) {
+    const names = otherColumns.map((column) => column.name).join(', ');
+    throw invalidRequest(`Non PRIMARY KEY columns found in where clause: ${names} `);
+  }
+  if (owner !== 'DELETE') return;
+  checkConditionalDelete(parts, clustering.isPoints);
+  if (operations.length > 0 && !onStatics && !clustering.isPoints) {
+    throw invalidRequest('Range deletions are not supported for specific columns');
+  }
 }
 
 function finishPlan(parts: Parts, scope: TermScope): ModificationPlan {
   const { table, where, operations, using, conditions } = parts;
-  let { action } = parts;
-  const restrictions = analyzeWhere(where, table, scope, false);
-  checkKeys(restrictions, table, where);
+  const owner = OWNERS[parts.action];
+  let action: Action = parts.action;
+  const restrictions = analyzeWhere(where, table, scope, owner, false);
+  checkRows(parts, restrictions, owner);
   const byId = [...operations].sort((a, b) => a.column.id - b.column.id);
   const statics = byId.filter((operation) => operation.column.kind === 'static');
   const regular = byId.filter((operation) => operation.column.kind !== 'static');
   const clusteringCount = table.columns.filter((column) => column.kind === 'clustering').length;
   const hasClustering = clusteringCount > 0;
   const { clustering } = restrictions;
-  const onlyStatics =
-    statics.length > 0 && regular.length === 0 && clustering.isWhole && hasClustering;
-  let touchesRows = true;
   if (action === 'delete-rows') {
     if (!hasClustering || clustering.isWhole) action = 'delete-partition';
     else if (!clustering.isPoints) action = 'delete-ranges';
-  } else if (onlyStatics) {
-    touchesRows = false;
-  } else if (!clustering.isPoints) {
-    const missing = missingClustering(table, where);
-    throw invalidRequest(
-      missing === ''
-        ? `Range deletions are not supported for specific columns`
-        : `Some clustering keys are missing: ${missing}`,
-    );
   }
-  // UPDATE and DELETE of static columns alone leave the row be, also where its key is given.
-  if (statics.length > 0 && regular.length === 0 && action !== 'insert') touchesRows = false;
+  // Only an INSERT that names a row makes one of static columns alone.
+  const touchesRows =
+    statics.length === 0 ||
+    regular.length > 0 ||
+    (parts.action === 'insert' && !(hasClustering && clustering.isWhole));
   const timestamp = usingTerm(using.timestamp, '[timestamp]', 'bigint', scope);
   const ttl = usingTerm(using.ttl, '[ttl]', 'int', scope);
   if (table.isCounter && timestamp !== null) {

@@ -1,16 +1,16 @@
 /** What INSERT, UPDATE and DELETE do to one column, compiled to cells. */
 
 import { Writer } from '../common/bytes.ts';
-import { invalidRequest } from '../common/errors.ts';
+import { CqlError, invalidRequest } from '../common/errors.ts';
 import type { Assignment, Deletion as DeletionAst, Term } from '../cql/ast.ts';
+import { printTerm } from '../cql/print.ts';
 import type { ColumnDef } from '../schema/schema.ts';
 import { type Cell, compareCellPlaces } from '../storage/record.ts';
 import { compareValues } from '../types/codec.ts';
 import { splitCollection, splitTuple } from '../types/collections.ts';
 import type { CqlType } from '../types/cql-type.ts';
 import { encodeOrdered } from '../types/ordered.ts';
-import { isMultiCell, nativeType } from '../types/type-facts.ts';
-import { typeName } from '../types/type-names.ts';
+import { isCollection, isMultiCell, nativeType } from '../types/type-facts.ts';
 import {
   type Binding,
   type CompiledTerm,
@@ -177,16 +177,18 @@ export function setValue(column: ColumnDef, term: CompiledTerm): Operation {
   });
 }
 
+function badOperation(text: string, what: string, column: ColumnDef): Error {
+  return invalidRequest(`Invalid operation (${text}) for ${what} column ${column.name}`);
+}
+
+/** Refuses operations on parts of what has no parts of its own. `text` is the operation. */
 function requireMultiCell(column: ColumnDef, text: string): void {
   const { type } = column;
-  if (isMultiCell(type)) return;
-  if (type.kind === 'list' || type.kind === 'set' || type.kind === 'map' || type.kind === 'udt') {
-    const what = type.kind === 'udt' ? 'UDT' : 'collection';
-    throw invalidRequest(`Invalid operation (${text}) for frozen ${what} column ${column.name}`);
+  if (!isCollection(type)) {
+    const isTuple = type.kind === 'tuple' || type.kind === 'udt';
+    throw badOperation(text, isTuple ? 'tuple' : 'non counter', column);
   }
-  throw invalidRequest(
-    `Invalid operation (${text}) for non ${text.includes('[') ? 'collection' : 'counter'} column ${column.name}`,
-  );
+  if (type.frozen) throw badOperation(text, 'frozen collection', column);
 }
 
 function counterDelta(column: ColumnDef, term: CompiledTerm, sign: 1n | -1n): Operation {
@@ -194,21 +196,24 @@ function counterDelta(column: ColumnDef, term: CompiledTerm, sign: 1n | -1n): Op
   base.delta = (binding) => {
     const value = term.evaluate(binding);
     if (value === undefined) return undefined;
-    if (value === null) throw invalidRequest('Invalid null value for counter increment');
+    if (value === null)
+      throw invalidRequest(
+        `Invalid null value for counter ${sign === 1n ? 'increment' : 'decrement'}`,
+      );
     return sign * Buffer.from(value).readBigInt64BE(0);
   };
   return base;
 }
 
 function add(column: ColumnDef, assignment: Assignment, scope: TermScope): Operation {
+  const { name, type } = column;
   if (isCounter(column)) {
     return counterDelta(column, compileTerm(assignment.value, column, scope), 1n);
   }
-  requireMultiCell(column, `${column.name} = ${column.name} + ?`);
-  if (column.type.kind === 'udt') {
-    throw invalidRequest(
-      `Invalid operation (${column.name} = ${column.name} + ?) for non counter column ${column.name}`,
-    );
+  const text = printTerm(assignment.value);
+  requireMultiCell(column, `${name} = ${name} + ${text}`);
+  if (type.kind === 'map' && attempt(() => compileTerm(assignment.value, column, scope)) === null) {
+    throw invalidRequest(`Value for a map addition has to be a map, but was: '${text}'`);
   }
   const term = compileTerm(assignment.value, column, scope);
   return operation(column, (context) => {
@@ -218,10 +223,12 @@ function add(column: ColumnDef, assignment: Assignment, scope: TermScope): Opera
 }
 
 function prepend(column: ColumnDef, assignment: Assignment, scope: TermScope): Operation {
-  if (isCounter(column)) return add(column, assignment, scope);
-  requireMultiCell(column, `${column.name} = ? + ${column.name}`);
-  if (column.type.kind !== 'list') return add(column, assignment, scope);
   const term = compileTerm(assignment.value, column, scope);
+  const { type } = column;
+  // The minus sign is what Cassandra shows here.
+  const text = `${column.name} = ${printTerm(assignment.value)} - ${column.name}`;
+  if (type.kind !== 'list') throw badOperation(text, 'non list', column);
+  if (type.frozen) throw badOperation(text, 'frozen list', column);
   return operation(column, (context) => {
     const value = term.evaluate(context.binding);
     if (value === null || value === undefined) return [];
@@ -234,20 +241,26 @@ function prepend(column: ColumnDef, assignment: Assignment, scope: TermScope): O
 }
 
 function subtract(column: ColumnDef, assignment: Assignment, scope: TermScope): Operation {
-  const { type } = column;
+  const { name, type } = column;
   if (isCounter(column))
     return counterDelta(column, compileTerm(assignment.value, column, scope), -1n);
-  requireMultiCell(column, `${column.name} = ${column.name} - ?`);
+  const text = printTerm(assignment.value);
+  if (isCollection(type)) requireMultiCell(column, `${name} = ${name} - ${text}`);
   if (type.kind === 'list')
     return discard(column, type.element, compileTerm(assignment.value, column, scope));
   if (type.kind !== 'set' && type.kind !== 'map') {
-    throw invalidRequest(
-      `Invalid operation (${column.name} = ${column.name} - ?) for non counter column ${column.name}`,
-    );
+    throw badOperation(`${name} = ${name} - ${text}`, 'non counter', column);
   }
   const element = type.kind === 'map' ? type.key : type.element;
   const keys: CqlType = { kind: 'set', element, frozen: false };
-  const term = compileTerm(assignment.value, { name: column.name, type: keys }, scope);
+  const receiver = { name, type: keys };
+  if (
+    type.kind === 'map' &&
+    attempt(() => compileTerm(assignment.value, receiver, scope)) === null
+  ) {
+    throw invalidRequest(`Value for a map substraction has to be a set, but was: '${text}'`);
+  }
+  const term = compileTerm(assignment.value, receiver, scope);
   return operation(column, (context) => {
     const value = term.evaluate(context.binding);
     if (value === null || value === undefined) return [];
@@ -255,6 +268,15 @@ function subtract(column: ColumnDef, assignment: Assignment, scope: TermScope): 
       tombstone(column, context, orderedPath(element, key)),
     );
   });
+}
+
+function attempt<T>(work: () => T): T | null {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof CqlError) return null;
+    throw error;
+  }
 }
 
 function discard(column: ColumnDef, element: CqlType, term: CompiledTerm): Operation {
@@ -273,13 +295,20 @@ function discard(column: ColumnDef, element: CqlType, term: CompiledTerm): Opera
   return operation(column, cells, { needsPrior: true });
 }
 
-function listPathAt(column: ColumnDef, context: WriteContext, index: Value): Uint8Array {
+function listPathAt(
+  column: ColumnDef,
+  context: WriteContext,
+  index: Value,
+  what: 'set' | 'delete',
+): Uint8Array {
   if (index === null || index === undefined) {
     throw invalidRequest(`Invalid ${index === null ? 'null' : 'unset'} value for list index`);
   }
   const paths = context.prior?.paths(column) ?? [];
   if (paths.length === 0)
-    throw invalidRequest('Attempted to set an element on a list which is null');
+    throw invalidRequest(
+      `Attempted to ${what} an element ${what === 'set' ? 'on' : 'from'} a list which is null`,
+    );
   const at = Buffer.from(index).readInt32BE(0);
   if (at < 0 || at >= paths.length) {
     throw invalidRequest(`List index ${at} out of bound, list has size ${paths.length}`);
@@ -296,27 +325,27 @@ function setElement(column: ColumnDef, keyTerm: CompiledTerm, valueTerm: Compile
   };
   if (type.kind === 'list') {
     const cells = (context: WriteContext) =>
-      put(context, listPathAt(column, context, keyTerm.evaluate(context.binding)));
+      put(context, listPathAt(column, context, keyTerm.evaluate(context.binding), 'set'));
     return operation(column, cells, { needsPrior: true });
   }
   return operation(column, (context) => {
     const key = keyTerm.evaluate(context.binding);
-    if (key === null || key === undefined) throw invalidRequest('Invalid null map key');
+    if (key === null) throw invalidRequest('Invalid null map key');
+    if (key === undefined) throw invalidRequest('Invalid unset map key');
     return put(context, orderedPath(keyTerm.type, key));
   });
 }
 
 function elementKey(column: ColumnDef, key: Term, scope: TermScope): CompiledTerm {
-  const { type } = column;
-  requireMultiCell(column, `${column.name}[?] = ?`);
+  const { name, type } = column;
   if (type.kind === 'list') {
-    return compileTerm(key, { name: `idx(${column.name})`, type: nativeType('int') }, scope);
+    return compileTerm(key, { name: `idx(${name})`, type: nativeType('int') }, scope);
   }
-  if (type.kind === 'map')
-    return compileTerm(key, { name: `key(${column.name})`, type: type.key }, scope);
-  if (type.kind === 'set')
-    return compileTerm(key, { name: `value(${column.name})`, type: type.element }, scope);
-  throw invalidRequest(`Invalid operation for column ${column.name} of type ${typeName(type)}`);
+  if (type.kind === 'map') {
+    return compileTerm(key, { name: `key(${name})`, type: type.key }, scope);
+  }
+  const element = type.kind === 'set' ? type.element : type;
+  return compileTerm(key, { name: `value(${name})`, type: element }, scope);
 }
 
 /** One item of SET. @throws CqlError Invalid */
@@ -336,19 +365,21 @@ export function compileAssignment(
     case 'subtract':
       return subtract(column, assignment, scope);
     case 'setElement': {
+      const text = `${column.name}[${printTerm(assignment.key)}] = ${printTerm(assignment.value)}`;
+      if (!isCollection(type)) throw badOperation(text, 'non collection', column);
+      if (type.frozen) throw badOperation(text, 'frozen collection', column);
+      if (type.kind === 'set') throw badOperation(text, 'set', column);
       const key = elementKey(column, assignment.key, scope);
-      if (type.kind === 'set') {
-        throw invalidRequest(
-          `Invalid operation (${column.name}[?] = ?) for set column ${column.name}`,
-        );
-      }
-      const value = type.kind === 'map' ? type.value : type.kind === 'list' ? type.element : type;
+      const value = type.kind === 'map' ? type.value : type.element;
       const receiver = { name: `value(${column.name})`, type: value };
       return setElement(column, key, compileTerm(assignment.value, receiver, scope));
     }
     case 'setField': {
+      const text = `${column.name}.${assignment.field} = ${printTerm(assignment.value)}`;
+      if (type.kind !== 'udt') throw badOperation(text, 'non-UDT', column);
+      if (type.frozen) throw badOperation(text, 'frozen UDT', column);
       const index = fieldIndex(column, assignment.field);
-      const fieldType = type.kind === 'udt' ? type.fieldTypes[index] : type;
+      const fieldType = type.fieldTypes[index];
       const receiver = { name: `${column.name}.${assignment.field}`, type: fieldType };
       const term = compileTerm(assignment.value, receiver, scope);
       return operation(column, (context) => {
@@ -365,20 +396,25 @@ export function compileAssignment(
 
 function fieldIndex(column: ColumnDef, field: string): number {
   const { type } = column;
-  if (type.kind !== 'udt') {
-    throw invalidRequest(
-      `Invalid operation (${column.name}.${field} = ?) for non-UDT column ${column.name}`,
-    );
-  }
-  if (type.frozen) {
-    throw invalidRequest(
-      `Invalid operation (${column.name}.${field} = ?) for frozen UDT column ${column.name}`,
-    );
-  }
-  const index = type.fieldNames.indexOf(field);
+  const index = type.kind === 'udt' ? type.fieldNames.indexOf(field) : -1;
   if (index < 0)
     throw invalidRequest(`UDT column ${column.name} does not have a field named ${field}`);
   return index;
+}
+
+function requireParts(column: ColumnDef, kind: 'element' | 'field'): void {
+  const { name, type } = column;
+  if (kind === 'element') {
+    if (isMultiCell(type) && isCollection(type)) return;
+    const what = isCollection(type) ? 'frozen' : 'non';
+    throw invalidRequest(`Invalid deletion operation for ${what} collection column ${name}`);
+  }
+  if (type.kind !== 'udt') {
+    throw invalidRequest(`Invalid field deletion operation for non-UDT column ${name}`);
+  }
+  if (type.frozen) {
+    throw invalidRequest(`Frozen UDT column ${name} does not support field deletions`);
+  }
 }
 
 /** One item of DELETE. @throws CqlError Invalid */
@@ -395,21 +431,29 @@ export function compileDeletion(
           : tombstone(column, context, null),
       ]);
     case 'element': {
+      requireParts(column, 'element');
       const key = elementKey(column, deletion.key, scope);
       if (column.type.kind === 'list') {
         const cells = (context: WriteContext) => [
-          tombstone(column, context, listPathAt(column, context, key.evaluate(context.binding))),
+          tombstone(
+            column,
+            context,
+            listPathAt(column, context, key.evaluate(context.binding), 'delete'),
+          ),
         ];
         return operation(column, cells, { needsPrior: true });
       }
       return operation(column, (context) => {
         const value = key.evaluate(context.binding);
-        if (value === null || value === undefined)
-          throw invalidRequest('Invalid null value for element deletion');
+        if (value === null || value === undefined) {
+          const what = column.type.kind === 'map' ? 'map key' : 'set element';
+          throw invalidRequest(`Invalid ${value === null ? 'null' : 'unset'} ${what}`);
+        }
         return [tombstone(column, context, orderedPath(key.type, value))];
       });
     }
     case 'field': {
+      requireParts(column, 'field');
       const index = fieldIndex(column, deletion.field);
       return operation(column, (context) => [tombstone(column, context, fieldPath(index))]);
     }

@@ -19,7 +19,14 @@ import type {
   TableHandle,
 } from '../storage/record-source.ts';
 import { compareValues } from '../types/codec.ts';
-import { afterPosition, intersect, PARTITION_END, PARTITION_START, type Range } from './ranges.ts';
+import {
+  afterPosition,
+  intersect,
+  PARTITION_END,
+  PARTITION_START,
+  type Range,
+  WHOLE_PARTITION,
+} from './ranges.ts';
 import type { Restrictions, RowFilter, TokenBounds } from './restrictions.ts';
 import { TableRow } from './row.ts';
 import type { Binding } from './terms.ts';
@@ -43,6 +50,36 @@ export interface ReadPlan {
   readonly distinct: boolean;
   /** Keep the position of the row before, for `stop-before`. */
   readonly remembers: boolean;
+}
+
+/** Reads all rows of the partition with these key values. */
+export function wholePartition(key: Uint8Array[], wanted: readonly ColumnDef[]): ReadPlan {
+  const nothing: ReadonlySet<ColumnDef> = new Set();
+  return {
+    restrictions: {
+      partition: { kind: 'keys', isSingle: true, keys: () => [key] },
+      clustering: {
+        restricted: nothing,
+        hasSlice: false,
+        hasIn: false,
+        isPoints: false,
+        isWhole: true,
+        fixedColumns: 0,
+        points: () => [],
+        ranges: () => [WHOLE_PARTITION],
+      },
+      filteredColumns: [],
+      needsFiltering: false,
+      equalColumns: nothing,
+      otherColumns: [],
+      filter: () => null,
+    },
+    wanted,
+    reversed: false,
+    showsStaticOnly: true,
+    distinct: false,
+    remembers: false,
+  };
 }
 
 /** The last row shown: where the next page goes on. */

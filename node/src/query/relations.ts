@@ -1,16 +1,17 @@
 /** One relation of a WHERE clause, its columns found and its terms compiled. */
 
-import { Writer } from '../common/bytes.ts';
+import { Reader, Writer } from '../common/bytes.ts';
 import { invalidRequest } from '../common/errors.ts';
 import { murmur3Token } from '../common/murmur3.ts';
-import type { Relation, Term } from '../cql/ast.ts';
+import type { InRelation, Relation, Term } from '../cql/ast.ts';
+import { printRelation, printTerm } from '../cql/print.ts';
 import type { ColumnDef, TableDef } from '../schema/schema.ts';
 import { serializePartitionKey } from '../storage/keys.ts';
 import { compareValues } from '../types/codec.ts';
 import { splitCollection, splitTuple } from '../types/collections.ts';
 import type { CqlType, MapType } from '../types/cql-type.ts';
 import { quoteName } from '../types/identifiers.ts';
-import { isMultiCell, nativeType } from '../types/type-facts.ts';
+import { containsNative, isMultiCell, nativeType } from '../types/type-facts.ts';
 import { typeName } from '../types/type-names.ts';
 import type { SliceOperator } from './ranges.ts';
 import {
@@ -64,25 +65,40 @@ export function findColumn(table: TableDef, name: string): ColumnDef {
 }
 
 function keyValue(value: Value, column: ColumnDef): Uint8Array {
+  if (value !== null && value !== undefined) return value;
+  const isKey = column.kind === 'partition_key' || column.kind === 'clustering';
+  if (!isKey) {
+    throw invalidRequest(
+      `Unsupported ${value === null ? 'null' : 'unset'} value for column ${column.name}`,
+    );
+  }
   if (value === null)
     throw invalidRequest(`Invalid null value in condition for column ${column.name}`);
-  if (value === undefined) throw invalidRequest(`Invalid unset value for column ${column.name}`);
-  return value;
+  throw invalidRequest(`Invalid unset value for column ${column.name}`);
 }
 
+function columnTerm(term: Term, column: ColumnDef, scope: TermScope): TupleTerm {
+  const compiled = compileTerm(term, column, scope);
+  return (binding) => [keyValue(compiled.evaluate(binding), column)];
+}
+
+/** The right side of a relation on several columns. */
 function tupleTerm(term: Term, columns: readonly ColumnDef[], scope: TermScope): TupleTerm {
-  if (columns.length === 1 && term.kind !== 'tuple') {
-    const compiled = compileTerm(term, columns[0], scope);
-    return (binding) => [keyValue(compiled.evaluate(binding), columns[0])];
-  }
   if (term.kind === 'tuple') {
     if (term.elements.length !== columns.length) {
       throw invalidRequest(
-        `Expected ${columns.length} elements in value tuple, but got ${term.elements.length}`,
+        `Expected ${columns.length} elements in value tuple, but got ${term.elements.length}: ${printTerm(term)}`,
       );
     }
     const parts = term.elements.map((element, i) => compileTerm(element, columns[i], scope));
-    return (binding) => parts.map((part, i) => keyValue(part.evaluate(binding), columns[i]));
+    return (binding) =>
+      parts.map((part, i) => {
+        const value = part.evaluate(binding);
+        if (value === undefined) {
+          throw invalidRequest(`Invalid unset value for tuple field number ${i}`);
+        }
+        return keyValue(value, columns[i]);
+      });
   }
   const type: CqlType = { kind: 'tuple', fields: columns.map((column) => column.type) };
   const compiled = compileTerm(term, { name: `(${names(columns)})`, type }, scope);
@@ -92,7 +108,7 @@ function tupleTerm(term: Term, columns: readonly ColumnDef[], scope: TermScope):
 function tupleValues(value: Value, columns: readonly ColumnDef[]): Uint8Array[] {
   if (value === null || value === undefined) {
     throw invalidRequest(
-      `Invalid ${value === null ? 'null' : 'unset'} value for (${names(columns)})`,
+      `Invalid ${value === null ? 'null' : 'unset'} value for tuple (${names(columns)})`,
     );
   }
   const fields = splitTuple(columns.length, value);
@@ -110,7 +126,9 @@ function listTerm(
   scope: TermScope,
 ): TupleListTerm {
   if (Array.isArray(values)) {
-    const parts = (values as readonly Term[]).map((value) => tupleTerm(value, columns, scope));
+    const parts = (values as readonly Term[]).map((value) =>
+      isTuple ? tupleTerm(value, columns, scope) : columnTerm(value, columns[0], scope),
+    );
     return (binding) => parts.map((part) => part(binding));
   }
   const element: CqlType = isTuple
@@ -122,19 +140,30 @@ function listTerm(
   return (binding) => {
     const value = compiled.evaluate(binding);
     if (value === null || value === undefined) {
+      const what = value === null ? 'null' : 'unset';
       throw invalidRequest(
-        value === null
-          ? `Invalid null value for IN restriction`
-          : `Invalid unset value for column ${columns[0].name}`,
+        isTuple && value === null
+          ? 'Invalid null value for IN restriction'
+          : `Invalid ${what} value for column ${columns[0].name}`,
       );
     }
-    return splitCollection('list', value).map((item) =>
+    return listItems(value).map((item) =>
       isTuple ? tupleValues(item, columns) : [keyValue(item, columns[0])],
     );
   };
 }
 
-function clusteringColumns(table: TableDef, written: readonly string[]): readonly ColumnDef[] {
+/** Elements of a list, of which clients may send null ones where Cassandra checks them later. */
+export function listItems(list: Uint8Array): (Uint8Array | null)[] {
+  const reader = new Reader(list);
+  return Array.from({ length: reader.i32() }, () => reader.bytes());
+}
+
+function clusteringColumns(
+  table: TableDef,
+  written: readonly string[],
+  text: string,
+): readonly ColumnDef[] {
   const columns = written.map((name) => findColumn(table, name));
   for (let i = 0; i < columns.length; i++) {
     const column = columns[i];
@@ -144,13 +173,11 @@ function clusteringColumns(table: TableDef, written: readonly string[]): readonl
       );
     }
     if (columns.indexOf(column) !== i) {
-      throw invalidRequest(
-        `Column "${column.name}" appeared twice in a relation: (${written.join(', ')})`,
-      );
+      throw invalidRequest(`Column "${column.name}" appeared twice in a relation: ${text}`);
     }
     if (i > 0 && column.position !== columns[i - 1].position + 1) {
       throw invalidRequest(
-        `Clustering columns must appear in the PRIMARY KEY order in multi-column relations: (${written.join(', ')})`,
+        `Clustering columns must appear in the PRIMARY KEY order in multi-column relations: ${text}`,
       );
     }
   }
@@ -162,16 +189,16 @@ function tokenTerm(term: Term, table: TableDef, scope: TermScope): (binding: Bin
     const columns = table.columns.filter((column) => column.kind === 'partition_key');
     if (term.args.length !== columns.length) {
       throw invalidRequest(
-        `Invalid call to function token, none of its type signatures match (known type signatures: system.token : (${columns.map((c) => typeName(c.type)).join(', ')}) -> bigint)`,
+        `Invalid number of arguments in call to function system.token: ${columns.length} required but ${term.args.length} provided`,
       );
     }
-    const parts = term.args.map((arg, i) => compileTerm(arg, columns[i], scope));
+    const parts = term.args.map((arg, i) =>
+      compileTerm(arg, { name: `arg${i}(system.token)`, type: columns[i].type }, scope),
+    );
     return (binding) => {
       const out = new Writer(64);
-      serializePartitionKey(
-        parts.map((part, i) => keyValue(part.evaluate(binding), columns[i])),
-        out,
-      );
+      const values = parts.map((part, i) => keyValue(part.evaluate(binding), columns[i]));
+      serializePartitionKey(values, out);
       return murmur3Token(out.view());
     };
   }
@@ -203,26 +230,17 @@ function checkTokenColumns(table: TableDef, written: readonly string[]): void {
 
 function containsTest(
   column: ColumnDef,
-  operator: 'CONTAINS' | 'CONTAINS KEY' | 'NOT CONTAINS' | 'NOT CONTAINS KEY',
+  operator: 'CONTAINS' | 'CONTAINS KEY',
   term: Term,
   scope: TermScope,
 ): ColumnTest {
   const { type } = column;
-  const ofKey = operator.endsWith('KEY');
-  const element =
-    type.kind === 'map'
-      ? ofKey
-        ? type.key
-        : type.value
-      : type.kind === 'list' || type.kind === 'set'
-        ? type.element
-        : null;
-  if (element === null || (ofKey && type.kind !== 'map')) {
-    throw invalidRequest(
-      `Cannot use ${operator} on non-${ofKey ? 'map' : 'collection'} column ${column.name}`,
-    );
+  const ofKey = operator === 'CONTAINS KEY';
+  const element = containedType(type, ofKey);
+  if (element === null) {
+    const what = ofKey ? 'map' : 'collection';
+    throw invalidRequest(`Cannot use ${operator} on non-${what} column ${column.name}`);
   }
-  const negated = operator.startsWith('NOT');
   const name = `${ofKey ? 'key' : 'value'}(${column.name})`;
   const compiled = compileTerm(term, { name, type: element }, scope);
   return {
@@ -230,18 +248,32 @@ function containsTest(
     columns: [column],
     operator,
     prepare: (binding) => {
-      const wanted = keyValue(compiled.evaluate(binding), column);
-      return (value) => {
-        if (value === null) return false;
-        const items = collectionItems(type, value, ofKey);
-        const found = items.some((item) => compareValues(element, item, wanted) === 0);
-        return found !== negated;
-      };
+      const wanted = filterValue(compiled.evaluate(binding), `value for column ${column.name}`);
+      return (value) =>
+        value !== null &&
+        collectionItems(type, value, ofKey).some(
+          (item) => compareValues(element, item, wanted) === 0,
+        );
     },
   };
 }
 
-function collectionItems(type: CqlType, value: Uint8Array, ofKey: boolean): Uint8Array[] {
+/** What CONTAINS [KEY] looks for in values of `type`; null: nothing, they are no collections. */
+export function containedType(type: CqlType, ofKey: boolean): CqlType | null {
+  if (type.kind === 'map') return ofKey ? type.key : type.value;
+  if (ofKey) return null;
+  return type.kind === 'list' || type.kind === 'set' ? type.element : null;
+}
+
+function filterValue(value: Value, what: string): Uint8Array {
+  if (value === null || value === undefined) {
+    throw invalidRequest(`Unsupported ${value === null ? 'null' : 'unset'} ${what}`);
+  }
+  return value;
+}
+
+/** The elements, keys or values of a collection. */
+export function collectionItems(type: CqlType, value: Uint8Array, ofKey: boolean): Uint8Array[] {
   if (type.kind !== 'map') return splitCollection(type.kind === 'set' ? 'set' : 'list', value);
   return splitCollection('map', value).filter((_, i) => (i % 2 === 0) === ofKey);
 }
@@ -255,6 +287,23 @@ function mapHolds(type: MapType, map: Uint8Array, key: Uint8Array, value: Uint8A
   return false;
 }
 
+function requireMapEntry(column: ColumnDef, operator: string): MapType {
+  const { type, name } = column;
+  if (type.kind === 'list') {
+    throw invalidRequest(
+      `Indexes on list entries (${name}[index] = value) are not currently supported.`,
+    );
+  }
+  if (type.kind !== 'map') throw invalidRequest(`Column ${name} cannot be used as a map`);
+  if (!isMultiCell(type)) {
+    throw invalidRequest(
+      `Map-entry equality predicates on frozen map column ${name} are not supported`,
+    );
+  }
+  if (operator !== '=') throw invalidRequest('Only EQ relations are supported on map entries');
+  return type;
+}
+
 function elementTest(
   column: ColumnDef,
   keyTerm: Term,
@@ -262,15 +311,7 @@ function elementTest(
   term: Term,
   scope: TermScope,
 ): ColumnTest {
-  const { type } = column;
-  if (type.kind !== 'map') {
-    throw invalidRequest(`Column ${column.name} cannot be used as a map`);
-  }
-  if (operator !== '=') {
-    throw invalidRequest(
-      `Unsupported "${operator}" relation on map element of column ${column.name}`,
-    );
-  }
+  const type = requireMapEntry(column, operator);
   const key = compileTerm(keyTerm, { name: `key(${column.name})`, type: type.key }, scope);
   const wanted = compileTerm(term, { name: `value(${column.name})`, type: type.value }, scope);
   return {
@@ -278,106 +319,127 @@ function elementTest(
     columns: [column],
     operator,
     prepare: (binding) => {
-      const k = keyValue(key.evaluate(binding), column);
-      const v = keyValue(wanted.evaluate(binding), column);
+      const k = filterValue(key.evaluate(binding), `map key for column ${column.name}`);
+      const v = filterValue(wanted.evaluate(binding), `map value for column ${column.name}`);
       return (value) => value !== null && mapHolds(type, value, k, v);
     },
   };
 }
 
-function negatedTest(column: ColumnDef, operator: string, values: TupleListTerm): ColumnTest {
-  return {
-    kind: 'test',
-    columns: [column],
-    operator,
-    prepare: (binding) => {
-      const unwanted = values(binding).map(([value]) => value);
-      return (value) =>
-        value !== null && unwanted.every((other) => compareValues(column.type, value, other) !== 0);
-    },
-  };
-}
-
 function requireComparable(column: ColumnDef, operator: string): void {
-  if (isMultiCell(column.type)) {
-    const what = column.type.kind === 'udt' ? 'UDT' : 'Collection';
+  const { type, name } = column;
+  if (isMultiCell(type)) {
     throw invalidRequest(
-      `${what} column '${column.name}' (${typeName(column.type)}) cannot be restricted by a '${operator}' relation`,
+      type.kind === 'udt'
+        ? `Non-frozen UDT column '${name}' (${typeName(type)}) cannot be restricted by any relation`
+        : `Collection column '${name}' (${typeName(type)}) cannot be restricted by a '${operator}' relation`,
     );
   }
-  const isSlice = operator !== '=' && operator !== 'IN';
-  if (isSlice && column.type.kind === 'native' && column.type.name === 'duration') {
-    throw invalidRequest('Slice restrictions are not supported on duration columns');
-  }
 }
 
-/**
- * @returns the relation as one restriction, or two (BETWEEN)
- * @throws CqlError Invalid
- */
+function requireOrdered({ type }: ColumnDef): void {
+  if (!containsNative(type, 'duration')) return;
+  const kinds: Readonly<Record<string, string>> = {
+    list: 'collections containing durations',
+    set: 'collections containing durations',
+    map: 'collections containing durations',
+    tuple: 'tuples containing durations',
+    udt: 'UDTs containing durations',
+  };
+  const what = kinds[type.kind] ?? 'duration columns';
+  throw invalidRequest(`Slice restrictions are not supported on ${what}`);
+}
+
+function inRestriction(
+  relation: InRelation,
+  columns: readonly ColumnDef[],
+  isTuple: boolean,
+  scope: TermScope,
+): Restriction {
+  const { values } = relation;
+  if (!('kind' in values) && values.length === 1) {
+    // As in Cassandra, IN with one value is an equality.
+    return { kind: 'eq', columns, values: valuesTerm(values[0], columns, isTuple, scope) };
+  }
+  return { kind: 'in', columns, values: listTerm(values, columns, isTuple, scope) };
+}
+
+function valuesTerm(
+  term: Term,
+  columns: readonly ColumnDef[],
+  isTuple: boolean,
+  scope: TermScope,
+): TupleTerm {
+  return isTuple ? tupleTerm(term, columns, scope) : columnTerm(term, columns[0], scope);
+}
+
+/** @throws CqlError Invalid */
 export function analyzeRelation(
   relation: Relation,
   table: TableDef,
   scope: TermScope,
-): readonly Restriction[] {
+): Restriction {
   if (relation.kind === 'indexExpression') {
     throw invalidRequest(`Invalid index expression: index ${relation.index.name} was not found`);
   }
+  const text = printRelation(relation);
+  if (relation.kind === 'isNotNull') throw invalidRequest(`Unsupported restriction: ${text}`);
   const { target } = relation;
-  if (relation.kind === 'isNotNull') {
-    const name = target.kind === 'column' ? target.column : '';
-    throw invalidRequest(`Unsupported restriction: ${name} IS NOT NULL`);
-  }
+  if (relation.kind === 'comparison' && relation.operator === '!=') throw notEqual(text);
   if (target.kind === 'field') {
     throw invalidRequest(`Unsupported relation on field ${target.column}.${target.field}`);
   }
   if (target.kind === 'token') return tokenRelation(relation, target.columns, table, scope);
   if (target.kind === 'element') {
-    if (relation.kind !== 'comparison') {
-      throw invalidRequest(`Unsupported relation on map element of column ${target.column}`);
-    }
     const column = findColumn(table, target.column);
-    return [elementTest(column, target.key, relation.operator, relation.value, scope)];
+    if (relation.kind === 'in') throw notOfEntry(column);
+    return elementTest(column, target.key, relation.operator, relation.value, scope);
   }
   const isTuple = target.kind === 'columns';
   const columns = isTuple
-    ? clusteringColumns(table, target.columns)
+    ? clusteringColumns(table, target.columns, text)
     : [findColumn(table, target.column)];
   if (relation.kind === 'in') {
     if (!isTuple) requireComparable(columns[0], 'IN');
-    const values = listTerm(relation.values, columns, isTuple, scope);
-    if (relation.negated) return [negatedTest(columns[0], 'NOT IN', values)];
-    return [{ kind: 'in', columns, values }];
-  }
-  if (relation.kind === 'between') {
-    if (!isTuple) requireComparable(columns[0], 'BETWEEN');
-    return [
-      { kind: 'slice', columns, operator: '>=', values: tupleTerm(relation.lower, columns, scope) },
-      { kind: 'slice', columns, operator: '<=', values: tupleTerm(relation.upper, columns, scope) },
-    ];
+    return inRestriction(relation, columns, isTuple, scope);
   }
   const { operator, value } = relation;
   switch (operator) {
     case '=':
       if (!isTuple) requireComparable(columns[0], '=');
-      return [{ kind: 'eq', columns, values: tupleTerm(value, columns, scope) }];
+      return { kind: 'eq', columns, values: valuesTerm(value, columns, isTuple, scope) };
     case '<':
     case '<=':
     case '>':
     case '>=':
+      for (const column of columns) requireOrdered(column);
       if (!isTuple) requireComparable(columns[0], operator);
-      return [{ kind: 'slice', columns, operator, values: tupleTerm(value, columns, scope) }];
-    case '!=': {
-      const one = tupleTerm(value, columns, scope);
-      return [negatedTest(columns[0], '!=', (binding) => [one(binding)])];
-    }
+      return {
+        kind: 'slice',
+        columns,
+        operator,
+        values: valuesTerm(value, columns, isTuple, scope),
+      };
     case 'LIKE':
+      requireComparable(columns[0], 'LIKE');
+      compileTerm(value, columns[0], scope);
       throw invalidRequest(
-        `LIKE restriction is only supported on properly indexed columns. ${columns[0].name} LIKE is not valid.`,
+        `LIKE restriction is only supported on properly indexed columns. ${text} is not valid.`,
       );
+    case '!=':
+      throw notEqual(text);
     default:
-      return [containsTest(columns[0], operator, value, scope)];
+      return containsTest(columns[0], operator, value, scope);
   }
+}
+
+function notEqual(text: string): Error {
+  return invalidRequest(`Unsupported "!=" relation: ${text}`);
+}
+
+function notOfEntry(column: ColumnDef): Error {
+  requireMapEntry(column, 'IN');
+  return invalidRequest('Only EQ relations are supported on map entries');
 }
 
 function tokenRelation(
@@ -385,26 +447,15 @@ function tokenRelation(
   written: readonly string[],
   table: TableDef,
   scope: TermScope,
-): readonly TokenRestriction[] {
+): TokenRestriction {
+  const operator = relation.kind === 'in' ? 'IN' : relation.operator;
+  if (relation.kind === 'in' || !isOrdering(operator)) {
+    throw invalidRequest(`${operator} cannot be used with the token function`);
+  }
   checkTokenColumns(table, written);
-  if (relation.kind === 'between') {
-    return [
-      { kind: 'token', operator: '>=', value: tokenTerm(relation.lower, table, scope) },
-      { kind: 'token', operator: '<=', value: tokenTerm(relation.upper, table, scope) },
-    ];
-  }
-  if (relation.kind === 'in') {
-    throw invalidRequest('IN restrictions are not supported on token()');
-  }
-  const { operator } = relation;
-  if (
-    operator === '=' ||
-    operator === '<' ||
-    operator === '<=' ||
-    operator === '>' ||
-    operator === '>='
-  ) {
-    return [{ kind: 'token', operator, value: tokenTerm(relation.value, table, scope) }];
-  }
-  throw invalidRequest(`Unsupported "${operator}" relation on token()`);
+  return { kind: 'token', operator, value: tokenTerm(relation.value, table, scope) };
+}
+
+function isOrdering(operator: string): operator is '=' | SliceOperator {
+  return ['=', '<', '<=', '>', '>='].includes(operator);
 }

@@ -1,6 +1,7 @@
 /** Types as written, resolved against a schema. */
-import { invalidRequest } from '../common/errors.ts';
+import { invalidRequest, syntaxError } from '../common/errors.ts';
 import type { TypeAst } from '../cql/ast.ts';
+import { printType } from '../cql/print.ts';
 import type { Schema } from '../schema/schema.ts';
 import type { CqlType } from '../types/cql-type.ts';
 import { freeze, isMultiCell, nativeType } from '../types/type-facts.ts';
@@ -34,7 +35,7 @@ export function resolveType(ast: TypeAst, schema: Schema, keyspace: string): Cql
     case 'tuple':
       return {
         kind: 'tuple',
-        fields: ast.fields.map((field) => freeze(resolveType(field, schema, keyspace))),
+        fields: ast.fields.map((field) => freeze(resolveThawed(field, schema, keyspace))),
       };
     case 'vector': {
       if (ast.dimension < 1) {
@@ -55,7 +56,7 @@ export function resolveType(ast: TypeAst, schema: Schema, keyspace: string): Cql
 
 function freezeWritten(ast: TypeAst, schema: Schema, keyspace: string): CqlType {
   if (ast.kind === 'native') {
-    throw invalidRequest(
+    throw syntaxError(
       `frozen<> is only allowed on collections, tuples, and user-defined types (got ${ast.name})`,
     );
   }
@@ -95,9 +96,9 @@ function nested(ast: TypeAst, schema: Schema, keyspace: string, around: TypeAst)
     );
   }
   if (isMultiCell(type)) {
-    const what = type.kind === 'udt' ? 'user types' : 'collections';
+    const what = type.kind === 'udt' ? 'UDTs' : 'collections';
     throw invalidRequest(
-      `Non-frozen ${what} are not allowed inside collections: ${around.kind}<${typeName(type)}>`,
+      `Non-frozen ${what} are not allowed inside collections: ${printType(around)}`,
     );
   }
   return type;

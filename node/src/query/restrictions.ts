@@ -1,9 +1,12 @@
 /**
  * WHERE clauses: which partitions, which rows of them, and what is left to filter.
  */
+import { Writer } from '../common/bytes.ts';
 import { invalidRequest } from '../common/errors.ts';
+import { murmur3Token } from '../common/murmur3.ts';
 import type { Relation } from '../cql/ast.ts';
 import { type ColumnDef, columnsOf, type TableDef } from '../schema/schema.ts';
+import { serializePartitionKey } from '../storage/keys.ts';
 import { compareValues } from '../types/codec.ts';
 import {
   extendPosition,
@@ -41,7 +44,14 @@ export type PartitionChoice =
   /** By token; `bounds` null: no token qualifies. */
   | { readonly kind: 'tokens'; bounds(binding: Binding): TokenBounds | null };
 
+type KeyedChoice = Extract<PartitionChoice, { kind: 'keys' }>;
+
 export interface ClusteringChoice {
+  /** Clustering columns that are restricted at all, by filters too. */
+  readonly restricted: ReadonlySet<ColumnDef>;
+  /** Restricted by `<`, `<=`, `>` or `>=`. */
+  readonly hasSlice: boolean;
+  readonly hasIn: boolean;
   /** Every clustering column is given: rows are looked up by key. */
   readonly isPoints: boolean;
   /** No restriction at all. */
@@ -63,41 +73,63 @@ export interface Restrictions {
   readonly filteredColumns: readonly ColumnDef[];
   readonly needsFiltering: boolean;
   filter(binding: Binding): RowFilter | null;
+  /** Columns restricted by `=`. */
+  readonly equalColumns: ReadonlySet<ColumnDef>;
   /** All restricted columns that are in no key. */
   readonly otherColumns: readonly ColumnDef[];
 }
 
-const SLICES = new Set(['slice']);
-
-function describe(columns: readonly ColumnDef[]): string {
-  return columns.length === 1
-    ? columns[0].name
-    : `(${columns.map((column) => column.name).join(', ')})`;
+/** The columns that both restrict, as Cassandra lists them. */
+function common(a: readonly ColumnDef[], b: readonly ColumnDef[]): string {
+  return a
+    .filter((column) => b.includes(column))
+    .map((column) => column.name)
+    .join(' ,');
 }
 
-/** Refuses two relations that cannot stand together on the same columns. */
-function checkTogether(restrictions: readonly KeyRestriction[]): void {
-  for (let i = 0; i < restrictions.length; i++) {
-    for (let k = 0; k < i; k++) {
-      const a = restrictions[k];
-      const b = restrictions[i];
-      if (!b.columns.some((column) => a.columns.includes(column))) continue;
-      if (a.kind === 'eq' || b.kind === 'eq') {
+/** Refuses two relations, `a` written before `b`, that cannot stand together on the same columns. */
+function checkPair(a: KeyRestriction | ColumnTest, b: KeyRestriction | ColumnTest): void {
+  const shared = common(a.columns, b.columns);
+  if (shared === '') return;
+  switch (a.kind) {
+    case 'eq':
+    case 'in':
+      throw invalidRequest(
+        `${shared} cannot be restricted by more than one relation if it includes ${a.kind === 'eq' ? 'an Equal' : 'a IN'}`,
+      );
+    case 'test':
+      if (b.kind === 'test') return;
+      throw invalidRequest(
+        `Collection column ${shared} can only be restricted by CONTAINS, CONTAINS KEY, or map-entry equality`,
+      );
+    case 'slice':
+      if (b.kind !== 'slice') {
         throw invalidRequest(
-          `${describe(b.columns)} cannot be restricted by more than one relation if it includes an Equal`,
+          `Column "${shared}" cannot be restricted by both an equality and an inequality relation`,
         );
       }
-      if (a.kind === 'in' || b.kind === 'in') {
-        throw invalidRequest(
-          `${describe(b.columns)} cannot be restricted by more than one relation if it includes a IN`,
-        );
-      }
-      if (isLower(a.operator) === isLower(b.operator)) {
-        throw invalidRequest(
-          `More than one restriction was found for the ${isLower(a.operator) ? 'start' : 'end'} bound on ${describe(b.columns)}`,
-        );
-      }
-    }
+      checkSlices(a, b, shared);
+  }
+}
+
+type Slice = Extract<KeyRestriction, { kind: 'slice' }>;
+
+function checkSlices(a: Slice, b: Slice, shared: string): void {
+  if (a.columns[0] !== b.columns[0]) {
+    const first = a.columns[0].position > b.columns[0].position ? a.columns[0] : b.columns[0];
+    throw invalidRequest(
+      `Column "${first.name}" cannot be restricted by two inequalities not starting with the same column`,
+    );
+  }
+  if (isLower(a.operator) !== isLower(b.operator)) return;
+  throw invalidRequest(
+    `More than one restriction was found for the ${isLower(a.operator) ? 'start' : 'end'} bound on ${shared}`,
+  );
+}
+
+function checkTogether(restrictions: readonly (KeyRestriction | ColumnTest)[]): void {
+  for (const [i, restriction] of restrictions.entries()) {
+    for (const before of restrictions.slice(0, i)) checkPair(before, restriction);
   }
 }
 
@@ -162,7 +194,7 @@ function product(choices: readonly Uint8Array[][]): Uint8Array[][] {
 function partitionByKeys(
   restrictions: readonly KeyRestriction[],
   keyColumns: readonly ColumnDef[],
-): PartitionChoice {
+): KeyedChoice {
   const byColumn = keyColumns.map((column) => {
     const restriction = restrictions.find((candidate) => candidate.columns.includes(column));
     return restriction as Exclude<KeyRestriction, { kind: 'slice' }>;
@@ -196,36 +228,59 @@ function partitionByKeys(
   };
 }
 
-function partitionByTokens(restrictions: readonly TokenRestriction[]): PartitionChoice {
+type TokenBoundsOf = (binding: Binding) => TokenBounds | null;
+
+function tokenBounds(
+  restrictions: readonly TokenRestriction[],
+  keyColumns: readonly ColumnDef[],
+): TokenBoundsOf {
+  const names = keyColumns.map((column) => column.name).join(', ');
   for (const lower of [true, false]) {
     const bounds = restrictions.filter((r) => r.operator !== '=' && isLower(r.operator) === lower);
     if (bounds.length > 1) {
       throw invalidRequest(
-        `More than one restriction was found for the ${lower ? 'start' : 'end'} bound on partition key token`,
+        `More than one restriction was found for the ${lower ? 'start' : 'end'} bound on ${names}`,
       );
     }
   }
   if (restrictions.length > 1 && restrictions.some((r) => r.operator === '=')) {
     throw invalidRequest(
-      'Columns of the partition key cannot be restricted by more than one relation if it includes an Equal',
+      restrictions[0].operator === '='
+        ? `${names} cannot be restricted by more than one relation if it includes an Equal`
+        : `Columns "${names}" cannot be restricted by both an equality and an inequality relation`,
     );
   }
+  return (binding) => {
+    let lower: bigint | null = null;
+    let upper: bigint | null = null;
+    for (const { operator, value } of restrictions) {
+      const token = value(binding);
+      if (operator === '=') lower = upper = token;
+      else if (operator === '>') lower = token + 1n;
+      else if (operator === '>=') lower = token;
+      else if (operator === '<') upper = token - 1n;
+      else upper = token;
+    }
+    // As in Cassandra, the smallest token as an upper bound means the end of the ring.
+    if (upper !== null && upper <= -(2n ** 63n)) upper = null;
+    return lower !== null && upper !== null && lower > upper ? null : { lower, upper };
+  };
+}
+
+/** Of the partitions given by key, those whose tokens are within the bounds. */
+function withinBounds(choice: KeyedChoice, bounds: TokenBoundsOf): KeyedChoice {
+  const isWithin = (values: readonly Uint8Array[], { lower, upper }: TokenBounds) => {
+    const out = new Writer(64);
+    serializePartitionKey(values, out);
+    const token = murmur3Token(out.view());
+    return (lower === null || token >= lower) && (upper === null || token <= upper);
+  };
   return {
-    kind: 'tokens',
-    bounds: (binding) => {
-      let lower: bigint | null = null;
-      let upper: bigint | null = null;
-      for (const { operator, value } of restrictions) {
-        const token = value(binding);
-        if (operator === '=') lower = upper = token;
-        else if (operator === '>') lower = token + 1n;
-        else if (operator === '>=') lower = token;
-        else if (operator === '<') upper = token - 1n;
-        else upper = token;
-      }
-      // As in Cassandra, the smallest token as an upper bound means the end of the ring.
-      if (upper !== null && upper <= -(2n ** 63n)) upper = null;
-      return lower !== null && upper !== null && lower > upper ? null : { lower, upper };
+    ...choice,
+    keys: (binding) => {
+      const within = bounds(binding);
+      if (within === null) return [];
+      return choice.keys(binding).filter((values) => isWithin(values, within));
     },
   };
 }
@@ -247,7 +302,7 @@ function splitClustering(
       stages.push(restriction);
     } else if (slice === null && first === next) {
       stages.push(restriction);
-      if (SLICES.has(restriction.kind)) slice = restriction;
+      if (restriction.kind === 'slice') slice = restriction;
       next = first + restriction.columns.length;
     } else if (allowFiltering) {
       left.push(restriction);
@@ -266,6 +321,7 @@ function splitClustering(
 
 function clusteringChoice(
   stages: readonly KeyRestriction[],
+  restricted: readonly (KeyRestriction | ColumnTest)[],
   clustering: readonly ColumnDef[],
 ): ClusteringChoice {
   const prefixStages = stages.filter((stage) => stage.kind !== 'slice');
@@ -287,6 +343,9 @@ function clusteringChoice(
     fixedColumns += stage.columns.length;
   }
   return {
+    restricted: new Set(restricted.flatMap(({ columns }) => columns)),
+    hasSlice: slices.length > 0,
+    hasIn: stages.some((stage) => stage.kind === 'in'),
     isPoints: given === clustering.length && slices.length === 0,
     isWhole: stages.length === 0,
     fixedColumns,
@@ -310,68 +369,110 @@ function partitionChoice(
   keyRestrictions: readonly KeyRestriction[],
   tokens: readonly TokenRestriction[],
   keyColumns: readonly ColumnDef[],
-  allowFiltering: boolean,
 ): { readonly choice: PartitionChoice; readonly left: readonly KeyRestriction[] } {
-  if (tokens.length > 0) {
-    if (keyRestrictions.length > 0 && !allowFiltering) {
-      throw invalidRequest(
-        `Columns "${keyColumns.map((c) => c.name).join('", "')}" cannot be restricted by both a normal relation and a token relation`,
-      );
-    }
-    return { choice: partitionByTokens(tokens), left: keyRestrictions };
-  }
   const complete = keyColumns.every((column) =>
     keyRestrictions.some((r) => r.kind !== 'slice' && r.columns.includes(column)),
   );
-  if (complete) return { choice: partitionByKeys(keyRestrictions, keyColumns), left: [] };
-  if (keyRestrictions.some((r) => r.kind === 'slice') && !allowFiltering) {
+  const bounds = tokens.length === 0 ? null : tokenBounds(tokens, keyColumns);
+  if (complete) {
+    const choice = partitionByKeys(keyRestrictions, keyColumns);
+    return { choice: bounds === null ? choice : withinBounds(choice, bounds), left: [] };
+  }
+  const everything: TokenBoundsOf = () => ({ lower: null, upper: null });
+  return { choice: { kind: 'tokens', bounds: bounds ?? everything }, left: keyRestrictions };
+}
+
+/** Restrictions of several columns can say where rows are, but not filter them. */
+function checkFilters(restrictions: readonly KeyRestriction[]): void {
+  for (const { kind, columns } of restrictions) {
+    if (columns.length === 1) continue;
+    if (kind === 'in') throw invalidRequest('Multicolumn IN filters are not supported');
+    if (kind === 'slice') {
+      throw invalidRequest('Multi-column slice restrictions cannot be used for filtering.');
+    }
+  }
+}
+
+/** The statements that have a WHERE clause, as messages call them. */
+export type WhereOwner = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE';
+
+/** What only a SELECT may ask of partition keys is refused for the others. */
+function checkPartitionKey(
+  restrictions: readonly KeyRestriction[],
+  tokens: readonly TokenRestriction[],
+  keyColumns: readonly ColumnDef[],
+  owner: WhereOwner,
+): void {
+  if (tokens.length > 0) {
     throw invalidRequest(
-      'Only EQ and IN relation are supported on the partition key (unless you use the token() function or allow filtering)',
+      `The token function cannot be used in WHERE clauses for ${owner} statements`,
     );
   }
-  const everything: PartitionChoice = {
-    kind: 'tokens',
-    bounds: () => ({ lower: null, upper: null }),
-  };
-  return { choice: everything, left: keyRestrictions };
+  const missing = keyColumns.filter(
+    (column) => !restrictions.some((r) => r.columns.includes(column)),
+  );
+  if (missing.length > 0) {
+    throw invalidRequest(
+      `Some partition key parts are missing: ${missing.map((column) => column.name).join(', ')}`,
+    );
+  }
+  if (restrictions.some((r) => r.kind === 'slice')) {
+    throw invalidRequest(
+      `Only EQ and IN relation are supported on the partition key (unless you use the token() function) for ${owner} statements`,
+    );
+  }
 }
 
 /**
  * Analyzes a WHERE clause.
  * @param allowFiltering what cannot be found by key may be filtered; otherwise it is refused here where the
- *   reason is the order of clustering columns, and told by `needsFiltering` for the rest
+ *   reason is the keys, and told by `needsFiltering` for the rest
  * @throws CqlError Invalid
  */
 export function analyzeWhere(
   where: readonly Relation[],
   table: TableDef,
   scope: TermScope,
+  owner: WhereOwner,
   allowFiltering: boolean,
 ): Restrictions {
-  const all: Restriction[] = where.flatMap((relation) => analyzeRelation(relation, table, scope));
+  const all: Restriction[] = where.map((relation) => analyzeRelation(relation, table, scope));
   const keyColumns = columnsOf(table, 'partition_key');
   const clusteringColumns = columnsOf(table, 'clustering');
+  checkTogether(all.filter((r) => r.kind !== 'token'));
   const comparisons = all.filter(
     (r): r is KeyRestriction => r.kind !== 'test' && r.kind !== 'token',
   );
-  checkTogether(comparisons);
   const ofKind = (kind: ColumnDef['kind']) => comparisons.filter((r) => r.columns[0].kind === kind);
   const tokens = all.filter((r): r is TokenRestriction => r.kind === 'token');
   const tests = all.filter((r): r is ColumnTest => r.kind === 'test');
-  const partition = partitionChoice(ofKind('partition_key'), tokens, keyColumns, allowFiltering);
+  if (owner !== 'SELECT') {
+    const [test] = tests;
+    if (test !== undefined) throw invalidRequest(`Cannot use ${owner} with ${test.operator}`);
+    checkPartitionKey(ofKind('partition_key'), tokens, keyColumns, owner);
+  }
+  const partition = partitionChoice(ofKind('partition_key'), tokens, keyColumns);
+  if (partition.left.length > 0 && !allowFiltering) throw invalidRequest(FILTERING_REFUSED);
+  const split = splitClustering(ofKind('clustering'), allowFiltering, clusteringColumns);
+  checkFilters(split.left);
+  if (!allowFiltering && tests.some(({ columns }) => columns[0].kind === 'clustering')) {
+    throw invalidRequest(
+      'Clustering columns can only be restricted with CONTAINS with a secondary index or filtering',
+    );
+  }
   // Without the partitions by key, clustering restrictions say nothing about where rows are: filters all.
   const byKey = partition.choice.kind === 'keys';
-  const clustering = byKey
-    ? splitClustering(ofKind('clustering'), allowFiltering, clusteringColumns)
-    : { stages: [], left: ofKind('clustering') };
-  const others = comparisons.filter((r) => !r.columns[0].kind.match(/partition_key|clustering/));
+  const clustering = byKey ? split : { stages: [], left: ofKind('clustering') };
+  const onClustering = [...comparisons, ...tests].filter((r) => r.columns[0].kind === 'clustering');
+  const others = [...ofKind('regular'), ...ofKind('static')];
   const filtered = [...partition.left, ...clustering.left, ...others, ...tests];
   const indexOf = (column: ColumnDef) => table.columns.indexOf(column);
   const filters = filtered.map((restriction) => restrictionFilter(restriction, indexOf));
   return {
     partition: partition.choice,
-    clustering: clusteringChoice(clustering.stages, clusteringColumns),
+    clustering: clusteringChoice(clustering.stages, onClustering, clusteringColumns),
     filteredColumns: [...new Set(filtered.flatMap((r) => r.columns))],
+    equalColumns: new Set(comparisons.filter((r) => r.kind === 'eq').flatMap((r) => r.columns)),
     needsFiltering: filtered.length > 0,
     otherColumns: [...others, ...tests]
       .flatMap((r) => r.columns as readonly ColumnDef[])

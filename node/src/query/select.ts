@@ -1,10 +1,11 @@
 /** SELECT: planned once, run many times. */
 import { Writer } from '../common/bytes.ts';
-import { invalidRequest } from '../common/errors.ts';
-import type { IntegerTerm, SelectStatement } from '../cql/ast.ts';
+import { invalidRequest, protocolError } from '../common/errors.ts';
+import type { IntegerTerm, Selectable, SelectStatement } from '../cql/ast.ts';
 import type { ColumnDef, TableDef } from '../schema/schema.ts';
 import type { RecordSource, TableHandle } from '../storage/record-source.ts';
 import { compareValues } from '../types/codec.ts';
+import { quoteName } from '../types/identifiers.ts';
 import { jsonName, toJson } from '../types/json.ts';
 import { nativeType } from '../types/type-facts.ts';
 import { decodePagingState, encodePagingState } from './paging-state.ts';
@@ -73,13 +74,13 @@ function limitTerm(
   return term === undefined ? null : compileTerm(term, { name, type: nativeType('int') }, scope);
 }
 
-function limitValue(term: CompiledTerm | null, what: string, binding: Binding): number {
+function limitValue(term: CompiledTerm | null, binding: Binding): number {
   if (term === null) return NO_LIMIT;
   const value = term.evaluate(binding);
   if (value === undefined) return NO_LIMIT;
-  if (value === null) throw invalidRequest(`Invalid null value of ${what.toLowerCase()}`);
+  if (value === null) throw invalidRequest('Invalid null value of limit');
   const limit = Buffer.from(value).readInt32BE(0);
-  if (limit <= 0) throw invalidRequest(`${what} must be strictly positive`);
+  if (limit <= 0) throw invalidRequest('LIMIT must be strictly positive');
   return limit;
 }
 
@@ -87,24 +88,42 @@ function checkDistinct(
   statement: SelectStatement,
   selection: Selection,
   restrictions: Restrictions,
+  table: TableDef,
 ): void {
-  for (const column of selection.wanted) {
-    if (column.kind !== 'partition_key' && column.kind !== 'static') {
-      throw invalidRequest(
-        `SELECT DISTINCT queries must only request partition key columns and/or static columns (not ${column.name})`,
-      );
-    }
+  if (statement.perPartitionLimit !== undefined) {
+    throw invalidRequest('PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries');
   }
   if (
-    !restrictions.clustering.isWhole ||
+    restrictions.clustering.restricted.size > 0 ||
     restrictions.otherColumns.some((c) => c.kind === 'regular')
   ) {
     throw invalidRequest(
       'SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.',
     );
   }
-  if (statement.perPartitionLimit !== undefined) {
-    throw invalidRequest('PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries');
+  const unfit = table.columns.find(
+    (c) => selection.wanted.has(c) && (c.kind === 'clustering' || c.kind === 'regular'),
+  );
+  if (unfit !== undefined) {
+    throw invalidRequest(
+      `SELECT DISTINCT queries must only request partition key columns and/or static columns (not ${unfit.name})`,
+    );
+  }
+  if (restrictions.partition.kind === 'keys') return;
+  const missing = table.columns.find((c) => c.kind === 'partition_key' && !selection.wanted.has(c));
+  if (missing !== undefined) {
+    throw invalidRequest(
+      `SELECT DISTINCT queries must request all the partition key columns (missing ${missing.name})`,
+    );
+  }
+}
+
+/** Refuses rows of a partition to be chosen where nothing of them is shown. */
+function checkStaticSelection(selection: Selection, restrictions: Restrictions): void {
+  const kinds = new Set([...selection.wanted].map((column) => column.kind));
+  const onlyStatic = kinds.has('static') && !kinds.has('regular') && !kinds.has('clustering');
+  if (onlyStatic && restrictions.clustering.restricted.size > 0) {
+    throw invalidRequest('Cannot restrict clustering columns when selecting only static columns');
   }
 }
 
@@ -120,34 +139,75 @@ function analyzeOrder(
       'ANN ordering by vector requires the column to be indexed; secondary indexes are not supported yet',
     );
   }
+  // Of a column written twice the last direction counts, at its first place.
+  const directions = new Map(
+    statement.orderBy.map(({ column, direction }) => [findColumn(table, column), direction]),
+  );
   if (restrictions.partition.kind !== 'keys') {
     throw invalidRequest(
       'ORDER BY is only supported when the partition key is restricted by an EQ or an IN.',
     );
   }
+  const clustering = table.columns.filter((column) => column.kind === 'clustering');
   let next = 0;
-  let reversed: boolean | null = null;
-  for (const ordering of statement.orderBy) {
-    const column = findColumn(table, ordering.column);
+  const reversals = new Set<boolean>();
+  for (const [column, direction] of directions) {
     if (column.kind !== 'clustering') {
       throw invalidRequest(
         `Order by is currently only supported on the clustered columns of the PRIMARY KEY, got ${column.name}`,
       );
     }
-    while (next < column.position && next < restrictions.clustering.fixedColumns) next++;
+    while (next < column.position && restrictions.equalColumns.has(clustering[next])) next++;
     if (column.position !== next) {
       throw invalidRequest(
         'Order by currently only supports the ordering of columns following their declared order in the PRIMARY KEY',
       );
     }
     next++;
-    const isReversed = (ordering.direction === 'desc') !== column.reversed;
-    if (reversed !== null && reversed !== isReversed)
-      throw invalidRequest('Unsupported order by relation');
-    reversed = isReversed;
+    reversals.add((direction === 'desc') !== column.reversed);
   }
-  return reversed ?? false;
+  if (reversals.size > 1) throw invalidRequest('Unsupported order by relation');
+  return reversals.has(true);
 }
+
+/** The column that an item of GROUP BY is about. */
+function groupedColumn(node: Selectable, isLast: boolean, table: TableDef): ColumnDef {
+  if (node.kind !== 'function') {
+    if (node.kind !== 'column') {
+      throw invalidRequest(
+        'Group by is currently only supported on the columns of the PRIMARY KEY',
+      );
+    }
+    const column = findColumn(table, node.name);
+    if (column.kind === 'partition_key' || column.kind === 'clustering') return column;
+    throw invalidRequest(
+      `Group by is currently only supported on the columns of the PRIMARY KEY, got ${column.name}`,
+    );
+  }
+  const names = node.args.flatMap((arg) => (arg.kind === 'column' ? [arg.name] : []));
+  const columns = [...new Set(names)].map((name) => findColumn(table, name));
+  if (columns.length === 0) {
+    throw invalidRequest('GROUP BY functions must have one clustering column name as parameter');
+  }
+  if (columns.length > 1) {
+    throw invalidRequest(
+      `GROUP BY functions accept only one clustering column as parameter, got: ${columns.map((c) => quoteName(c.name)).join(',')}`,
+    );
+  }
+  const [column] = columns;
+  if (column.kind !== 'clustering') {
+    throw invalidRequest(
+      `Group by functions are only supported on clustering columns, got ${column.name}`,
+    );
+  }
+  if (!isLast) {
+    throw invalidRequest('Functions are only supported on the last element of the GROUP BY clause');
+  }
+  return column;
+}
+
+const GROUP_ORDER =
+  'Group by currently only support groups of columns following their declared order in the PRIMARY KEY';
 
 function analyzeGroups(
   statement: SelectStatement,
@@ -155,45 +215,34 @@ function analyzeGroups(
   restrictions: Restrictions,
   compiler: SelectionCompiler,
 ): readonly Expression[] | null {
-  if (statement.groupBy.length === 0) return null;
+  const { groupBy } = statement;
+  if (groupBy.length === 0) return null;
   const key = table.columns.filter((c) => c.kind === 'partition_key' || c.kind === 'clustering');
-  const keyLength = key.filter((c) => c.kind === 'partition_key').length;
-  const fixed =
-    restrictions.partition.kind === 'keys' && restrictions.partition.isSingle
-      ? keyLength + restrictions.clustering.fixedColumns
-      : 0;
   let next = 0;
-  for (const [i, node] of statement.groupBy.entries()) {
-    const inner = node.kind === 'function' ? node.args.find((arg) => arg.kind === 'column') : node;
-    if (inner === undefined || inner.kind !== 'column') {
-      throw invalidRequest(
-        'Group by is currently only supported on the columns of the PRIMARY KEY',
-      );
+  for (const [i, node] of groupBy.entries()) {
+    const column = groupedColumn(node, i === groupBy.length - 1, table);
+    for (;;) {
+      if (next >= key.length) throw invalidRequest(GROUP_ORDER);
+      const passed = key[next++];
+      if (passed === column) break;
+      if (!restrictions.equalColumns.has(passed)) throw invalidRequest(GROUP_ORDER);
     }
-    if (node.kind === 'function' && i + 1 < statement.groupBy.length) {
-      throw invalidRequest(
-        'Functions are only supported on the last element of the GROUP BY clause',
-      );
-    }
-    const column = findColumn(table, inner.name);
-    const place = key.indexOf(column);
-    if (place < 0) {
-      throw invalidRequest(
-        `Group by is currently only supported on the columns of the PRIMARY KEY, got ${column.name}`,
-      );
-    }
-    while (next < place && next < fixed) next++;
-    if (place !== next) {
-      throw invalidRequest(
-        'Group by currently only support groups of columns following their declared order in the PRIMARY KEY',
-      );
-    }
-    next++;
   }
-  if (next < keyLength && fixed < keyLength) {
+  if (key[next]?.kind === 'partition_key') {
     throw invalidRequest('Group by is not supported on only a part of the partition key');
   }
-  return statement.groupBy.map((node) => compiler.compile(node, null));
+  if (statement.distinct && key.slice(0, next).some((column) => column.kind === 'clustering')) {
+    throw invalidRequest(
+      'Grouping on clustering columns is not allowed for SELECT DISTINCT queries',
+    );
+  }
+  const expressions = groupBy.map((node) => compiler.compile(node, null));
+  if (compiler.aggregates.length > 0) {
+    throw invalidRequest(
+      `Aggregate functions are not supported within the GROUP BY clause, got: system.${compiler.aggregates[0].fn.name}`,
+    );
+  }
+  return expressions;
 }
 
 /**
@@ -206,17 +255,27 @@ export function planSelect(
   scope: TermScope,
 ): SelectPlan {
   const selection = compileSelection(statement.selectors, table, scope);
-  const restrictions = analyzeWhere(statement.where, table, scope, statement.allowFiltering);
-  if (restrictions.needsFiltering && !statement.allowFiltering) {
+  const restrictions = analyzeWhere(
+    statement.where,
+    table,
+    scope,
+    'SELECT',
+    statement.allowFiltering,
+  );
+  checkStaticSelection(selection, restrictions);
+  if (restrictions.otherColumns.length > 0 && !statement.allowFiltering) {
     throw invalidRequest(FILTERING_REFUSED);
   }
-  if (statement.distinct) checkDistinct(statement, selection, restrictions);
-  const reversed = analyzeOrder(statement, table, restrictions);
+  if (statement.distinct) checkDistinct(statement, selection, restrictions, table);
   const grouping = new SelectionCompiler(table, scope);
   const groupBy = analyzeGroups(statement, table, restrictions, grouping);
   const isAggregate = selection.aggregates.length > 0;
   if (isAggregate && statement.perPartitionLimit !== undefined && groupBy === null) {
     throw invalidRequest('PER PARTITION LIMIT is not allowed with aggregate queries.');
+  }
+  const reversed = analyzeOrder(statement, table, restrictions);
+  if (restrictions.needsFiltering && !statement.allowFiltering) {
+    throw invalidRequest(FILTERING_REFUSED);
   }
   const limit = limitTerm(statement.limit, '[limit]', scope);
   const perPartitionLimit = limitTerm(statement.perPartitionLimit, '[per_partition_limit]', scope);
@@ -224,7 +283,7 @@ export function planSelect(
     restrictions.partition.kind === 'keys' && !restrictions.partition.isSingle;
   const sortColumns =
     statement.orderBy.length > 0 && severalPartitions
-      ? statement.orderBy.map((ordering) => findColumn(table, ordering.column))
+      ? [...new Set(statement.orderBy.map((ordering) => findColumn(table, ordering.column)))]
       : null;
   const wanted = new Set([
     ...selection.wanted,
@@ -453,7 +512,7 @@ const EMPTY = new Uint8Array(0);
 function warningsOf(plan: SelectPlan, tombstones: number): string[] {
   const warnings: string[] = [];
   const { partition } = plan.read.restrictions;
-  if (plan.isAggregate && plan.groupBy === null) {
+  if (plan.isAggregate || plan.groupBy !== null) {
     if (partition.kind === 'tokens') warnings.push('Aggregation query used without partition key');
     else if (!partition.isSingle) {
       warnings.push('Aggregation query used on multiple partition keys (IN restriction)');
@@ -478,8 +537,9 @@ export async function runSelect(
   binding: Binding,
   options: ReadOptions,
 ): Promise<RowsResult> {
-  const limit = limitValue(plan.limit, 'LIMIT', binding);
-  const perPartition = limitValue(plan.perPartitionLimit, 'PER PARTITION LIMIT', binding);
+  if (options.pageSize === 0) throw protocolError('The page size cannot be 0');
+  const limit = limitValue(plan.limit, binding);
+  const perPartition = limitValue(plan.perPartitionLimit, binding);
   if (plan.sortColumns !== null && options.pageSize > 0) {
     throw invalidRequest(
       'Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove the ORDER BY or the IN and sort client side, or disable paging for this query',

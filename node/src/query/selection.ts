@@ -2,10 +2,11 @@
  * SELECT clauses: expressions over a row, or over the rows of a group.
  */
 
-import { Writer } from '../common/bytes.ts';
+import { compareBytes, Writer } from '../common/bytes.ts';
 import { invalidRequest } from '../common/errors.ts';
 import { murmur3Token } from '../common/murmur3.ts';
-import type { Selectable, Selector, Term } from '../cql/ast.ts';
+import type { MapEntry, Selectable, Selector, Term, TypeAst } from '../cql/ast.ts';
+import { printTerm, printType } from '../cql/print.ts';
 import type { ColumnDef, TableDef } from '../schema/schema.ts';
 import { serializePartitionKey } from '../storage/keys.ts';
 import { compareValues } from '../types/codec.ts';
@@ -16,8 +17,9 @@ import {
   splitCollection,
   splitTuple,
 } from '../types/collections.ts';
-import type { CqlType } from '../types/cql-type.ts';
-import { freeze, isMultiCell, nativeType } from '../types/type-facts.ts';
+import type { CqlType, MapType, UserType } from '../types/cql-type.ts';
+import { encodeOrdered } from '../types/ordered.ts';
+import { freeze, isMultiCell, nativeType, sameType } from '../types/type-facts.ts';
 import { typeName } from '../types/type-names.ts';
 import type {
   Accumulator,
@@ -33,6 +35,7 @@ import {
   assignability,
   type Binding,
   compileTerm,
+  functionText,
   probe,
   type TermScope,
   typedProbe,
@@ -90,6 +93,8 @@ export class SelectionCompiler {
   private readonly table: TableDef;
   private readonly scope: TermScope;
   private inAggregate = false;
+  /** Takes literals for what they look like: to choose a function, not to answer with. */
+  private guesses = false;
 
   constructor(table: TableDef, scope: TermScope) {
     this.table = table;
@@ -117,15 +122,29 @@ export class SelectionCompiler {
       case 'function':
         return this.call(node, receiver);
       case 'cast': {
-        const value = this.compile(node.value, null);
+        const known = this.probe(node.value);
+        const value = this.compile(node.value, known.type ?? known.preferred);
         const to = resolveType(node.type, this.scope.schema, this.scope.keyspace);
+        if (sameType(freeze(value.type), to)) return value;
         const name = `cast(${value.name} as ${typeName(to)})`;
-        return this.scalar(resolveCast(value.type, to), [value], name);
+        return this.scalar(
+          resolveCast(typedProbe(value.type, value.name), to, null),
+          [value],
+          name,
+        );
       }
       case 'typeHint': {
-        const type = resolveType(node.type, this.scope.schema, this.scope.keyspace);
+        const type = freeze(resolveType(node.type, this.scope.schema, this.scope.keyspace));
+        const hint = this.hintText(node.type);
+        const known = this.probe(node.value);
+        if (known.fit(type) === 'no') {
+          const shown = `(${hint})${known.text}`;
+          throw invalidRequest(
+            `Cannot assign value ${shown} to ${shown} of type ${typeName(type)}`,
+          );
+        }
         const value = this.compile(node.value, type);
-        return { ...value, type, name: `(${typeName(type)})${value.name}` };
+        return { ...value, type, name: `(${hint})${value.name}` };
       }
       case 'arithmetic': {
         const fn = resolveOperator(
@@ -157,9 +176,16 @@ export class SelectionCompiler {
     }
   }
 
+  /** A type as names of columns show it: user types with their keyspace. */
+  private hintText(type: TypeAst): string {
+    if (type.kind === 'frozen') return `frozen<${this.hintText(type.type)}>`;
+    if (type.kind !== 'udt') return printType(type);
+    return printType({ ...type, name: { keyspace: this.scope.keyspace, ...type.name } });
+  }
+
   private term(node: Term, receiver: CqlType | null): Expression {
     const known = probe(node, this.scope);
-    const type = receiver ?? known.type ?? known.preferred;
+    const type = receiver ?? known.type ?? (this.guesses ? known.preferred : null);
     if (type === null) {
       throw invalidRequest(
         `Cannot infer type for term ${known.text} in selection clause (try using a cast to force a type)`,
@@ -177,15 +203,17 @@ export class SelectionCompiler {
   private leaf(
     type: CqlType,
     name: string,
-    evaluate: (row: SelectableRow) => Uint8Array | null,
+    evaluate: (row: SelectableRow, context: SelectionContext) => Uint8Array | null,
   ): Expression {
-    if (this.inAggregate) return { type, name, evaluate: (context) => evaluate(context.row) };
+    if (this.inAggregate) {
+      return { type, name, evaluate: (context) => evaluate(context.row, context) };
+    }
     const slot = this.leaves.length;
     const leaf: Expression = {
       type,
       name,
       evaluate: (context) =>
-        context.leaves === null ? evaluate(context.row) : context.leaves[slot],
+        context.leaves === null ? evaluate(context.row, context) : context.leaves[slot],
     };
     this.leaves.push(leaf);
     return leaf;
@@ -208,20 +236,22 @@ export class SelectionCompiler {
         `Cannot use selection function ${what} on PRIMARY KEY part ${column.name}`,
       );
     }
-    if (column.type.kind === 'native' && column.type.name === 'counter' && what === 'ttl') {
-      throw invalidRequest(`Cannot use selection function ttl on counter column ${column.name}`);
-    }
     this.wanted.add(column);
     const index = this.table.columns.indexOf(column);
     const name = `${what}(${this.describe(of)})`;
-    const isMany = isMultiCell(column.type) && of === target && what !== 'maxwritetime';
+    const isWhole = of.kind === 'column' || of.kind === 'slice';
+    const isMany = isMultiCell(column.type) && isWhole && what !== 'maxwritetime';
     const single = nativeType(what === 'ttl' ? 'int' : 'bigint');
-    const wanted = of === target ? null : this.pathTest(of, column);
+    const chosen = of === target || !isMultiCell(column.type) ? null : this.pathTest(of, column);
     const encode = (stamp: CellStamp) => encodeStamp(stamp, what);
     const type: CqlType = isMany ? { kind: 'list', element: single, frozen: false } : single;
-    return this.leaf(type, name, (row) => {
+    if (isCounter(column)) return { type, name, evaluate: () => null };
+    return this.leaf(type, name, (row, context) => {
       let stamps = row.stamps(index);
-      if (wanted !== null) stamps = stamps.filter((stamp) => wanted(stamp.path));
+      if (chosen !== null) {
+        const test = chosen(context);
+        stamps = stamps.filter((stamp) => stamp.path !== null && test(stamp.path));
+      }
       if (stamps.length === 0) return null;
       if (isMany) return packTuple1(stamps.map(encode));
       if (what !== 'maxwritetime') return encode(stamps[0]);
@@ -229,25 +259,51 @@ export class SelectionCompiler {
     });
   }
 
-  /** Chooses the cells of writetime(m[k]) and writetime(u.f). */
-  private pathTest(of: Selectable, column: ColumnDef): (path: Uint8Array | null) => boolean {
-    if (of.kind === 'field' && column.type.kind === 'udt') {
-      const index = column.type.fieldNames.indexOf(of.field);
-      if (index < 0)
-        throw invalidRequest(
-          `${typeName(column.type)} of column ${column.name} has no field ${of.field}`,
-        );
-      return (path) => path !== null && ((path[0] << 8) | path[1]) === index;
+  /** Chooses the cells of writetime(m[k]), writetime(m[a..b]) and writetime(u.f). */
+  private pathTest(
+    of: Selectable,
+    column: ColumnDef,
+  ): (context: SelectionContext) => (path: Uint8Array) => boolean {
+    const { type } = column;
+    // Compiled for its checks and its messages.
+    this.compile(of, null);
+    if (of.kind === 'field' && type.kind === 'udt') {
+      const index = type.fieldNames.indexOf(of.field);
+      return () => (path) => ((path[0] << 8) | path[1]) === index;
     }
-    throw invalidRequest(`Element selection is not supported for ${column.name} here`);
+    const key = type.kind === 'map' ? type.key : type.kind === 'set' ? type.element : type;
+    const bound = (term: Term | undefined) => {
+      if (term === undefined) return () => null;
+      const compiled = compileTerm(term, { name: `key(${column.name})`, type: key }, this.scope);
+      return ({ binding }: SelectionContext) => {
+        const value = compiled.evaluate(binding);
+        if (value === null || value === undefined) return null;
+        const out = new Writer(24);
+        encodeOrdered(key, false, value, out);
+        return out.copy();
+      };
+    };
+    const isSlice = of.kind === 'slice';
+    const from = bound(of.kind === 'element' ? of.key : isSlice ? of.from : undefined);
+    const to = isSlice ? bound(of.to) : from;
+    return (context) => {
+      const low = from(context);
+      const high = to(context);
+      return (path) =>
+        (low === null || compareBytes(path, low) >= 0) &&
+        (high === null || compareBytes(path, high) <= 0);
+    };
   }
 
   private element(node: Extract<Selectable, { kind: 'element' | 'slice' }>): Expression {
     const of = this.compile(node.of, null);
     const { type } = of;
     if (type.kind !== 'map' && type.kind !== 'set') {
+      const what = node.kind === 'element' ? 'Element' : 'Slice';
       throw invalidRequest(
-        `Invalid element selection: ${of.name} is of type ${typeName(type)} is not a collection`,
+        type.kind === 'list'
+          ? `${what} selection is only allowed on sets and maps, but ${of.name} is a list`
+          : `Invalid ${what.toLowerCase()} selection: ${of.name} is of type ${typeName(type)} is not a collection`,
       );
     }
     const keyType = type.kind === 'map' ? type.key : type.element;
@@ -310,11 +366,16 @@ export class SelectionCompiler {
     receiver: CqlType | null,
   ): Expression {
     if (node.name.name === TOKEN) return this.token(node.args);
+    // As in Cassandra, count(1) is count(*).
+    const isCountOfLiteral =
+      node.name.name === 'count' && node.args.length === 1 && node.args[0].kind === 'literal';
+    if (isCountOfLiteral) return this.compile({ kind: 'countRows', at: node.at }, receiver);
     const fn = resolveFunction(
       node.name,
       node.args.map((arg) => this.probe(arg)),
       receiver,
     );
+    if (fn === null) throw invalidRequest(`Unknown function '${functionText(node.name)}'`);
     if (fn.kind === 'aggregate') {
       if (this.inAggregate) {
         throw invalidRequest(
@@ -334,7 +395,7 @@ export class SelectionCompiler {
     const key = this.table.columns.filter((column) => column.kind === 'partition_key');
     if (args.length !== key.length) {
       throw invalidRequest(
-        `Invalid call to function token, none of its type signatures match (known type signatures: system.token : (${key.map((c) => typeName(c.type)).join(', ')}) -> bigint)`,
+        `Invalid number of arguments in call to function system.token: ${key.length} required but ${args.length} provided`,
       );
     }
     const parts = args.map((arg, i) => this.compile(arg, key[i].type));
@@ -394,11 +455,21 @@ export class SelectionCompiler {
         const trial = new SelectionCompiler(this.table, { ...this.scope, markers: [] });
         trial.inAggregate = this.inAggregate;
         const trialOf = (receiver: CqlType | null) => trial.compile(node, receiver);
-        if (node.kind === 'list' || node.kind === 'set' || node.kind === 'map') {
+        if (node.kind === 'tuple' && node.elements.length === 1) {
+          const inner = this.probe(node.elements[0]);
+          return { ...inner, text: `(${inner.text})` };
+        }
+        if (
+          node.kind === 'list' ||
+          node.kind === 'set' ||
+          node.kind === 'map' ||
+          node.kind === 'tuple'
+        ) {
+          trial.guesses = true;
           return {
             type: null,
             preferred: attempt(() => trialOf(null).type),
-            text: node.kind,
+            text: this.describe(node),
             fit: (type) => (attempt(() => trialOf(type)) === null ? 'no' : 'weak'),
           };
         }
@@ -408,11 +479,42 @@ export class SelectionCompiler {
     }
   }
 
-  private describe(of: Selectable): string {
-    if (of.kind === 'column') return of.name;
-    if (of.kind === 'field') return `${this.describe(of.of)}.${of.field}`;
-    if (of.kind === 'element') return `${this.describe(of.of)}[${probe(of.key, this.scope).text}]`;
-    return of.kind;
+  /** A node as messages show it. */
+  private describe(node: Selectable): string {
+    const list = (nodes: readonly Selectable[]) =>
+      nodes.map((one) => this.describe(one)).join(', ');
+    switch (node.kind) {
+      case 'column':
+        return node.name;
+      case 'field':
+        return `${this.describe(node.of)}.${node.field}`;
+      case 'element':
+        return `${this.describe(node.of)}[${printTerm(node.key)}]`;
+      case 'slice': {
+        const text = (term: Term | undefined) => (term === undefined ? '' : printTerm(term));
+        return `${this.describe(node.of)}[${text(node.from)}..${text(node.to)}]`;
+      }
+      case 'literal':
+      case 'null':
+      case 'marker':
+        return printTerm(node);
+      case 'list':
+        return `[${list(node.elements)}]`;
+      case 'set':
+        return `{${list(node.elements)}}`;
+      case 'tuple':
+        return `(${list(node.elements)})`;
+      case 'map':
+        return `{${node.entries.map(({ key, value }) => `${this.describe(key)}: ${this.describe(value)}`).join(', ')}}`;
+      default:
+        return attempt(() => this.compile(node, null).name) ?? node.kind;
+    }
+  }
+
+  private cannotInfer(node: Selectable): Error {
+    return invalidRequest(
+      `Cannot infer type for term ${this.describe(node)} in selection clause (try using a cast to force a type)`,
+    );
   }
 
   private collection(
@@ -431,18 +533,19 @@ export class SelectionCompiler {
     const wanted = receiver?.kind === kind ? receiver.element : null;
     const parts = elements.map((element) => this.compile(element, wanted));
     const element = wanted ?? parts[0]?.type;
-    if (element === undefined)
-      throw invalidRequest(
-        `Cannot infer type for term ${kind === 'list' ? '[]' : '{}'} in selection clause (try using a cast to force a type)`,
-      );
+    if (element === undefined) throw this.cannotInfer({ kind, elements });
     const name = kind === 'list' ? `[${names(parts)}]` : `{${names(parts)}}`;
     return {
       type: { kind, element: freeze(element), frozen: true },
       name,
       evaluate: (context) => {
         const values = evaluateAll(parts, context);
-        if (kind === 'set') values.sort((a, b) => compareValues(element, a, b));
-        return packCollection(values.length, values);
+        if (kind === 'list') return packCollection(values.length, values);
+        values.sort((a, b) => compareValues(element, a, b));
+        const distinct = values.filter(
+          (value, i) => i === 0 || compareValues(element, values[i - 1], value) !== 0,
+        );
+        return packCollection(distinct.length, distinct);
       },
     };
   }
@@ -458,32 +561,47 @@ export class SelectionCompiler {
       });
       return this.userValue(fields, receiver);
     }
-    const wanted = receiver?.kind === 'map' ? receiver : null;
-    const keys = entries.map((entry) => this.compile(entry.key, wanted?.key ?? null));
-    const values = entries.map((entry) => this.compile(entry.value, wanted?.value ?? null));
-    const type = wanted ?? {
-      kind: 'map' as const,
-      key: keys[0].type,
-      value: values[0].type,
-      frozen: true,
-    };
+    const type = receiver?.kind === 'map' ? receiver : this.guessedMap(entries);
+    if (type === null) throw this.cannotInfer({ kind: 'map', entries });
+    const keys = entries.map((entry) => this.compile(entry.key, type.key));
+    const values = entries.map((entry) => this.compile(entry.value, type.value));
     return {
       type,
       name: `{${keys.map((key, i) => `${key.name}: ${values[i].name}`).join(', ')}}`,
       evaluate: (context) => {
-        const parts = evaluateAll(keys, context);
         const items = evaluateAll(values, context);
+        const pairs = evaluateAll(keys, context).map((key, i) => ({ key, value: items[i] }));
+        const order = (a: Uint8Array, b: Uint8Array) => compareValues(type.key, a, b);
+        pairs.sort((a, b) => order(a.key, b.key));
+        // Of equal keys the last written wins; sort() is stable.
+        const distinct = pairs.filter(
+          ({ key }, i) => i + 1 === pairs.length || order(key, pairs[i + 1].key) !== 0,
+        );
         return packCollection(
-          parts.length,
-          parts.flatMap((key, i) => [key, items[i]]),
+          distinct.length,
+          distinct.flatMap(({ key, value }) => [key, value]),
         );
       },
     };
   }
 
+  private guessedMap(entries: readonly MapEntry<Selectable>[]): MapType | null {
+    if (!this.guesses || entries.length === 0) return null;
+    const [{ key, value }] = entries;
+    const keyType = freeze(this.compile(key, null).type);
+    return {
+      kind: 'map',
+      key: keyType,
+      value: freeze(this.compile(value, null).type),
+      frozen: true,
+    };
+  }
+
   private tuple(elements: readonly Selectable[], receiver: CqlType | null): Expression {
-    if (elements.length === 1 && receiver?.kind !== 'tuple')
-      return this.compile(elements[0], receiver);
+    if (elements.length === 1 && receiver?.kind !== 'tuple') {
+      const inner = this.compile(elements[0], receiver);
+      return { ...inner, name: `(${inner.name})` };
+    }
     const wanted = receiver?.kind === 'tuple' ? receiver.fields : null;
     const parts = elements.map((element, i) => this.compile(element, wanted?.[i] ?? null));
     return {
@@ -495,23 +613,31 @@ export class SelectionCompiler {
 
   private userValue(
     fields: readonly { readonly name: string; readonly value: Selectable }[],
-    receiver: CqlType | null,
+    receiver: UserType,
   ): Expression {
-    if (receiver?.kind !== 'udt') {
+    for (const { name } of fields) {
+      if (receiver.fieldNames.includes(name)) continue;
       throw invalidRequest(
-        'Cannot infer type for a user type literal in selection clause (try using a cast to force a type)',
+        `Unknown field '${name}' in value of user defined type ${receiver.name}`,
       );
     }
-    const parts = receiver.fieldNames.map((name, i) => {
-      const given = fields.find((field) => field.name === name);
-      return given === undefined ? null : this.compile(given.value, receiver.fieldTypes[i]);
+    const given = fields.map(({ name, value }) => {
+      const type = receiver.fieldTypes[receiver.fieldNames.indexOf(name)];
+      return { name, expression: this.compile(value, type) };
     });
+    const parts = receiver.fieldNames.map(
+      (name) => given.find((field) => field.name === name)?.expression ?? null,
+    );
     return {
       type: receiver,
-      name: `{${fields.map((field) => field.name).join(', ')}}`,
+      name: `{${given.map(({ name, expression }) => `${name}: ${expression.name}`).join(', ')}}`,
       evaluate: (context) => packTuple(parts.map((part) => part?.evaluate(context) ?? null)),
     };
   }
+}
+
+function isCounter({ type }: ColumnDef): boolean {
+  return type.kind === 'native' && type.name === 'counter';
 }
 
 function attempt<T>(work: () => T): T | null {

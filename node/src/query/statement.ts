@@ -127,14 +127,22 @@ function planBatch(
   });
   if (statement.using.ttl !== undefined)
     throw invalidRequest('Global TTL on the BATCH statement is not supported.');
+  if (statement.using.timestamp !== undefined) {
+    if (modifications.some((plan) => plan.conditions !== null)) {
+      throw invalidRequest('Cannot provide custom timestamp for conditional BATCH');
+    }
+    if (statement.type === 'counter') {
+      throw invalidRequest('Cannot provide custom timestamp for counter BATCH');
+    }
+    if (modifications.some((plan) => plan.table.isCounter)) {
+      throw invalidRequest('Cannot provide custom timestamp for a BATCH containing counters');
+    }
+  }
   checkBatch(statement.type, modifications);
   const { timestamp } = statement.using;
   const type = nativeType('bigint');
   const term =
     timestamp === undefined ? null : compileTerm(timestamp, { name: '[timestamp]', type }, scope);
-  if (term !== null && modifications.some((plan) => plan.conditions !== null)) {
-    throw invalidRequest('Cannot provide custom timestamp for conditional BATCH');
-  }
   return {
     plan: { kind: 'batch', batchKind: statement.type, modifications, timestamp: term },
     table: tables.size === 1 ? [...tables][0] : null,
@@ -173,10 +181,14 @@ function refuseSystemWrite(table: TableDef): void {
   }
 }
 
-function partitionMarkers(table: TableDef, markers: readonly MarkerSpec[]): readonly number[] {
+/** Index of the last marker of each partition key column; empty if any has none. */
+function partitionMarkers(
+  table: TableDef,
+  markers: readonly (MarkerSpec | undefined)[],
+): readonly number[] {
   const indexes = table.columns
     .filter((column) => column.kind === 'partition_key')
-    .map((column) => markers.findIndex((marker) => marker.name === column.name));
+    .map((column) => markers.findLastIndex((marker) => marker?.column === column));
   return indexes.includes(-1) ? [] : indexes;
 }
 
@@ -211,10 +223,7 @@ export function planStatement(
     case 'select': {
       const table = requireTable(schema, statement.table, session);
       const plan = planSelect(statement, table, scopeOf(table.keyspace));
-      const keys = partitionMarkers(
-        table,
-        markers.map((m) => m ?? UNKNOWN),
-      );
+      const keys = partitionMarkers(table, markers);
       return {
         ...base,
         plan,
@@ -231,22 +240,13 @@ export function planStatement(
       const table = requireTable(schema, statement.table, session);
       refuseSystemWrite(table);
       const plan = planModification(statement, table, scopeOf(table.keyspace));
-      const keys = partitionMarkers(
-        table,
-        markers.map((m) => m ?? UNKNOWN),
-      );
+      const keys = partitionMarkers(table, markers);
       return { ...base, plan, markers: done(), table, partitionKeyMarkers: keys };
     }
     case 'batch': {
       const { plan, table } = planBatch(statement, schema, session, scopeOf(session ?? ''));
       for (const { table: own } of plan.modifications) refuseSystemWrite(own);
-      const keys =
-        table === null
-          ? []
-          : partitionMarkers(
-              table,
-              markers.map((m) => m ?? UNKNOWN),
-            );
+      const keys = table === null ? [] : partitionMarkers(table, markers);
       return { ...base, plan, markers: done(), table, partitionKeyMarkers: keys };
     }
     case 'use':
@@ -264,5 +264,3 @@ export function planStatement(
       return { ...base, plan: { kind: 'schema', statement }, markers: [] };
   }
 }
-
-const UNKNOWN: MarkerSpec = { name: '', type: nativeType('blob') };

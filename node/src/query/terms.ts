@@ -3,21 +3,23 @@
  */
 
 import { invalidRequest } from '../common/errors.ts';
-import type { Literal, Term } from '../cql/ast.ts';
-import { printTerm } from '../cql/print.ts';
+import type { FunctionCall, Literal, QualifiedName, Term } from '../cql/ast.ts';
+import { printTerm, printType } from '../cql/print.ts';
 import type { Schema } from '../schema/schema.ts';
 import { canonical, compareValues, validate } from '../types/codec.ts';
 import { packCollection, packTuple, packVector } from '../types/collections.ts';
 import { constantFits, constantValue, preferredType } from '../types/constants.ts';
 import type { CqlType, UserType } from '../types/cql-type.ts';
-import { nativeType, sameType } from '../types/type-facts.ts';
+import { freeze, nativeType, sameType } from '../types/type-facts.ts';
 import { typeName } from '../types/type-names.ts';
 import type {
   ArgumentProbe,
+  BuiltinFunction,
   EvaluationContext,
   Fit,
   ScalarFunction,
 } from './functions/function.ts';
+import { resultFits } from './functions/overloads.ts';
 import { resolveCast, resolveFunction, resolveOperator } from './functions/registry.ts';
 import { resolveType } from './resolve-type.ts';
 
@@ -28,6 +30,8 @@ export type Value = Uint8Array | null | undefined;
 export interface MarkerSpec {
   readonly name: string;
   readonly type: CqlType;
+  /** The column that it is bound to as a whole; the receiver's object. */
+  readonly column: Receiver;
 }
 
 /** The bound values of one execution. */
@@ -94,7 +98,7 @@ function derived(
 function markerTerm(index: number, receiver: Receiver, scope: TermScope): CompiledTerm {
   const { type, name } = receiver;
   const isSimple = type.kind === 'native' || type.kind === 'custom';
-  scope.markers[index] = { name, type };
+  scope.markers[index] = { name, type, column: receiver };
   return {
     type,
     isConstant: false,
@@ -132,8 +136,62 @@ function compileAll(terms: readonly Term[], receiver: Receiver, scope: TermScope
   return terms.map((term) => compileTerm(term, receiver, scope));
 }
 
+/** Refuses the parts of a literal that are not of the type that its place wants. */
+function checkPart(
+  part: Term,
+  type: CqlType,
+  literal: string,
+  place: string,
+  scope: TermScope,
+): void {
+  if (probe(part, scope).fit(type) === 'no') {
+    throw invalidRequest(`Invalid ${literal}: ${place} is not of type ${typeName(type)}`);
+  }
+}
+
+function checkNoMarkers(parts: readonly Term[], literal: string): void {
+  if (parts.some(hasMarker)) {
+    throw invalidRequest(
+      `Invalid ${literal}: bind variables are not supported inside collection literals`,
+    );
+  }
+}
+
+function hasMarker(term: Term): boolean {
+  switch (term.kind) {
+    case 'marker':
+      return true;
+    case 'literal':
+    case 'null':
+      return false;
+    case 'list':
+    case 'set':
+    case 'tuple':
+      return term.elements.some(hasMarker);
+    case 'map':
+      return term.entries.some(({ key, value }) => hasMarker(key) || hasMarker(value));
+    case 'udt':
+      return term.fields.some(({ value }) => hasMarker(value));
+    case 'function':
+      return term.args.some(hasMarker);
+    case 'cast':
+    case 'typeHint':
+    case 'negation':
+      return hasMarker(term.value);
+    case 'arithmetic':
+      return hasMarker(term.left) || hasMarker(term.right);
+  }
+}
+
 function listTerm(elements: readonly Term[], receiver: Receiver, scope: TermScope): CompiledTerm {
   const { type } = receiver;
+  if (type.kind === 'list' || type.kind === 'vector') {
+    const literal = `${type.kind} literal for ${receiver.name}`;
+    for (const element of elements) {
+      checkPart(element, type.element, literal, `value ${printTerm(element)}`, scope);
+    }
+    if (type.kind === 'list') checkNoMarkers(elements, literal);
+  }
   if (type.kind === 'vector') {
     if (elements.length !== type.dimension) {
       throw invalidRequest(
@@ -154,7 +212,9 @@ function listTerm(elements: readonly Term[], receiver: Receiver, scope: TermScop
     );
   }
   if (type.kind !== 'list') {
-    throw invalidRequest(`Invalid list literal for ${receiver.name} of type ${typeName(type)}`);
+    throw invalidRequest(
+      `Unexpected receiver type '${typeName(type)}'; only list and vector are expected`,
+    );
   }
   const parts = compileAll(elements, elementReceiver(receiver, 'value', type.element), scope);
   return derived(type, parts, (binding) =>
@@ -169,12 +229,14 @@ function setTerm(elements: readonly Term[], receiver: Receiver, scope: TermScope
   const { type } = receiver;
   if (type.kind === 'map' && elements.length === 0)
     return constantTerm(type, packCollection(0, []));
-  if (type.kind === 'udt' && elements.length === 0) {
-    return constantTerm(type, packTuple([]));
-  }
   if (type.kind !== 'set') {
     throw invalidRequest(`Invalid set literal for ${receiver.name} of type ${typeName(type)}`);
   }
+  const literal = `set literal for ${receiver.name}`;
+  for (const element of elements) {
+    checkPart(element, type.element, literal, `value ${printTerm(element)}`, scope);
+  }
+  checkNoMarkers(elements, literal);
   const parts = compileAll(elements, elementReceiver(receiver, 'value', type.element), scope);
   return derived(type, parts, (binding) => {
     const values = parts.map((part) => notInCollection(part.evaluate(binding)));
@@ -194,6 +256,12 @@ function mapTerm(
   const { type } = receiver;
   if (type.kind !== 'map') {
     throw invalidRequest(`Invalid map literal for ${receiver.name} of type ${typeName(type)}`);
+  }
+  const literal = `map literal for ${receiver.name}`;
+  for (const { key, value } of entries) {
+    checkPart(key, type.key, literal, `key ${printTerm(key)}`, scope);
+    checkPart(value, type.value, literal, `value ${printTerm(value)}`, scope);
+    checkNoMarkers([key, value], literal);
   }
   const keys = compileAll(
     entries.map((entry) => entry.key),
@@ -223,18 +291,30 @@ function mapTerm(
 function tupleTerm(elements: readonly Term[], receiver: Receiver, scope: TermScope): CompiledTerm {
   const { type } = receiver;
   if (type.kind !== 'tuple') {
-    throw invalidRequest(`Invalid tuple literal for ${receiver.name} of type ${typeName(type)}`);
+    throw invalidRequest(
+      `Invalid tuple type literal for ${receiver.name} of type ${typeName(type)}`,
+    );
   }
   if (elements.length > type.fields.length) {
     throw invalidRequest(
       `Invalid tuple literal for ${receiver.name}: too many elements. Type ${typeName(type)} expects ${type.fields.length} but got ${elements.length}`,
     );
   }
-  const parts = elements.map((element, i) =>
-    compileTerm(element, { name: `${receiver.name}[${i}]`, type: type.fields[i] }, scope),
-  );
+  const parts = elements.map((element, i) => {
+    const field = type.fields[i];
+    checkPart(element, field, `tuple literal for ${receiver.name}`, `component ${i}`, scope);
+    return compileTerm(element, { name: `${receiver.name}[${i}]`, type: field }, scope);
+  });
   return derived(type, parts, (binding) =>
-    packTuple(parts.map((part) => part.evaluate(binding) ?? null)),
+    packTuple(
+      parts.map((part, i) => {
+        const value = part.evaluate(binding);
+        if (value === undefined) {
+          throw invalidRequest(`Invalid unset value for tuple field number ${i}`);
+        }
+        return value;
+      }),
+    ),
   );
 }
 
@@ -257,6 +337,8 @@ function udtTerm(
         `Unknown field '${field.name}' in value of user defined type ${type.name}`,
       );
     }
+    const literal = `user type literal for ${receiver.name}`;
+    checkPart(field.value, type.fieldTypes[index], literal, `field ${field.name}`, scope);
     parts[index] = compileTerm(field.value, fieldReceiver(receiver, type, index), scope);
   }
   const given = parts.filter((part) => part !== null);
@@ -296,15 +378,19 @@ function callTerm(
   return derived(receiver?.type ?? fn.returns, parts, evaluate, fn.isPure);
 }
 
+/** A function's name as written, for messages. */
+export function functionText({ keyspace, name }: QualifiedName): string {
+  return keyspace === undefined ? name : `${keyspace}.${name}`;
+}
+
 function qualified(name: string): string {
   return `system.${name}`;
 }
 
-function scalar(fn: ReturnType<typeof resolveFunction>): ScalarFunction {
+function scalar(term: FunctionCall<Term>, fn: BuiltinFunction | null): ScalarFunction {
+  if (fn === null) throw invalidRequest(`Unknown function ${functionText(term.name)} called`);
   if (fn.kind === 'aggregate') {
-    throw invalidRequest(
-      `Aggregation function are not supported in the where clause or as a value: ${fn.name}`,
-    );
+    throw invalidRequest('Aggregation function are not supported in the where clause');
   }
   return fn;
 }
@@ -336,16 +422,20 @@ export function compileTerm(term: Term, receiver: Receiver, scope: TermScope): C
       return udtTerm(term.fields, receiver, scope);
     case 'function': {
       const fn = resolveFunction(term.name, probes(term.args, scope), receiver.type);
-      return callTerm(scalar(fn), term.args, receiver, scope);
+      return callTerm(scalar(term, fn), term.args, receiver, scope);
     }
     case 'cast': {
-      const from = naturalTerm(term.value, scope);
       const to = resolveType(term.type, scope.schema, scope.keyspace);
-      const fn = resolveCast(from.type, to);
+      const fn = resolveCast(probe(term.value, scope), to, receiver.type);
       return callTerm(fn, [term.value], receiver, scope);
     }
     case 'typeHint': {
       const type = resolveType(term.type, scope.schema, scope.keyspace);
+      if (probe(term.value, scope).fit(type) === 'no') {
+        throw invalidRequest(
+          `Cannot cast value ${printTerm(term.value)} to type ${printType(term.type)}`,
+        );
+      }
       if (assignability(type, receiver.type) === 'no') {
         throw invalidRequest(
           `Cannot assign value ${printTerm(term)} to ${receiver.name} of type ${typeName(receiver.type)}`,
@@ -369,51 +459,10 @@ export function compileTerm(term: Term, receiver: Receiver, scope: TermScope): C
   }
 }
 
-/**
- * Compiles a term that nothing but itself gives a type (an argument of CAST, a literal in a SELECT clause).
- * @throws CqlError Invalid if its type cannot be told
- */
-export function naturalTerm(term: Term, scope: TermScope): CompiledTerm {
-  const known = probe(term, scope);
-  const type = known.type ?? known.preferred;
-  if (type === null) {
-    throw invalidRequest(
-      `Cannot infer type for term ${printTerm(term)} in selection clause (try using a cast to force a type)`,
-    );
-  }
-  return compileTerm(term, { name: printTerm(term), type }, scope);
-}
-
 /** How well a value of type `from` serves where `to` is wanted. */
 export function assignability(from: CqlType, to: CqlType): Fit {
-  if (sameType(from, to)) return 'exact';
-  if (from.kind === 'native' && to.kind === 'native') {
-    const pair = `${from.name}>${to.name}`;
-    const compatible =
-      pair === 'ascii>text' ||
-      pair === 'timeuuid>uuid' ||
-      pair === 'bigint>timestamp' ||
-      pair === 'timestamp>bigint' ||
-      pair === 'bigint>counter' ||
-      pair === 'counter>bigint' ||
-      to.name === 'blob' ||
-      pair === 'int>varint' ||
-      pair === 'bigint>varint' ||
-      pair === 'bigint>time';
-    return compatible && isBinaryCompatible(from.name, to.name) ? 'weak' : 'no';
-  }
-  if (isThawed(from, to)) return 'exact';
-  return 'no';
-}
-
-function isBinaryCompatible(from: string, to: string): boolean {
-  return to !== 'blob' || from !== 'counter';
-}
-
-/** The same type but for being frozen: the value's bytes are alike. */
-function isThawed(from: CqlType, to: CqlType): boolean {
-  if (from.kind !== to.kind || !('frozen' in from) || !('frozen' in to)) return false;
-  return sameType({ ...from, frozen: true }, { ...to, frozen: true });
+  if (sameType(freeze(from), freeze(to))) return 'exact';
+  return resultFits(from, to) ? 'weak' : 'no';
 }
 
 export function typedProbe(type: CqlType, text: string): ArgumentProbe {
@@ -448,7 +497,7 @@ export function probe(term: Term, scope: TermScope): ArgumentProbe {
       return typedProbe(resolveType(term.type, scope.schema, scope.keyspace), text);
     case 'function': {
       const fn = resolveFunction(term.name, probes(term.args, scope), null);
-      return typedProbe(fn.returns, text);
+      return typedProbe(scalar(term, fn).returns, text);
     }
     case 'arithmetic': {
       const fn = resolveOperator(
@@ -527,11 +576,4 @@ function compositePreference(term: Term, scope: TermScope): CqlType | null {
     default:
       return null;
   }
-}
-
-/** The value of a term that must have one. */
-export function requireValue(value: Value, name: string): Uint8Array {
-  if (value === null) throw invalidRequest(`Invalid null value in condition for column ${name}`);
-  if (value === undefined) throw invalidRequest(`Invalid unset value for column ${name}`);
-  return value;
 }

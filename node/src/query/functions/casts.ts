@@ -10,9 +10,10 @@ import { formatDouble, formatFloat } from '../../types/java-numbers.ts';
 import { nativeType, sameType } from '../../types/type-facts.ts';
 import { typeName } from '../../types/type-names.ts';
 import { formatUuid } from '../../types/uuid.ts';
-import type { ScalarFunction } from './function.ts';
+import type { ArgumentProbe, ScalarFunction } from './function.ts';
 import {
   isNumericName,
+  NUMERIC_NAMES,
   type NumberValue,
   type NumericName,
   narrow,
@@ -20,6 +21,7 @@ import {
   toInt,
   toLong,
 } from './numbers.ts';
+import { pickOverload } from './overloads.ts';
 import { toDate, toInstant } from './time.ts';
 
 type Convert = (value: Exclude<CqlValue, null>) => CqlValue;
@@ -120,19 +122,46 @@ function temporal(from: NativeTypeName, to: NativeTypeName, name: string): Scala
   return null;
 }
 
-/** The function of CAST(from AS to). @throws CqlError Invalid if there is none */
-export function resolveCast(from: CqlType, to: CqlType): ScalarFunction {
+/**
+ * The function of CAST(arg AS to).
+ * @param receiver type wanted of the result; null: any
+ * @throws CqlError Invalid if there is none
+ */
+export function resolveCast(
+  arg: ArgumentProbe,
+  to: CqlType,
+  receiver: CqlType | null,
+): ScalarFunction {
   const name = castName(to);
-  if (sameType(from, to)) {
+  if (arg.type !== null && sameType(arg.type, to)) {
     const call = ([bytes]: readonly (Uint8Array | null)[]) => bytes;
-    return { kind: 'scalar', name, args: [from], returns: to, isPure: true, call };
+    return { kind: 'scalar', name, args: [to], returns: to, isPure: true, call };
   }
-  const found =
-    from.kind === 'native' && to.kind === 'native' ? nativeCast(from.name, to.name, name) : null;
-  if (found === null) {
-    throw invalidRequest(`${typeName(from)} cannot be cast to ${typeName(to)}`);
+  const candidates = to.kind === 'native' ? castsTo(to.name, name) : [];
+  if (candidates.length === 0) {
+    throw invalidRequest(`${arg.text} cannot be cast to ${typeName(to)}`);
   }
-  return found;
+  return pickOverload(`system.${name}`, candidates, [arg], receiver);
+}
+
+const CASTABLE: readonly NativeTypeName[] = [
+  ...NUMERIC_NAMES,
+  'ascii',
+  'boolean',
+  'date',
+  'inet',
+  'text',
+  'time',
+  'timestamp',
+  'timeuuid',
+  'uuid',
+];
+
+function castsTo(to: NativeTypeName, name: string): ScalarFunction[] {
+  return CASTABLE.flatMap((from) => {
+    const cast = from === to ? null : nativeCast(from, to, name);
+    return cast === null ? [] : [cast];
+  });
 }
 
 function nativeCast(from: NativeTypeName, to: NativeTypeName, name: string): ScalarFunction | null {

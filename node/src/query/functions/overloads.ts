@@ -60,12 +60,12 @@ export function matches<F extends BuiltinFunction>(
  * @param name as written, for messages
  * @throws CqlError Invalid
  */
-export function pickOverload(
+export function pickOverload<F extends BuiltinFunction>(
   name: string,
-  candidates: readonly BuiltinFunction[],
+  candidates: readonly F[],
   args: readonly ArgumentProbe[],
   receiver: CqlType | null,
-): BuiltinFunction {
+): F {
   if (candidates.length === 1) {
     checkArguments(candidates[0], args);
     return candidates[0];

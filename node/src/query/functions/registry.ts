@@ -1,5 +1,4 @@
 /** The built-in functions by name. Source: org.apache.cassandra.cql3.functions.NativeFunctions. */
-import { invalidRequest } from '../../common/errors.ts';
 import type { QualifiedName } from '../../cql/ast.ts';
 import type { CqlType } from '../../types/cql-type.ts';
 import { AGGREGATE_FACTORIES, COUNT_ROWS, TOTALS } from './aggregates.ts';
@@ -36,13 +35,14 @@ const FACTORIES: ReadonlyMap<string, FunctionFactory> = new Map(
 /**
  * The function that a call means. Names are in lower case unless they were quoted.
  * @param receiver type wanted of the result; null: any
- * @throws CqlError Invalid: no such function, none for these arguments, or several
+ * @returns null: there is no function of that name
+ * @throws CqlError Invalid: none for these arguments, or several
  */
 export function resolveFunction(
   name: QualifiedName,
   args: readonly ArgumentProbe[],
   receiver: CqlType | null,
-): BuiltinFunction {
+): BuiltinFunction | null {
   const written = name.keyspace === undefined ? name.name : `${name.keyspace}.${name.name}`;
   if (name.keyspace === undefined || name.keyspace === 'system') {
     if (name.name === 'count' && args.length === 0) return COUNT_ROWS;
@@ -55,7 +55,7 @@ export function resolveFunction(
     const overloads = OVERLOADS.get(name.name);
     if (overloads !== undefined) return pickOverload(written, overloads, args, receiver);
   }
-  throw invalidRequest(`Unknown function '${written}'`);
+  return null;
 }
 
 /**
