@@ -20,6 +20,8 @@ import {
 /** Offset that says "none". */
 export const NONE = -1;
 
+const HEAD_BYTES = 9;
+
 /** A live cell of a non-frozen collection, UDT or counter; offsets into `RowView.bytes`. */
 export interface ComplexCell {
   readonly pathStart: number;
@@ -63,6 +65,7 @@ export class RowView {
   /** By slot: live cells in path order, of complex columns. */
   readonly complex: (ComplexCell[] | null)[];
   private position = 0;
+  private end = 0;
 
   constructor(shape: ViewShape) {
     this.shape = shape;
@@ -98,10 +101,12 @@ export class RowView {
   ): void {
     this.clear();
     this.bytes = bytes;
+    if (end - start < HEAD_BYTES) throw new RecordFormatError('cut short');
+    this.end = end;
     const head = bytes[start];
     if (head >> 4 !== RECORD_VERSION) throw new RecordFormatError(`version ${head >> 4}`);
     const base = start + 1;
-    let at = start + 9;
+    let at = start + HEAD_BYTES;
     let rowTtlAt = NONE;
     let rowTtlAlive = true;
     if ((head & LIVENESS_EXPIRES) !== 0) {
@@ -179,6 +184,8 @@ export class RowView {
       valueStart = at;
       at += length;
     }
+    // Also true for NaN: a length that was read beyond the bytes.
+    if (!(at <= this.end)) throw new RecordFormatError('cut short');
     if (!alive) {
       if ((flags & COMPLEX_DELETION) === 0) this.tombstones++;
       return at;
