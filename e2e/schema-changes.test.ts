@@ -152,3 +152,28 @@ test('large values and wide rows', async () => {
     [big.length, big.length],
   );
 });
+
+test('a page of large rows ends early', async () => {
+  await client.execute('CREATE TABLE s.pages (k int, c int, v blob, PRIMARY KEY (k, c))');
+  const value = Buffer.alloc(1 << 20, 1);
+  for (let c = 0; c < 20; c++)
+    await client.execute('INSERT INTO s.pages (k, c, v) VALUES (1, ?, ?)', [c, value]);
+  const first = await client.execute('SELECT * FROM s.pages WHERE k = 1', [], {
+    fetchSize: 5000,
+    prepare: true,
+  });
+  assert.ok(first.rows.length >= 8 && first.rows.length < 20, `${first.rows.length} rows`);
+  let rows = 0;
+  for (let page: cassandra.types.ResultSet | null = first; page !== null; ) {
+    rows += page.rows.length;
+    const { pageState } = page;
+    page = pageState
+      ? await client.execute('SELECT * FROM s.pages WHERE k = 1', [], {
+          fetchSize: 5000,
+          pageState,
+          prepare: true,
+        })
+      : null;
+  }
+  assert.equal(rows, 20);
+});

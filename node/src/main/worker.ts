@@ -242,6 +242,7 @@ async function start(): Promise<void> {
         const next = withSystemKeyspaces(schemaFromJson(message.schema));
         schema = next;
         handler.setSchema(next);
+        store.retain(storedTables(next, isVirtual));
         if (message.event !== null) {
           server.broadcast({ type: 'SCHEMA_CHANGE', ...toSchemaChange(message.event) });
         }

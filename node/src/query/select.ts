@@ -31,6 +31,10 @@ import {
 import { type Binding, type CompiledTerm, compileTerm, type TermScope } from './terms.ts';
 
 const NO_LIMIT = 0x7fffffff;
+/** Bytes of a page after which it ends, however few its rows. */
+const PAGE_BYTES_MAX = 8 << 20;
+/** Bytes of a result that the client does not want in pages. */
+const RESULT_BYTES_MAX = 128 << 20;
 
 export interface SelectPlan {
   readonly kind: 'select';
@@ -424,8 +428,20 @@ class SelectVisitor implements RowVisitor {
     }
     this.output.row(context);
     this.limitLeft--;
-    if (this.limitLeft === 0 || this.output.rowCount >= this.pageSize) return 'stop';
+    if (this.limitLeft === 0 || this.isPageFull()) return 'stop';
     return this.partitionLimitLeft === 0 ? 'next-partition' : 'next';
+  }
+
+  /** A page ends early when its rows are large, so that no answer takes the memory of many. */
+  private isPageFull(): boolean {
+    const { rowCount, out } = this.output;
+    if (rowCount >= this.pageSize) return true;
+    if (out.length < PAGE_BYTES_MAX) return false;
+    if (this.pageSize !== NO_LIMIT) return true;
+    if (out.length < RESULT_BYTES_MAX) return false;
+    throw invalidRequest(
+      `The result is larger than ${RESULT_BYTES_MAX >> 20} MiB: read it in pages, or with LIMIT`,
+    );
   }
 
   private enter(row: TableRow): void {

@@ -101,9 +101,10 @@ export class LocalStore implements RecordSource {
     return handle;
   }
 
-  /** Forgets a dropped or truncated table's handle. */
-  forget(table: TableDef): void {
-    this.handles.delete(familyName(table));
+  /** Forgets the handles of tables that are not among `tables`: dropped or truncated ones. */
+  retain(tables: readonly TableDef[]): void {
+    const names = new Set(tables.map(familyName));
+    for (const name of this.handles.keys()) if (!names.has(name)) this.handles.delete(name);
   }
 
   shardOf(key: Uint8Array): number {
