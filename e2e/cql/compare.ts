@@ -23,7 +23,7 @@ function split(text: string): Part[] {
 }
 
 /** Text without what no two servers need to agree on. */
-function comparable(answer: string): string {
+export function comparable(answer: string): string {
   return (
     answer
       // The order in which Cassandra lists overloads changes from run to run.

@@ -67,6 +67,7 @@ function parseColumnRelation(c: Cursor): Relation {
   const at = c.token.start;
   if (!atColumn(c)) c.noViable();
   if (!beginsRelation(c.peek(1).type)) c.noViable(1);
+  if (c.peek(1).type === 'K_IN' && !beginsInValues(c.peek(2).type)) c.noViable(2);
   const column = parseColumn(c);
   if (c.accept("'['")) {
     const key = parseTerm(c);
@@ -87,6 +88,10 @@ function parseColumnRelation(c: Cursor): Relation {
     default:
       return parseComparison(c, target, at);
   }
+}
+
+function beginsInValues(type: string): boolean {
+  return type === "'('" || type === 'QMARK' || type === "':'";
 }
 
 function beginsRelation(type: string): boolean {
@@ -171,6 +176,7 @@ function parseTupleRelation(c: Cursor): Relation {
   const at = c.token.start;
   const target: RelationTarget = { kind: 'columns', columns: parenthesised(c, parseColumn) };
   if (c.at('K_IN')) return parseIn(c, target, at, parseTupleInList);
+  if (COMPARISONS.has(c.token.type) && !beginsInValues(c.peek(1).type)) c.noViable(1);
   return parseComparison(c, target, at, parseTupleValue);
 }
 

@@ -171,6 +171,7 @@ export async function startNode(
 
   const workers: WorkerHandle[] = [];
   const authority = new SchemaAuthority(schema, {
+    datacenters: new Map([[settings.datacenter, 1]]),
     stores,
     newId: randomUUID,
     nowMicros: clock.micros,

@@ -25,6 +25,8 @@ export interface SchemaAuthorityDeps {
   publish(schema: Schema, event: SchemaEvent): Promise<void>;
   newId(): string;
   nowMicros(): number;
+  /** Nodes of each datacenter, for replication that is given without their names. */
+  readonly datacenters: ReadonlyMap<string, number>;
 }
 
 export class SchemaAuthority {
@@ -68,6 +70,7 @@ export class SchemaAuthority {
     const outcome = planSchemaChange(statement, this.schema, keyspace, {
       newId: this.deps.newId,
       nowMicros: this.deps.nowMicros(),
+      datacenters: this.deps.datacenters,
     });
     if (outcome.schema === this.schema) return { event: null, warnings: outcome.warnings };
     await this.commit(

@@ -303,7 +303,7 @@ export class Executor {
     if (modifications.some(({ plan }) => plan.conditions !== null)) {
       return this.conditional(modifications, options, true);
     }
-    if (kind === 'counter') {
+    if (modifications.some(({ plan }) => plan.table.isCounter)) {
       await this.count(modifications, options);
       return null;
     }

@@ -196,10 +196,7 @@ function counterDelta(column: ColumnDef, term: CompiledTerm, sign: 1n | -1n): Op
   base.delta = (binding) => {
     const value = term.evaluate(binding);
     if (value === undefined) return undefined;
-    if (value === null)
-      throw invalidRequest(
-        `Invalid null value for counter ${sign === 1n ? 'increment' : 'decrement'}`,
-      );
+    if (value === null) throw invalidRequest('Invalid null value for counter increment');
     return sign * Buffer.from(value).readBigInt64BE(0);
   };
   return base;

@@ -70,6 +70,7 @@ export function wholePartition(key: Uint8Array[], wanted: readonly ColumnDef[]):
       },
       filteredColumns: [],
       needsFiltering: false,
+      restrictsPartitions: true,
       equalColumns: nothing,
       otherColumns: [],
       filter: () => null,

@@ -127,7 +127,7 @@ function listTerm(
 ): TupleListTerm {
   if (Array.isArray(values)) {
     const parts = (values as readonly Term[]).map((value) =>
-      isTuple ? tupleTerm(value, columns, scope) : columnTerm(value, columns[0], scope),
+      isTuple ? tupleTerm(value, columns, scope) : columnTerm(value, { ...columns[0] }, scope),
     );
     return (binding) => parts.map((part) => part(binding));
   }

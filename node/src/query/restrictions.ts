@@ -73,6 +73,8 @@ export interface Restrictions {
   readonly filteredColumns: readonly ColumnDef[];
   readonly needsFiltering: boolean;
   filter(binding: Binding): RowFilter | null;
+  /** The partition key is restricted at all, by filters or tokens too. */
+  readonly restrictsPartitions: boolean;
   /** Columns restricted by `=`. */
   readonly equalColumns: ReadonlySet<ColumnDef>;
   /** All restricted columns that are in no key. */
@@ -472,6 +474,7 @@ export function analyzeWhere(
     partition: partition.choice,
     clustering: clusteringChoice(clustering.stages, onClustering, clusteringColumns),
     filteredColumns: [...new Set(filtered.flatMap((r) => r.columns))],
+    restrictsPartitions: tokens.length > 0 || ofKind('partition_key').length > 0,
     equalColumns: new Set(comparisons.filter((r) => r.kind === 'eq').flatMap((r) => r.columns)),
     needsFiltering: filtered.length > 0,
     otherColumns: [...others, ...tests]

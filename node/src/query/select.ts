@@ -529,8 +529,9 @@ function warningsOf(plan: SelectPlan, tombstones: number): string[] {
   const warnings: string[] = [];
   const { partition } = plan.read.restrictions;
   if (plan.isAggregate || plan.groupBy !== null) {
-    if (partition.kind === 'tokens') warnings.push('Aggregation query used without partition key');
-    else if (!partition.isSingle) {
+    if (!plan.read.restrictions.restrictsPartitions) {
+      warnings.push('Aggregation query used without partition key');
+    } else if (partition.kind === 'keys' && !partition.isSingle) {
       warnings.push('Aggregation query used on multiple partition keys (IN restriction)');
     }
   }

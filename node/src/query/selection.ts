@@ -137,7 +137,8 @@ export class SelectionCompiler {
         const type = freeze(resolveType(node.type, this.scope.schema, this.scope.keyspace));
         const hint = this.hintText(node.type);
         const known = this.probe(node.value);
-        if (known.fit(type) === 'no') {
+        // What is wrong with a user type's value is told below.
+        if (node.value.kind !== 'map' && known.fit(type) === 'no') {
           const shown = `(${hint})${known.text}`;
           throw invalidRequest(
             `Cannot assign value ${shown} to ${shown} of type ${typeName(type)}`,
@@ -530,10 +531,9 @@ export class SelectionCompiler {
         evaluate: (context) => packVector(receiver, evaluateAll(parts, context)),
       };
     }
-    const wanted = receiver?.kind === kind ? receiver.element : null;
-    const parts = elements.map((element) => this.compile(element, wanted));
-    const element = wanted ?? parts[0]?.type;
-    if (element === undefined) throw this.cannotInfer({ kind, elements });
+    const element = receiver?.kind === kind ? receiver.element : this.commonType(elements);
+    if (element === null) throw this.cannotInfer({ kind, elements });
+    const parts = elements.map((part) => this.compile(part, element));
     const name = kind === 'list' ? `[${names(parts)}]` : `{${names(parts)}}`;
     return {
       type: { kind, element: freeze(element), frozen: true },
@@ -548,6 +548,16 @@ export class SelectionCompiler {
         return packCollection(distinct.length, distinct);
       },
     };
+  }
+
+  /** The type of the first element that has one of its own. */
+  private commonType(elements: readonly Selectable[]): CqlType | null {
+    for (const element of elements) {
+      const { type, preferred } = this.probe(element);
+      const known = this.guesses ? (type ?? preferred) : type;
+      if (known !== null) return known;
+    }
+    return null;
   }
 
   private map(
@@ -603,6 +613,9 @@ export class SelectionCompiler {
       return { ...inner, name: `(${inner.name})` };
     }
     const wanted = receiver?.kind === 'tuple' ? receiver.fields : null;
+    if (wanted === null && elements.some((element) => this.commonType([element]) === null)) {
+      throw this.cannotInfer({ kind: 'tuple', elements });
+    }
     const parts = elements.map((element, i) => this.compile(element, wanted?.[i] ?? null));
     return {
       type: { kind: 'tuple', fields: wanted ?? parts.map((part) => freeze(part.type)) },

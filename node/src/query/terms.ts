@@ -404,6 +404,9 @@ export function compileTerm(term: Term, receiver: Receiver, scope: TermScope): C
     case 'literal':
       return literalTerm(term, receiver, scope);
     case 'null':
+      if (receiver.type.kind === 'native' && receiver.type.name === 'counter') {
+        throw invalidRequest('Invalid null value for counter increment/decrement');
+      }
       return constantTerm(receiver.type, null);
     case 'marker':
       return markerTerm(term.index, receiver, scope);

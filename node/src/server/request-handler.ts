@@ -358,9 +358,9 @@ export class RequestHandlerImpl implements RequestHandler {
     if (values.names !== null) return this.bindNamed(values, values.names, runnable);
     if (count !== markers.length) {
       throw invalidRequest(
-        count === 0 && markers.length > 0
-          ? `Invalid amount of bind variables: expected ${markers.length} but got 0`
-          : `There were ${markers.length} markers(?) in CQL but ${count} bound variables`,
+        count === 0
+          ? 'Invalid amount of bind variables'
+          : `there were ${markers.length} markers(?) in CQL but ${count} bound variables`,
       );
     }
     const bound: Value[] = new Array(count);
@@ -661,7 +661,8 @@ export class RequestHandlerImpl implements RequestHandler {
   ): Promise<Outcome> {
     const options = this.ownOptions(request, micros);
     const timestamp = plan.timestamp?.evaluate(binding);
-    if (timestamp !== null && timestamp !== undefined) {
+    if (timestamp === null) throw invalidRequest('Invalid null value of timestamp');
+    if (timestamp !== undefined) {
       const bytes = Buffer.from(timestamp);
       options.stampHigh = bytes.readInt32BE(0);
       options.stampLow = bytes.readInt32BE(4);
