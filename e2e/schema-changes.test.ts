@@ -166,7 +166,7 @@ test('a page of large rows ends early', async () => {
   let rows = 0;
   for (let page: cassandra.types.ResultSet | null = first; page !== null; ) {
     rows += page.rows.length;
-    const { pageState } = page;
+    const pageState: string | undefined = page.pageState;
     page = pageState
       ? await client.execute('SELECT * FROM s.pages WHERE k = 1', [], {
           fetchSize: 5000,

@@ -24,9 +24,8 @@ import type { VirtualTables } from '../query/virtual/rows.ts';
 import { describe } from '../schema/describe.ts';
 import type { Schema, TableDef } from '../schema/schema.ts';
 import { keyLayout, writePartitionKey } from '../storage/keys.ts';
-import { ABSENT } from '../storage/kv.ts';
-import type { LocalStore, WriteSink } from '../storage/local-store.ts';
-import type { PointReader, TableHandle } from '../storage/record-source.ts';
+import type { LocalStore } from '../storage/local-store.ts';
+import type { TableHandle } from '../storage/record-source.ts';
 import {
   type BatchRequest,
   BatchType,
@@ -49,6 +48,13 @@ import {
   writeVoid,
 } from '../transport/index.ts';
 import { checkConditional, checkCounter, checkRead, checkWrite } from './consistency.ts';
+import {
+  PointAnswer,
+  type PointHost,
+  SharedBinding,
+  SharedWriteOptions,
+  WriteAnswer,
+} from './fast-path.ts';
 import { RecentCache, Runnable, statementId } from './prepared.ts';
 import type { Trace, Tracer } from './tracing.ts';
 
@@ -101,128 +107,9 @@ type Outcome =
 
 const VOID: Outcome = { kind: 'void' };
 
-/** Evaluation of one statement after another: each sees the values and the time of its own. */
-class SharedBinding implements Binding {
-  values: readonly Value[] = [];
-  readonly context: EvaluationContext & { nowMillis: number };
-
-  constructor(context: Omit<EvaluationContext, 'nowMillis'>) {
-    this.context = { ...context, nowMillis: 0 };
-  }
-}
-
-/** How and when one request writes; reused on the fast path. */
-class SharedWriteOptions implements WriteOptions {
-  stampHigh = 0;
-  stampLow = 0;
-  nowSeconds = 0;
-  readonly listPlace: WriteOptions['listPlace'];
-
-  constructor(listPlace: WriteOptions['listPlace']) {
-    this.listPlace = listPlace;
-  }
-}
-
-/** Answers a write when it is done. */
-class WriteAnswer implements WriteSink {
-  private readonly request: Request;
-  private readonly connection: ClientConnection;
-
-  constructor(request: Request, connection: ClientConnection) {
-    this.request = request;
-    this.connection = connection;
-  }
-
-  written(error: CqlError | null): void {
-    if (error !== null) {
-      this.connection.fail(this.request, error);
-      return;
-    }
-    writeVoid(this.connection.begin(this.request, Opcode.Result));
-    this.connection.end();
-  }
-}
-
-/** Answers a read of one row when its records are there. */
-class PointAnswer implements PointReader {
-  private readonly handler: RequestHandlerImpl;
-  private readonly request: DataRequest;
-  private readonly connection: ClientConnection;
-  private readonly runnable: Runnable;
-  private readonly nowSeconds: number;
-  private readonly values: readonly Value[];
-  /** Token, partition key and clustering; null if nothing of them is shown. */
-  private readonly key: Uint8Array | null;
-  private readonly partitionLength: number;
-
-  constructor(
-    handler: RequestHandlerImpl,
-    request: DataRequest,
-    connection: ClientConnection,
-    runnable: Runnable,
-    nowSeconds: number,
-    values: readonly Value[],
-    key: Uint8Array | null,
-    partitionLength: number,
-  ) {
-    this.handler = handler;
-    this.request = request;
-    this.connection = connection;
-    this.runnable = runnable;
-    this.nowSeconds = nowSeconds;
-    this.values = values;
-    this.key = key;
-    this.partitionLength = partitionLength;
-  }
-
-  records(
-    buffer: Uint8Array,
-    starts: Int32Array,
-    ends: Int32Array,
-    first: number,
-    count: number,
-  ): void {
-    try {
-      this.answer(buffer, starts, ends, first, count);
-    } catch (error) {
-      this.connection.fail(this.request, this.handler.asCqlError(error));
-    }
-  }
-
-  private answer(
-    buffer: Uint8Array,
-    starts: Int32Array,
-    ends: Int32Array,
-    first: number,
-    count: number,
-  ): void {
-    const { runnable, request, key, partitionLength } = this;
-    const { plan } = runnable.statement;
-    if (plan.kind !== 'select' || runnable.handle === null) return;
-    const row = runnable.pointRow(runnable.handle, this.nowSeconds);
-    row.startPartition(key ?? NO_KEY, 0, partitionLength);
-    const own = first + count - 1;
-    if (count === 2 && starts[first] !== ABSENT) {
-      row.loadPartition(buffer, starts[first], ends[first]);
-    }
-    const clusteringEnd = key === null ? 0 : key.length;
-    const found =
-      starts[own] !== ABSENT &&
-      row.loadRow(key ?? NO_KEY, partitionLength, clusteringEnd, buffer, starts[own], ends[own]);
-    const out = this.handler.beginRows(request, this.connection, runnable, null);
-    out.i32(found ? 1 : 0);
-    if (found) this.handler.writeRow(out, plan, row, this.values);
-    this.connection.end();
-  }
-
-  failed(error: CqlError): void {
-    this.connection.fail(this.request, error);
-  }
-}
-
 const NO_KEY = new Uint8Array(0);
 
-export class RequestHandlerImpl implements RequestHandler {
+export class RequestHandlerImpl implements RequestHandler, PointHost {
   private readonly deps: RequestHandlerDeps;
   private schema: Schema;
   private readonly prepared = new RecentCache<Runnable>(PREPARED_MAX);
