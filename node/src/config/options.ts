@@ -105,13 +105,13 @@ export const OPTIONS = [
     name: 'cache_size',
     type: BYTES,
     default: 'auto',
-    about: 'Block cache; auto: 35 % of memory_limit.',
+    about: 'Block cache; auto: 29 % of memory_limit.',
   },
   {
     name: 'memtable_size',
     type: BYTES,
     default: 'auto',
-    about: 'Memtables, all together; auto: an eighth of memory_limit.',
+    about: 'Memtables, all together; auto: 11 % of memory_limit.',
   },
   {
     name: 'compaction_throughput',
