@@ -9,6 +9,7 @@ function split(text: string): Part[] {
   const parts: { request: string; answer: string }[] = [];
   let inRequest = false;
   for (const line of text.split('\n')) {
+    if (line.startsWith('#')) continue;
     if (line.startsWith('> ')) {
       if (!inRequest) parts.push({ request: '', answer: '' });
       inRequest = true;
@@ -46,12 +47,15 @@ export function compareExchanges(golden: string, actual: string, accepted = ''):
   const wanted = split(golden);
   const found = split(actual);
   const differences: string[] = [];
-  const deliberate = new Map(split(accepted).map((part) => [part.request, part.answer.trim()]));
+  const deliberate = new Map(
+    split(accepted).map((part) => [part.request, comparable(part.answer).trim()]),
+  );
   for (let i = 0; i < Math.max(wanted.length, found.length); i++) {
     const a = wanted[i] ?? { request: '(nothing)', answer: '' };
     const b = found[i] ?? { request: '(nothing)', answer: '' };
     if (a.request === b.request && comparable(a.answer) === comparable(b.answer)) continue;
-    if (a.request === b.request && deliberate.get(b.request) === b.answer.trim()) continue;
+    if (a.request === b.request && deliberate.get(b.request) === comparable(b.answer).trim())
+      continue;
     differences.push(`> ${b.request.trimEnd()}\nwanted\n${a.answer}found\n${b.answer}`);
   }
   return differences;

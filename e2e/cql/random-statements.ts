@@ -212,7 +212,12 @@ class TableRound {
     const first = random.pick(onStatics ? statics : this.of('regular'));
     const chosen = [first, ...candidates.filter((c) => c !== first && random.chance(0.4))];
     const sets = chosen.map((column) => this.assignment(column));
-    const where = this.chosen(onStatics ? this.of('key') : this.of('key', 'clustering'));
+    // Cassandra sets static columns once for each row, so that their lists hold everything several times.
+    const ofOneRow = chosen.some(({ kind }) => kind === 'static');
+    const keys = onStatics ? this.of('key') : this.of('key', 'clustering');
+    const where = ofOneRow
+      ? keys.map((column) => `${column.name} = ${this.value(column)}`)
+      : this.chosen(keys);
     return `UPDATE ${this.table} USING TIMESTAMP ${this.timestamp()} SET ${sets.join(', ')} WHERE ${where.join(' AND ')}`;
   }
 

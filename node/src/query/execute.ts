@@ -224,6 +224,7 @@ async function firstRows(
   }
   if (found.length > 0) return found;
   if (points !== null) {
+    if (handle.keys.clustering.length === 0) return found;
     const { row } = await findRow(store, handle, partition, null, columns, nowSeconds);
     if (row.hasStatic) keep(row);
     return found;
@@ -366,7 +367,7 @@ export class Executor {
         if (mutations.length === 0) throw error;
         throw casWriteUnknown({ consistency: SERIAL, received: 0, required: 1 });
       }
-      return rows([APPLIED], [[TRUE]]);
+      return { ...rows([APPLIED], [[TRUE]]), table: handle.table };
     } finally {
       release();
     }
@@ -398,8 +399,9 @@ export class Executor {
       columns,
     );
     const values = found.map((row) => [FALSE, ...row]);
-    if (values.length === 0) return rows([APPLIED], [[FALSE]]);
-    return rows([APPLIED, ...columns.map(({ name, type }) => ({ name, type }))], values);
+    if (values.length === 0) return { ...rows([APPLIED], [[FALSE]]), table };
+    const shownColumns = columns.map(({ name, type }) => ({ name, type }));
+    return { ...rows([APPLIED, ...shownColumns], values), table };
   }
 
   private async count(

@@ -26,7 +26,7 @@ import {
   setValue,
   type WriteContext,
 } from './operations.ts';
-import type { Range } from './ranges.ts';
+import { type Range, sortDistinct } from './ranges.ts';
 import { findColumn } from './relations.ts';
 import { analyzeWhere, type Restrictions, type WhereOwner } from './restrictions.ts';
 import { type Binding, type CompiledTerm, compileTerm, type TermScope } from './terms.ts';
@@ -107,7 +107,8 @@ const OWNERS: Readonly<Record<'insert' | 'update' | 'delete-cells' | 'delete-row
 };
 
 /** Statement and conditions are on static columns alone: they concern a partition, no row of it. */
-function isOnStaticsAlone({ operations, conditions }: Parts): boolean {
+function isOnStaticsAlone({ action, operations, conditions }: Parts): boolean {
+  if (action === 'delete-rows') return false;
   const columns = [
     ...operations.map((operation) => operation.column),
     ...(conditions?.kind === 'columns' ? conditions.columns : []),
@@ -376,12 +377,13 @@ function partitionKeys(
 ): Uint8Array[] {
   const { partition } = plan.restrictions;
   if (partition.kind !== 'keys') return [];
-  return partition.keys(binding).map((values) => {
+  const keys = partition.keys(binding).map((values) => {
     checkKeyLength(values);
     const out = new Writer(64);
     writePartitionKey(handle.keys, values, out);
     return out.copy();
   });
+  return keys.length > 1 ? sortDistinct(keys) : keys;
 }
 
 const KEY_BYTES_MAX = 65535;
@@ -410,7 +412,8 @@ export function targetsOf(plan: ModificationPlan, handle: TableHandle, binding: 
 function rowRecord(plan: ModificationPlan, context: WriteContext): Uint8Array | null {
   const { timestamp, ttl, nowSeconds } = context;
   if (plan.action === 'delete-rows') {
-    return encodeRecord({ ...EMPTY_STATE, deletion: { timestamp, localSeconds: nowSeconds } });
+    const deletion = { timestamp: context.deletionTimestamp, localSeconds: nowSeconds };
+    return encodeRecord({ ...EMPTY_STATE, deletion });
   }
   const cells = joinCells(plan.regular, context);
   const liveness =
@@ -420,7 +423,7 @@ function rowRecord(plan: ModificationPlan, context: WriteContext): Uint8Array | 
 }
 
 function rangesRecord(ranges: readonly Range[], context: WriteContext): Uint8Array {
-  const { timestamp, nowSeconds } = context;
+  const { deletionTimestamp: timestamp, nowSeconds } = context;
   return encodeRecord({
     ...EMPTY_STATE,
     ranges: ranges.map(({ lower, upper }) => ({
@@ -447,8 +450,11 @@ export function makeMutations(
   priors: readonly (PriorRow | null)[] | null = null,
 ): Mutation[] {
   const { partitions, points } = targetsOf(plan, handle, binding);
+  const written = timestamp ?? writeTimestamp(plan, binding, options);
   const context: Omit<WriteContext, 'prior'> = {
-    timestamp: timestamp ?? writeTimestamp(plan, binding, options),
+    timestamp: written,
+    // Conditional statements of one batch share their time: what they write outlives what they delete.
+    deletionTimestamp: timestamp === null ? written : timestamp - 1n,
     nowSeconds: options.nowSeconds,
     ttl: timeToLive(plan, binding),
     binding,
@@ -458,7 +464,7 @@ export function makeMutations(
   for (const [p, partition] of partitions.entries()) {
     const own = { ...context, prior: priors?.[p * Math.max(points.length, 1)] ?? null };
     if (plan.action === 'delete-partition') {
-      const deletion = { timestamp: own.timestamp, localSeconds: own.nowSeconds };
+      const deletion = { timestamp: own.deletionTimestamp, localSeconds: own.nowSeconds };
       mutations.push({
         handle,
         key: partition,

@@ -23,6 +23,8 @@ import {
 export interface WriteContext {
   /** Microseconds. */
   readonly timestamp: bigint;
+  /** Of deletions of rows, ranges and whole collections. */
+  readonly deletionTimestamp: bigint;
   readonly nowSeconds: number;
   /** Seconds; 0: none. */
   readonly ttl: number;
@@ -168,12 +170,9 @@ export function setValue(column: ColumnDef, term: CompiledTerm): Operation {
   return operation(column, (context) => {
     const value = term.evaluate(context.binding);
     if (value === undefined) return [];
-    if (value === null) return [complexDeletion(column, context, context.timestamp)];
-    return [
-      // One microsecond older, so that it does not cover the new elements.
-      complexDeletion(column, context, context.timestamp - 1n),
-      ...elementCells(column, context, value),
-    ];
+    // One microsecond older, so that it does not cover the new elements; in Cassandra also where there are none.
+    const deletion = complexDeletion(column, context, context.timestamp - 1n);
+    return value === null ? [deletion] : [deletion, ...elementCells(column, context, value)];
   });
 }
 
@@ -424,7 +423,7 @@ export function compileDeletion(
     case 'column':
       return operation(column, (context) => [
         isMultiCell(column.type) || isCounter(column)
-          ? complexDeletion(column, context, context.timestamp)
+          ? complexDeletion(column, context, context.deletionTimestamp)
           : tombstone(column, context, null),
       ]);
     case 'element': {
@@ -467,6 +466,7 @@ export function collectionCells(column: ColumnDef, value: Uint8Array): Cell[] {
     column,
     {
       timestamp: 0n,
+      deletionTimestamp: 0n,
       nowSeconds: 0,
       ttl: 0,
       binding: nothing,

@@ -57,7 +57,7 @@ export function wholePartition(key: Uint8Array[], wanted: readonly ColumnDef[]):
   const nothing: ReadonlySet<ColumnDef> = new Set();
   return {
     restrictions: {
-      partition: { kind: 'keys', isSingle: true, keys: () => [key] },
+      partition: { kind: 'keys', isSingle: true, isBounded: false, keys: () => [key] },
       clustering: {
         restricted: nothing,
         hasSlice: false,
@@ -71,6 +71,7 @@ export function wholePartition(key: Uint8Array[], wanted: readonly ColumnDef[]):
       filteredColumns: [],
       needsFiltering: false,
       restrictsPartitions: true,
+      hasPartitionIn: false,
       equalColumns: nothing,
       otherColumns: [],
       filter: () => null,

@@ -40,7 +40,13 @@ export interface TokenBounds {
 
 export type PartitionChoice =
   /** By key: values of the partition key columns, one array a partition. */
-  | { readonly kind: 'keys'; readonly isSingle: boolean; keys(binding: Binding): Uint8Array[][] }
+  | {
+      readonly kind: 'keys';
+      readonly isSingle: boolean;
+      /** Token relations may leave out some or all. */
+      readonly isBounded: boolean;
+      keys(binding: Binding): Uint8Array[][];
+    }
   /** By token; `bounds` null: no token qualifies. */
   | { readonly kind: 'tokens'; bounds(binding: Binding): TokenBounds | null };
 
@@ -75,6 +81,8 @@ export interface Restrictions {
   filter(binding: Binding): RowFilter | null;
   /** The partition key is restricted at all, by filters or tokens too. */
   readonly restrictsPartitions: boolean;
+  /** By IN, also where that only filters; not where tokens say which partitions are read. */
+  readonly hasPartitionIn: boolean;
   /** Columns restricted by `=`. */
   readonly equalColumns: ReadonlySet<ColumnDef>;
   /** All restricted columns that are in no key. */
@@ -210,17 +218,24 @@ function partitionByKeys(
     const terms = byColumn.map((r) => (r.kind === 'eq' ? r.values : null));
     if (terms.length === 1 && terms[0] !== null) {
       const [only] = terms;
-      return { kind: 'keys', isSingle, keys: (binding) => [checked(only(binding))] };
+      return {
+        kind: 'keys',
+        isSingle,
+        isBounded: false,
+        keys: (binding) => [checked(only(binding))],
+      };
     }
     return {
       kind: 'keys',
       isSingle,
+      isBounded: false,
       keys: (binding) => [checked(terms.flatMap((term) => term?.(binding) ?? []))],
     };
   }
   return {
     kind: 'keys',
     isSingle,
+    isBounded: false,
     keys: (binding) =>
       product(
         byColumn.map((r) =>
@@ -279,6 +294,7 @@ function withinBounds(choice: KeyedChoice, bounds: TokenBoundsOf): KeyedChoice {
   };
   return {
     ...choice,
+    isBounded: true,
     keys: (binding) => {
       const within = bounds(binding);
       if (within === null) return [];
@@ -475,6 +491,8 @@ export function analyzeWhere(
     clustering: clusteringChoice(clustering.stages, onClustering, clusteringColumns),
     filteredColumns: [...new Set(filtered.flatMap((r) => r.columns))],
     restrictsPartitions: tokens.length > 0 || ofKind('partition_key').length > 0,
+    hasPartitionIn:
+      ofKind('partition_key').some((r) => r.kind === 'in') && (byKey || tokens.length === 0),
     equalColumns: new Set(comparisons.filter((r) => r.kind === 'eq').flatMap((r) => r.columns)),
     needsFiltering: filtered.length > 0,
     otherColumns: [...others, ...tests]

@@ -55,6 +55,8 @@ export interface SelectPlan {
 }
 
 export interface RowsResult {
+  /** That of the columns, where it is not the statement's. */
+  readonly table?: TableDef;
   readonly columns: readonly ResultColumn[];
   readonly rowCount: number;
   /** The rows' values as [bytes], one after another. */
@@ -105,15 +107,20 @@ function checkDistinct(
       'SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.',
     );
   }
+  const { partition } = restrictions;
+  // Rows of several partitions are sorted by what they are ordered by, which must be read then.
+  const sorts = partition.kind === 'keys' && !partition.isSingle;
+  const wanted = new Set(selection.wanted);
+  for (const { column } of sorts ? statement.orderBy : []) wanted.add(findColumn(table, column));
   const unfit = table.columns.find(
-    (c) => selection.wanted.has(c) && (c.kind === 'clustering' || c.kind === 'regular'),
+    (c) => wanted.has(c) && (c.kind === 'clustering' || c.kind === 'regular'),
   );
   if (unfit !== undefined) {
     throw invalidRequest(
       `SELECT DISTINCT queries must only request partition key columns and/or static columns (not ${unfit.name})`,
     );
   }
-  if (restrictions.partition.kind === 'keys') return;
+  if (partition.kind === 'keys') return;
   const missing = table.columns.find((c) => c.kind === 'partition_key' && !selection.wanted.has(c));
   if (missing !== undefined) {
     throw invalidRequest(
@@ -299,6 +306,7 @@ export function planSelect(
   const isPoint =
     partition.kind === 'keys' &&
     partition.isSingle &&
+    !partition.isBounded &&
     clustering.isPoints &&
     clustering.fixedColumns === table.columns.filter((c) => c.kind === 'clustering').length &&
     !restrictions.needsFiltering &&
@@ -377,9 +385,10 @@ class SelectVisitor implements RowVisitor {
   private readonly perPartition: number;
   private group: Group | null = null;
   private groupKey: (Uint8Array | null)[] | null = null;
+  private groupSort: readonly (Uint8Array | null)[] = [];
   private partition: readonly Uint8Array[] | null = null;
   private readonly sorted: {
-    readonly keys: Uint8Array[];
+    readonly keys: readonly (Uint8Array | null)[];
     readonly values: (Uint8Array | null)[];
   }[] = [];
   limitLeft: number;
@@ -454,21 +463,20 @@ class SelectVisitor implements RowVisitor {
   }
 
   private keepForSort(columns: readonly ColumnDef[], row: TableRow): void {
-    const copy = (value: Uint8Array | null) => (value === null ? null : Uint8Array.from(value));
     this.sorted.push({
-      keys: columns.map(
-        (column) => copy(row.value(this.plan.table.columns.indexOf(column))) ?? new Uint8Array(0),
-      ),
-      values: this.plan.selection.expressions.map((e) => copy(e.evaluate(this.context))),
+      keys: this.sortKeys(columns, row),
+      values: this.plan.selection.expressions.map((e) => copyOf(e.evaluate(this.context))),
     });
+  }
+
+  private sortKeys(columns: readonly ColumnDef[], row: TableRow): (Uint8Array | null)[] {
+    const { table } = this.plan;
+    return columns.map((column) => copyOf(row.value(table.columns.indexOf(column))));
   }
 
   private groupedRow(groupBy: readonly Expression[], row: TableRow): AfterRow {
     const { context, plan } = this;
-    const key = groupBy.map((expression) => {
-      const value = expression.evaluate(context);
-      return value === null ? null : Uint8Array.from(value);
-    });
+    const key = groupBy.map((expression) => copyOf(expression.evaluate(context)));
     const isNew =
       this.groupKey === null ||
       key.some((value, i) => Buffer.compare(value ?? EMPTY, this.groupKey?.[i] ?? EMPTY) !== 0);
@@ -484,6 +492,7 @@ class SelectVisitor implements RowVisitor {
       }
       this.group = new Group(plan.selection);
       this.groupKey = key;
+      this.groupSort = plan.sortColumns === null ? [] : this.sortKeys(plan.sortColumns, row);
     }
     this.group?.add(context);
     return 'next';
@@ -491,7 +500,9 @@ class SelectVisitor implements RowVisitor {
 
   private finishGroup(): 'stop' | 'next' {
     if (this.group === null) return 'next';
-    this.output.values(this.group.finish(this.context));
+    const values = this.group.finish(this.context);
+    if (this.plan.sortColumns === null) this.output.values(values);
+    else this.sorted.push({ keys: this.groupSort, values });
     this.group = null;
     this.limitLeft--;
     return this.limitLeft === 0 || this.output.rowCount >= this.pageSize ? 'stop' : 'next';
@@ -502,6 +513,7 @@ class SelectVisitor implements RowVisitor {
     const { plan } = this;
     if (plan.groupBy !== null) {
       if (!stopped) this.finishGroup();
+      if (plan.sortColumns !== null) this.writeSorted(plan.sortColumns);
     } else if (plan.isAggregate) {
       const group = this.group ?? new Group(plan.selection);
       this.output.values(group.finish(this.context));
@@ -514,24 +526,36 @@ class SelectVisitor implements RowVisitor {
     const { reversed } = this.plan.read;
     this.sorted.sort((a, b) => {
       for (let i = 0; i < columns.length; i++) {
-        const order = compareValues(columns[i].type, a.keys[i], b.keys[i]);
-        if (order !== 0) return columns[i].reversed !== reversed ? -order : order;
+        const order = compareKeys(columns[i], a.keys[i], b.keys[i]);
+        if (order !== 0) return reversed ? -order : order;
       }
       return 0;
     });
-    for (const { values } of this.sorted.slice(0, this.limitLeft)) this.output.values(values);
+    // Groups have been counted one by one.
+    const limit = this.plan.groupBy === null ? this.limitLeft : this.sorted.length;
+    for (const { values } of this.sorted.slice(0, limit)) this.output.values(values);
   }
 }
 
 const EMPTY = new Uint8Array(0);
 
+/** In the table's order; a partition's static content alone comes before its rows. */
+function compareKeys(column: ColumnDef, a: Uint8Array | null, b: Uint8Array | null): number {
+  if (a === null || b === null) return Number(b === null) - Number(a === null);
+  const order = compareValues(column.type, a, b);
+  return column.reversed ? -order : order;
+}
+
+function copyOf(value: Uint8Array | null): Uint8Array | null {
+  return value === null ? null : Uint8Array.from(value);
+}
+
 function warningsOf(plan: SelectPlan, tombstones: number): string[] {
   const warnings: string[] = [];
-  const { partition } = plan.read.restrictions;
   if (plan.isAggregate || plan.groupBy !== null) {
     if (!plan.read.restrictions.restrictsPartitions) {
       warnings.push('Aggregation query used without partition key');
-    } else if (partition.kind === 'keys' && !partition.isSingle) {
+    } else if (plan.read.restrictions.hasPartitionIn) {
       warnings.push('Aggregation query used on multiple partition keys (IN restriction)');
     }
   }
@@ -541,6 +565,12 @@ function warningsOf(plan: SelectPlan, tombstones: number): string[] {
     );
   }
   return warnings;
+}
+
+/** The bounds on clustering columns leave no place for rows: Cassandra answers then without a further look. */
+function isEmptySlice(plan: SelectPlan, binding: Binding): boolean {
+  const { clustering } = plan.read.restrictions;
+  return !clustering.isPoints && clustering.ranges(binding).length === 0;
 }
 
 /**
@@ -557,7 +587,7 @@ export async function runSelect(
   if (options.pageSize === 0) throw protocolError('The page size cannot be 0');
   const limit = limitValue(plan.limit, binding);
   const perPartition = limitValue(plan.perPartitionLimit, binding);
-  if (plan.sortColumns !== null && options.pageSize > 0) {
+  if (plan.sortColumns !== null && options.pageSize > 0 && !isEmptySlice(plan, binding)) {
     throw invalidRequest(
       'Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove the ORDER BY or the IN and sort client side, or disable paging for this query',
     );

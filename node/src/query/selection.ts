@@ -254,6 +254,9 @@ export class SelectionCompiler {
         stamps = stamps.filter((stamp) => stamp.path !== null && test(stamp.path));
       }
       if (stamps.length === 0) return null;
+      if (isMany && column.type.kind === 'udt') {
+        return packTuple1(byField(column.type, stamps).map((stamp) => stamp && encode(stamp)));
+      }
       if (isMany) return packTuple1(stamps.map(encode));
       if (what !== 'maxwritetime') return encode(stamps[0]);
       return encode(stamps.reduce((a, b) => (b.timestamp > a.timestamp ? b : a)));
@@ -647,6 +650,15 @@ export class SelectionCompiler {
       evaluate: (context) => packTuple(parts.map((part) => part?.evaluate(context) ?? null)),
     };
   }
+}
+
+/** The stamp of each field, null where it has no value. */
+function byField(type: UserType, stamps: readonly CellStamp[]): (CellStamp | null)[] {
+  const fields: (CellStamp | null)[] = type.fieldNames.map(() => null);
+  for (const stamp of stamps) {
+    if (stamp.path !== null) fields[(stamp.path[0] << 8) | stamp.path[1]] = stamp;
+  }
+  return fields;
 }
 
 function isCounter({ type }: ColumnDef): boolean {

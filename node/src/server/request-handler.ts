@@ -660,7 +660,7 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
         let out: Writer;
         if (isOwn || runnable === null || request.kind === 'batch') {
           out = connection.begin(request, Opcode.Result, header);
-          const table = runnable?.statement.table ?? null;
+          const table = runnable?.statement.table ?? result.table ?? null;
           const specs = result.columns.map(({ name, type }) => ({
             keyspace: table?.keyspace ?? '',
             table: table?.name ?? '',
