@@ -10,13 +10,7 @@ import { printTerm, printType } from '../cql/print.ts';
 import type { ColumnDef, TableDef } from '../schema/schema.ts';
 import { serializePartitionKey } from '../storage/keys.ts';
 import { compareValues } from '../types/codec.ts';
-import {
-  packCollection,
-  packTuple,
-  packVector,
-  splitCollection,
-  splitTuple,
-} from '../types/collections.ts';
+import { packCollection, packTuple, packVector, splitTuple } from '../types/collections.ts';
 import type { CqlType, MapType, UserType } from '../types/cql-type.ts';
 import { encodeOrdered } from '../types/ordered.ts';
 import { freeze, isMultiCell, nativeType, sameType } from '../types/type-facts.ts';
@@ -31,6 +25,7 @@ import { resolveCast, resolveFunction, resolveOperator } from './functions/regis
 import { findColumn } from './relations.ts';
 import { resolveType } from './resolve-type.ts';
 import type { CellStamp, RowValues } from './row.ts';
+import { byField, elementOf, encodeStamp, packNullable, sliceOf } from './selection-values.ts';
 import {
   assignability,
   type Binding,
@@ -255,9 +250,9 @@ export class SelectionCompiler {
       }
       if (stamps.length === 0) return null;
       if (isMany && column.type.kind === 'udt') {
-        return packTuple1(byField(column.type, stamps).map((stamp) => stamp && encode(stamp)));
+        return packNullable(byField(column.type, stamps).map((stamp) => stamp && encode(stamp)));
       }
-      if (isMany) return packTuple1(stamps.map(encode));
+      if (isMany) return packNullable(stamps.map(encode));
       if (what !== 'maxwritetime') return encode(stamps[0]);
       return encode(stamps.reduce((a, b) => (b.timestamp > a.timestamp ? b : a)));
     });
@@ -652,15 +647,6 @@ export class SelectionCompiler {
   }
 }
 
-/** The stamp of each field, null where it has no value. */
-function byField(type: UserType, stamps: readonly CellStamp[]): (CellStamp | null)[] {
-  const fields: (CellStamp | null)[] = type.fieldNames.map(() => null);
-  for (const stamp of stamps) {
-    if (stamp.path !== null) fields[(stamp.path[0] << 8) | stamp.path[1]] = stamp;
-  }
-  return fields;
-}
-
 function isCounter({ type }: ColumnDef): boolean {
   return type.kind === 'native' && type.name === 'counter';
 }
@@ -683,60 +669,6 @@ function evaluateAll(parts: readonly Expression[], context: SelectionContext): U
     if (value === null) throw invalidRequest('null is not supported inside collections');
     return value;
   });
-}
-
-function encodeStamp(
-  stamp: CellStamp,
-  what: 'writetime' | 'maxwritetime' | 'ttl',
-): Uint8Array | null {
-  if (what === 'ttl') {
-    if (stamp.ttl === null) return null;
-    const ttl = Buffer.allocUnsafe(4);
-    ttl.writeInt32BE(stamp.ttl);
-    return ttl;
-  }
-  const time = Buffer.allocUnsafe(8);
-  time.writeBigInt64BE(stamp.timestamp);
-  return time;
-}
-
-/** A list that may hold nulls (TTLs of a collection's cells). */
-function packTuple1(items: readonly (Uint8Array | null)[]): Uint8Array {
-  const count = Buffer.allocUnsafe(4);
-  count.writeInt32BE(items.length);
-  return Buffer.concat([count, packTuple(items)]);
-}
-
-function elementOf(
-  kind: 'map' | 'set',
-  keyType: CqlType,
-  whole: Uint8Array,
-  wanted: Uint8Array,
-): Uint8Array | null {
-  const parts = splitCollection(kind, whole);
-  const step = kind === 'map' ? 2 : 1;
-  for (let i = 0; i < parts.length; i += step) {
-    if (compareValues(keyType, parts[i], wanted) === 0) return parts[i + step - 1];
-  }
-  return null;
-}
-
-function sliceOf(
-  kind: 'map' | 'set',
-  keyType: CqlType,
-  whole: Uint8Array,
-  low: Uint8Array | null,
-  high: Uint8Array | null,
-): Uint8Array {
-  const parts = splitCollection(kind, whole);
-  const step = kind === 'map' ? 2 : 1;
-  const kept: Uint8Array[] = [];
-  for (let i = 0; i < parts.length; i += step) {
-    if (low !== null && compareValues(keyType, parts[i], low) < 0) continue;
-    if (high !== null && compareValues(keyType, parts[i], high) > 0) continue;
-    kept.push(...parts.slice(i, i + step));
-  }
-  return packCollection(kept.length / step, kept);
 }
 
 /** Compiles a SELECT clause. @throws CqlError Invalid */
