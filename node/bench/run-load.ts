@@ -20,7 +20,7 @@ export interface BenchTable {
 
 const KEYSPACE = 'blast';
 
-/** The table of ../shared/tools/cqlblast: one row of 100 bytes by its key. */
+/** One row of 100 bytes by its key. */
 export const KEY_VALUE: BenchTable = {
   create: `CREATE TABLE IF NOT EXISTS ${KEYSPACE}.kv (k bigint PRIMARY KEY, v blob)`,
   insert: `INSERT INTO ${KEYSPACE}.kv (k, v) VALUES (?, ?)`,
