@@ -30,7 +30,7 @@ async function runFiles(group: readonly string[], concurrency: number): Promise<
   const stream = run({
     files: group.map((file) => join(ROOT, file)),
     concurrency,
-    timeout: 30 * 60_000,
+    timeout: 10 * 60_000,
   });
   const started = new Set<string>();
   for await (const event of stream) {

@@ -1,12 +1,10 @@
 /**
- * Locks on partitions that all worker threads of the process share: stripes of a SharedArrayBuffer, waited for without
- * holding the event loop. Two partitions of one stripe wait for each other needlessly, which is harmless.
+ * Locks on partitions that all worker threads of the process share: stripes of a SharedArrayBuffer. Two partitions of one
+ * stripe wait for each other needlessly, which is harmless.
  *
- * | word | meaning |
- * |---|---|
- * | 0 | free |
- * | 1 | held |
- * | 2 | held, and somebody may be waiting |
+ * On one thread waiters stand in line; only the first of them looks at the shared word, once a millisecond while another
+ * thread holds it. Atomics.waitAsync would tell at once, but in Node 24 its wake-ups sometimes never come, timeouts
+ * included (seen as a test that slept for ever), so nothing may depend on it.
  */
 import type { PartitionLocks } from '../query/execute.ts';
 import { tokenPrefix } from '../storage/keys.ts';
@@ -14,10 +12,45 @@ import { tokenPrefix } from '../storage/keys.ts';
 const STRIPES = 4096;
 const FREE = 0;
 const HELD = 1;
-const CONTENDED = 2;
+const POLL_MILLIS = 1;
 
 export function newLockMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(STRIPES * Int32Array.BYTES_PER_ELEMENT);
+}
+
+function sleep(millis: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, millis));
+}
+
+/** The lines of one thread: who is inside a stripe may look at its shared word. */
+class Lines {
+  private readonly waiting = new Map<number, ((entered: boolean) => void)[]>();
+
+  /** @returns false if `millis` passed first */
+  enter(stripe: number, millis: number): Promise<boolean> {
+    const line = this.waiting.get(stripe);
+    if (line === undefined) {
+      this.waiting.set(stripe, []);
+      return Promise.resolve(true);
+    }
+    return new Promise((resolve) => {
+      const turn = (entered: boolean) => {
+        clearTimeout(timer);
+        resolve(entered);
+      };
+      const timer = setTimeout(() => {
+        line.splice(line.indexOf(turn), 1);
+        resolve(false);
+      }, millis);
+      line.push(turn);
+    });
+  }
+
+  leave(stripe: number): void {
+    const next = this.waiting.get(stripe)?.shift();
+    if (next === undefined) this.waiting.delete(stripe);
+    else next(true);
+  }
 }
 
 /** @param nowMillis monotonic */
@@ -26,18 +59,21 @@ export function createSharedLocks(
   nowMillis: () => number,
 ): PartitionLocks {
   const words = new Int32Array(memory);
+  const lines = new Lines();
 
   const release = (stripe: number) => {
-    if (Atomics.exchange(words, stripe, FREE) === CONTENDED) Atomics.notify(words, stripe, 1);
+    Atomics.store(words, stripe, FREE);
+    lines.leave(stripe);
   };
 
   const take = async (stripe: number, deadline: number): Promise<boolean> => {
-    if (Atomics.compareExchange(words, stripe, FREE, HELD) === FREE) return true;
-    while (Atomics.exchange(words, stripe, CONTENDED) !== FREE) {
-      const left = deadline - nowMillis();
-      if (left <= 0) return false;
-      const wait = Atomics.waitAsync(words, stripe, CONTENDED, left);
-      if (wait.async) await wait.value;
+    if (!(await lines.enter(stripe, deadline - nowMillis()))) return false;
+    while (Atomics.compareExchange(words, stripe, FREE, HELD) !== FREE) {
+      if (nowMillis() >= deadline) {
+        lines.leave(stripe);
+        return false;
+      }
+      await sleep(POLL_MILLIS);
     }
     return true;
   };
