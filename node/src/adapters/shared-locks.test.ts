@@ -39,16 +39,19 @@ test('a wait ends when its time is up, and leaves nothing locked', async () => {
 
 test('threads exclude each other', async () => {
   const memory = newLockMemory();
-  const counter = new SharedArrayBuffer(4);
+  const counter = new SharedArrayBuffer(8);
   const code = `
     import { parentPort, workerData } from 'node:worker_threads';
     const { createSharedLocks } = await import(workerData.url);
     const locks = createSharedLocks(workerData.memory, () => performance.now());
     const count = new Int32Array(workerData.counter);
+    // All start together, or they would not meet.
+    Atomics.add(count, 1, 1);
+    while (Atomics.load(count, 1) < 3) await new Promise((resolve) => setImmediate(resolve));
     for (let i = 0; i < 300; i++) {
       const release = await locks.acquire([Uint8Array.of(0, 0, 0, 9)], 60000);
       const seen = count[0];
-      if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => setImmediate(resolve));
       count[0] = seen + 1;
       release();
     }
