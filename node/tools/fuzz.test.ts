@@ -5,7 +5,16 @@ import { globSync } from 'node:fs';
 import { test } from 'node:test';
 
 const source = new URL('../src/', import.meta.url).pathname;
+const runner = new URL('./fuzz-run.ts', import.meta.url).href;
 const files = globSync('**/*.fuzz.ts', { cwd: source }).sort();
+
+function run(args: readonly string[], environment: Readonly<Record<string, string>>) {
+  return spawnSync(process.execPath, args, {
+    env: { ...process.env, ...environment },
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+}
 
 test('there are fuzz harnesses', () => {
   assert.ok(files.length >= 4, files.join(', '));
@@ -13,16 +22,31 @@ test('there are fuzz harnesses', () => {
 
 for (const file of files) {
   test(`fuzz ${file}`, () => {
-    const environment = {
-      ...process.env,
-      SECONDS: '3',
-      SEED: String(Math.floor(Math.random() * 2 ** 31)),
-    };
-    const { status, stdout, stderr } = spawnSync(process.execPath, [source + file], {
-      env: environment,
-      encoding: 'utf8',
-      timeout: 60_000,
-    });
-    assert.equal(status, 0, `SEED=${environment.SEED}\n${stdout}${stderr}`);
+    const { status, stdout, stderr } = run([source + file], { SECONDS: '3' });
+    assert.equal(status, 0, stdout + stderr);
+    assert.ok(JSON.parse(stdout).cases > 100, stdout);
   });
 }
+
+/** A harness that finds something in case 5, and is slow in case 40. */
+const PLANTED = `
+  import { runFuzz } from ${JSON.stringify(runner)};
+  await runFuzz({
+    name: 'planted',
+    caseMillisMax: 50,
+    run: (seed) => {
+      if (seed === 5) throw new TypeError('planted');
+      if (seed === 40) for (const end = process.cpuUsage().user + 100_000; process.cpuUsage().user < end; );
+      return 'fine';
+    },
+  });`;
+
+test('a harness names the cases that fail or are slow, and runs on', () => {
+  const environment = { SEED: '0', CASES: '64' };
+  const { status, stdout, stderr } = run(['--input-type=module', '-e', PLANTED], environment);
+  assert.equal(status, 1, stderr);
+  const { cases, crashes, outcomes } = JSON.parse(stdout);
+  assert.deepEqual([cases, crashes, outcomes], [64, 2, { fine: 62 }]);
+  assert.match(stderr, /^SEED=5 CASES=1 .*\nTypeError: planted/m);
+  assert.match(stderr, /^SEED=40 CASES=1 .*\nAssertionError.*took \d/m);
+});

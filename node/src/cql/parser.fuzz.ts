@@ -1,13 +1,13 @@
 /**
- * Fuzz harness of the parser: damaged statements and random tokens.
- *
- * `node parser.fuzz.ts` runs for `SECONDS` (10), beginning with `SEED` (1). It asserts that nothing but
- * CqlSyntaxError is thrown, that each text is dealt with in bounded time, that what is accepted is frozen,
- * and that lower and upper case of keywords make no difference to acceptance.
+ * Fuzz harness of the parser: damaged statements and random tokens. It asserts that nothing but CqlSyntaxError is
+ * thrown, that each text is dealt with in bounded time, that what is accepted is frozen, and that lower and upper case
+ * of keywords make no difference to acceptance. node/tools/fuzz-run.ts says how it is run.
  */
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
+import { runFuzz } from '../../tools/fuzz-run.ts';
+import { type Random, seededRandom } from '../types/random-values.ts';
 import { CqlSyntaxError } from './errors.ts';
 import { keywords } from './keywords.ts';
 import { lex } from './lexer.ts';
@@ -15,20 +15,6 @@ import { parseStatement } from './parser.ts';
 
 /** Longest time for one text, far above what is usual, below what a pause of the collector can cost. */
 const MILLIS_MAX = 500;
-
-/** Uniform integers from 0 to below `bound`. */
-type Random = (bound: number) => number;
-
-/** A small generator (mulberry32), so that a seed repeats a run. */
-function seededRandom(seed: number): Random {
-  let state = seed >>> 0;
-  return (bound) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % bound;
-  };
-}
 
 function readCorpus(): string[] {
   const directory = new URL('./testdata/', import.meta.url);
@@ -80,34 +66,60 @@ const ODDITIES = [
   'list<list<list<list<list<list<list<',
 ];
 
-/** Makes texts: a statement with some pieces changed, or pieces alone. */
-function createGenerator(random: Random): () => string {
+interface Pools {
+  readonly corpus: readonly (readonly string[])[];
+  readonly pieces: readonly string[];
+}
+
+function createPools(): Pools {
   const corpus = readCorpus().map(piecesOf);
-  const pool = [...new Set([...corpus.flat(), ...keywords.keys(), ...ODDITIES])];
+  return { corpus, pieces: [...new Set([...corpus.flat(), ...keywords.keys(), ...ODDITIES])] };
+}
+
+const CHANGES = 8;
+
+/** Changes a statement's pieces in one place. */
+function change(pieces: string[], { corpus, pieces: pool }: Pools, random: Random): void {
   const pick = <T>(items: readonly T[]): T => items[random(items.length)]!;
-  const changes: readonly ((pieces: string[], index: number) => void)[] = [
-    (pieces, index) => pieces.splice(index, 1),
-    (pieces, index) => pieces.splice(index, 0, pick(pool)),
-    (pieces, index) => pieces.splice(index, 1, pick(pool)),
-    (pieces, index) => pieces.splice(index, pieces.length),
-    (pieces, index) => pieces.splice(index, 0, ...pick(corpus)),
-    (pieces, index) => pieces.push(...pieces.slice(index, index + 1 + random(5))),
-    (pieces, index) => {
+  const index = random(pieces.length + 1);
+  switch (random(CHANGES)) {
+    case 0:
+      pieces.splice(index, 1);
+      break;
+    case 1:
+      pieces.splice(index, 0, pick(pool));
+      break;
+    case 2:
+      pieces.splice(index, 1, pick(pool));
+      break;
+    case 3:
+      pieces.splice(index, pieces.length);
+      break;
+    case 4:
+      pieces.splice(index, 0, ...pick(corpus));
+      break;
+    case 5:
+      pieces.push(...pieces.slice(index, index + 1 + random(5)));
+      break;
+    case 6: {
       const unit = pieces.slice(index, index + 1 + random(3));
       for (let count = random(300); count > 0; count--) pieces.splice(index, 0, ...unit);
-    },
-    (pieces, index) => {
+      break;
+    }
+    default: {
       const piece = pieces[index] ?? '';
       const at = random(piece.length + 1);
       pieces[index] = piece.slice(0, at) + String.fromCharCode(random(160)) + piece.slice(at);
-    },
-  ];
-  return () => {
-    const pieces = random(10) === 0 ? [pick(pool)] : [...pick(corpus)];
-    for (let count = random(6); count >= 0; count--)
-      pick(changes)(pieces, random(pieces.length + 1));
-    return pieces.join(random(8) === 0 ? '' : ' ');
-  };
+    }
+  }
+}
+
+/** Makes a text: a statement with some pieces changed, or pieces alone. */
+function generate(pools: Pools, random: Random): string {
+  const pick = <T>(items: readonly T[]): T => items[random(items.length)]!;
+  const pieces = random(10) === 0 ? [pick(pools.pieces)] : [...pick(pools.corpus)];
+  for (let count = random(6); count >= 0; count--) change(pieces, pools, random);
+  return pieces.join(random(8) === 0 ? '' : ' ');
 }
 
 /** Whether the text is accepted; anything but a tree or a CqlSyntaxError is a failure. */
@@ -123,49 +135,23 @@ function isAccepted(text: string): boolean {
   }
 }
 
-/** Counts of one run. */
-export interface FuzzResult {
-  readonly textCount: number;
-  readonly acceptedCount: number;
-  readonly slowestMs: number;
-}
-
 /**
- * Runs until `isDone` says so.
+ * Prepares the cases.
  *
- * @param nowMs a clock, for the time that each text takes
- * @throws AssertionError naming the text that failed
+ * @returns a function that runs the case of a seed: whether its text was accepted; AssertionError names the text that failed
  */
-export function fuzzParser(seed: number, nowMs: () => number, isDone: () => boolean): FuzzResult {
-  const random = seededRandom(seed);
-  const generate = createGenerator(random);
-  let textCount = 0;
-  let acceptedCount = 0;
-  let slowestMs = 0;
-  while (!isDone()) {
-    const text = generate();
-    const started = nowMs();
+export function createParserFuzz(): (seed: number) => 'accepted' | 'refused' {
+  const pools = createPools();
+  return (seed) => {
+    const text = generate(pools, seededRandom(seed));
     const accepted = isAccepted(text);
-    const elapsed = nowMs() - started;
-    assert.ok(elapsed < MILLIS_MAX, `${elapsed} ms for ${JSON.stringify(text)}`);
-    slowestMs = Math.max(slowestMs, elapsed);
     if (accepted && !/[^\x20-\x7e]|['"$]/.test(text)) {
       assert.ok(isAccepted(text.toLowerCase().replaceAll('p0', 'P0')) || /P\d|PT/.test(text), text);
     }
-    textCount++;
-    if (accepted) acceptedCount++;
-  }
-  return { textCount, acceptedCount, slowestMs };
+    return accepted ? 'accepted' : 'refused';
+  };
 }
 
 if (import.meta.main) {
-  const seconds = Number(process.env['SECONDS'] ?? 10);
-  const seed = Number(process.env['SEED'] ?? 1);
-  const end = performance.now() + seconds * 1000;
-  const result = fuzzParser(
-    seed,
-    () => performance.now(),
-    () => performance.now() >= end,
-  );
-  console.log(JSON.stringify({ seed, seconds, ...result }));
+  await runFuzz({ name: 'parser', caseMillisMax: MILLIS_MAX, run: createParserFuzz() });
 }

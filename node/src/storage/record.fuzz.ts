@@ -1,9 +1,11 @@
 /**
- * Fuzzes the row format: `SECONDS=60 [SEED=n] node node/src/storage/record.fuzz.ts`.
+ * Fuzzes the row format; node/tools/fuzz-run.ts says how it is run.
  * Mutated and random bytes are either refused by a RecordFormatError, or decode to what encodes again, merges with
  * itself into the same bytes, and shows the same live cells through a RowView. Nothing hangs, nothing else is thrown.
  */
 import assert from 'node:assert/strict';
+import { runFuzz } from '../../tools/fuzz-run.ts';
+import { type Random, seededRandom } from '../types/random-values.ts';
 import { mergeRecords } from './merge.ts';
 import {
   type Cell,
@@ -14,20 +16,8 @@ import {
 } from './record.ts';
 import { NONE, RowView } from './record-view.ts';
 
-const seconds = Number(process.env['SECONDS'] ?? 10);
-let seed = Number(process.env['SEED'] ?? 1) >>> 0;
-
-/** Mulberry32. */
-function random(): number {
-  seed = (seed + 0x6d2b79f5) >>> 0;
-  let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
-  t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-}
-
-function below(max: number): number {
-  return Math.floor(random() * max);
-}
+/** The generator of the case. */
+let below: Random = seededRandom(0);
 
 function bytes(max: number): Uint8Array {
   return Uint8Array.from({ length: below(max) }, () => below(256));
@@ -102,18 +92,12 @@ function check(given: Uint8Array): 'record' | 'refused' {
   return 'record';
 }
 
-const until = process.cpuUsage().user + seconds * 1e6;
-const counts = { record: 0, refused: 0 };
-while (process.cpuUsage().user < until) {
-  for (let i = 0; i < 1000; i++) {
-    const before = seed;
+await runFuzz({
+  name: 'record',
+  caseMillisMax: 500,
+  run: (seed) => {
+    below = seededRandom(seed);
     const record = randomRecord();
-    try {
-      counts[check(below(4) === 0 ? record : mutate(record))]++;
-    } catch (error) {
-      console.error(`SEED=${before}`);
-      throw error;
-    }
-  }
-}
-console.log(`${counts.record} records, ${counts.refused} refused, seed ${seed}`);
+    return check(below(4) === 0 ? record : mutate(record));
+  },
+});

@@ -2,9 +2,10 @@
  * Fuzzes a whole server in memory: streams of valid requests, mutated or not, cut anywhere, with small
  * limits, clients that stall, handlers that answer in any order. What must hold: nothing is thrown and
  * no bug is logged, everything sent is valid protocol, what was not mutated is answered, and in the
- * end nothing is in flight. `SECONDS=120 node frames.fuzz.ts`; SEED replays a case.
+ * end nothing is in flight. node/tools/fuzz-run.ts says how it is run.
  */
 import assert from 'node:assert/strict';
+import { runFuzz } from '../../tools/fuzz-run.ts';
 import { CqlError, invalidRequest } from '../common/errors.ts';
 import { mutate, type Random, randomBytes, seededRandom } from '../types/random-values.ts';
 import type { BoundValue, ClientCodec, QueryParameters } from './client-codec.ts';
@@ -14,8 +15,6 @@ import type { CqlServerOptions } from './options.ts';
 import { Opcode, type ProtocolVersion } from './protocol.ts';
 import { valueAt, valueCount } from './request.ts';
 
-const STEP_MILLIS_MAX = 2000;
-const RESIDENT_GROWTH_BYTES_MAX = 256 * 1024 * 1024;
 const DECODERS = [decodeQuery, decodeExecute, decodeBatch, decodePrepare];
 
 function pick<T>(random: Random, items: readonly T[]): T {
@@ -228,31 +227,16 @@ function fuzzBodies(random: Random): void {
   }
 }
 
-const seconds = Number(process.env['SECONDS'] ?? '5');
-const firstSeed = Number(process.env['SEED'] ?? process.pid * 1_000_000);
-const started = performance.now();
-const end = started + seconds * 1000;
-let residentBytes = 0;
-let seed = firstSeed;
-for (; performance.now() < end; seed++) {
-  const start = performance.now();
-  const random = seededRandom(seed);
-  try {
-    if (random(3) === 0) for (let i = 0; i < 20; i++) fuzzBodies(random);
-    else fuzzServer(random);
-    assert.ok(performance.now() - start < STEP_MILLIS_MAX, 'took too long');
-  } catch (error) {
-    process.stderr.write(`SEED=${seed}\n`);
-    throw error;
-  }
-  // The compression libraries free their buffers between turns of the event loop.
-  if (seed % 64 === 0) await new Promise(setImmediate);
-  if (residentBytes === 0 && start - started > (seconds * 1000) / 4) {
-    residentBytes = process.memoryUsage.rss();
-  }
-}
-const growthBytes = process.memoryUsage.rss() - residentBytes;
-assert.ok(growthBytes < RESIDENT_GROWTH_BYTES_MAX, `resident memory grew by ${growthBytes} bytes`);
-process.stdout.write(
-  `${seed - firstSeed} cases in ${seconds} s, first seed ${firstSeed}, resident memory grew by ${growthBytes} bytes\n`,
-);
+await runFuzz({
+  name: 'frames',
+  caseMillisMax: 2000,
+  run: (seed) => {
+    const random = seededRandom(seed);
+    if (random(3) > 0) {
+      fuzzServer(random);
+      return 'server';
+    }
+    for (let i = 0; i < 20; i++) fuzzBodies(random);
+    return 'bodies';
+  },
+});
