@@ -35,6 +35,7 @@ import { LoopMonitor } from './loop-monitor.ts';
 import type { PreparedText, ToMain, ToWorker, WorkerInput, WorkerStatus } from './messages.ts';
 import type { SchemaEvent } from './schema-authority.ts';
 import { openShards, processOptions, storedTables } from './shards.ts';
+import { releaseStartMemory } from './start-memory.ts';
 
 if (parentPort === null) throw new TypeError('worker.ts runs in a worker thread');
 const port = parentPort;
@@ -271,6 +272,7 @@ async function start(): Promise<void> {
   });
 
   const replayed = input.index === 0 ? await batchLog.replay() : 0;
+  releaseStartMemory();
   await server.start();
   post({ kind: 'ready', replayed });
 }
