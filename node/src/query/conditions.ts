@@ -8,14 +8,8 @@ import type { CqlType } from '../types/cql-type.ts';
 import { containsNative, isCollection, isMultiCell, nativeType } from '../types/type-facts.ts';
 import { collectionItems, containedType, findColumn, listItems } from './relations.ts';
 import type { RowValues } from './row.ts';
-import {
-  type Binding,
-  type CompiledTerm,
-  compileTerm,
-  type Receiver,
-  type TermScope,
-  type Value,
-} from './terms.ts';
+import type { Binding, CompiledTerm, Receiver, TermScope, Value } from './term-values.ts';
+import { compileTerm } from './terms.ts';
 
 export interface ConditionPlan {
   readonly kind: 'exists' | 'not-exists' | 'columns';

@@ -20,11 +20,13 @@ import {
 } from './modify.ts';
 import type { PriorRow } from './operations.ts';
 import { sortDistinct } from './ranges.ts';
-import { RowReader, readRecords, wholePartition } from './read.ts';
+import { RowReader } from './read.ts';
+import { wholePartition } from './read-plan.ts';
+import { readRecords } from './read-records.ts';
 import { TableRow } from './row.ts';
 import type { RowsResult } from './select.ts';
 import type { ResultColumn } from './selection.ts';
-import type { Binding } from './terms.ts';
+import type { Binding } from './term-values.ts';
 
 /** Keeps work on one partition in one line, in the whole process. */
 export interface PartitionLocks {

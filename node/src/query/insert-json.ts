@@ -5,8 +5,10 @@ import type { ColumnDef, TableDef } from '../schema/schema.ts';
 import { fromJson } from '../types/json.ts';
 import { type JsonValue, parseJson } from '../types/json-parse.ts';
 import { nativeType } from '../types/type-facts.ts';
-import { type ModificationPlan, planInsert } from './modify.ts';
-import { compileTerm, type TermScope, type Value } from './terms.ts';
+import type { ModificationPlan } from './modify.ts';
+import { planInsert } from './plan-modification.ts';
+import type { TermScope, Value } from './term-values.ts';
+import { compileTerm } from './terms.ts';
 
 /** The members of a document by column name. */
 type Document = ReadonlyMap<string, JsonValue>;

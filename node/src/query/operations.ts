@@ -11,13 +11,8 @@ import { splitCollection, splitTuple } from '../types/collections.ts';
 import type { CqlType } from '../types/cql-type.ts';
 import { encodeOrdered } from '../types/ordered.ts';
 import { isCollection, isMultiCell, nativeType } from '../types/type-facts.ts';
-import {
-  type Binding,
-  type CompiledTerm,
-  compileTerm,
-  type TermScope,
-  type Value,
-} from './terms.ts';
+import type { Binding, CompiledTerm, TermScope, Value } from './term-values.ts';
+import { compileTerm } from './terms.ts';
 
 /** Where and when cells are written. */
 export interface WriteContext {

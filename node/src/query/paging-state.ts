@@ -12,7 +12,7 @@
  */
 import { Reader, Writer } from '../common/bytes.ts';
 import { protocolError } from '../common/errors.ts';
-import type { Position } from './read.ts';
+import type { Position } from './read-plan.ts';
 
 const FORMAT = 1;
 const HEAD_BYTES = 5;

@@ -18,6 +18,11 @@ export const WHOLE_PARTITION: Range = { lower: PARTITION_START, upper: PARTITION
 
 export type SliceOperator = '<' | '<=' | '>' | '>=';
 
+/** Whether the operator bounds values from below. */
+export function isLower(operator: SliceOperator): boolean {
+  return operator === '>' || operator === '>=';
+}
+
 /** `prefix` followed by the components of `values` on `columns`. */
 export function extendPosition(
   prefix: Uint8Array,
@@ -54,7 +59,7 @@ function sliceRange(
 ): Range {
   const at = extendPosition(prefix, [column], [value]);
   const inclusive = operator === '<=' || operator === '>=';
-  const upwards = (operator === '>' || operator === '>=') !== column.reversed;
+  const upwards = isLower(operator) !== column.reversed;
   if (upwards) {
     return { lower: inclusive ? at : afterPosition(at), upper: afterPosition(prefix) };
   }

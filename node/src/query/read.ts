@@ -1,162 +1,29 @@
-/**
- * Reads the rows that a WHERE clause asks for, in order, and shows them one by one.
- */
+/** Reads the rows that a WHERE clause asks for, in order, and shows them one by one. */
+
 import { Writer } from '../common/bytes.ts';
 import { readFailure } from '../common/errors.ts';
-import type { ColumnDef } from '../schema/schema.ts';
 import {
   decodePartitionKey,
   partitionLength,
   TOKEN_BYTES,
   writePartitionKey,
 } from '../storage/keys.ts';
-import { ABSENT } from '../storage/kv.ts';
 import { engineFailure } from '../storage/local-store.ts';
-import type {
-  PointReader,
-  RecordScan,
-  RecordSource,
-  TableHandle,
-} from '../storage/record-source.ts';
+import type { RecordScan, RecordSource, TableHandle } from '../storage/record-source.ts';
 import { compareValues } from '../types/codec.ts';
-import {
-  afterPosition,
-  intersect,
-  PARTITION_END,
-  PARTITION_START,
-  type Range,
-  WHOLE_PARTITION,
-} from './ranges.ts';
-import type { Restrictions, RowFilter, TokenBounds } from './restrictions.ts';
+import type { TokenBounds } from './partition-choice.ts';
+import { afterPosition, intersect, PARTITION_END, PARTITION_START, type Range } from './ranges.ts';
+import type { AfterRow, Position, ReadOutcome, ReadPlan, RowVisitor } from './read-plan.ts';
+import { readRecords } from './read-records.ts';
+import type { RowFilter } from './restrictions.ts';
 import { TableRow } from './row.ts';
-import type { Binding } from './terms.ts';
+import type { Binding } from './term-values.ts';
 
 export const TOMBSTONES_WARN = 1_000;
-export const TOMBSTONES_FAIL = 100_000;
+const TOMBSTONES_FAIL = 100_000;
 
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
 const READ_TOO_MANY_TOMBSTONES = 1;
-
-/** What to read of one table. */
-export interface ReadPlan {
-  readonly restrictions: Restrictions;
-  /** Columns that selectors and filters ask for. */
-  readonly wanted: readonly ColumnDef[];
-  /** Rows of a partition from last to first. */
-  readonly reversed: boolean;
-  /** A partition with static content and no rows shows as one row. */
-  readonly showsStaticOnly: boolean;
-  /** One row a partition is enough. */
-  readonly distinct: boolean;
-  /** Keep the position of the row before, for `stop-before`. */
-  readonly remembers: boolean;
-}
-
-/** Reads all rows of the partition with these key values. */
-export function wholePartition(key: Uint8Array[], wanted: readonly ColumnDef[]): ReadPlan {
-  const nothing: ReadonlySet<ColumnDef> = new Set();
-  return {
-    restrictions: {
-      partition: { kind: 'keys', isSingle: true, isBounded: false, keys: () => [key] },
-      clustering: {
-        restricted: nothing,
-        hasSlice: false,
-        hasIn: false,
-        isPoints: false,
-        isWhole: true,
-        fixedColumns: 0,
-        points: () => [],
-        ranges: () => [WHOLE_PARTITION],
-      },
-      filteredColumns: [],
-      needsFiltering: false,
-      restrictsPartitions: true,
-      hasPartitionIn: false,
-      equalColumns: nothing,
-      otherColumns: [],
-      filter: () => null,
-    },
-    wanted,
-    reversed: false,
-    showsStaticOnly: true,
-    distinct: false,
-    remembers: false,
-  };
-}
-
-/** The last row shown: where the next page goes on. */
-export interface Position {
-  /** Token and key of the partition. */
-  readonly partition: Uint8Array;
-  /** Null: the whole partition has been shown. */
-  readonly clustering: Uint8Array | null;
-}
-
-/** `stop-before`: the row is to be shown again, on the next page (only if the plan says `remembers`). */
-export type AfterRow = 'next' | 'next-partition' | 'stop' | 'stop-before';
-
-export interface RowVisitor {
-  /** `row` is lent for the call. */
-  row(row: TableRow): AfterRow;
-}
-
-export interface ReadOutcome {
-  /** Where it was stopped; null: everything was shown. */
-  readonly position: Position | null;
-  readonly tombstones: number;
-}
-
-/** Records read by key, copied. */
-class RecordPromise implements PointReader {
-  readonly promise: Promise<(Buffer | null)[]>;
-  private resolve!: (records: (Buffer | null)[]) => void;
-  private reject!: (error: Error) => void;
-
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-  }
-
-  records(
-    buffer: Uint8Array,
-    starts: Int32Array,
-    ends: Int32Array,
-    first: number,
-    count: number,
-  ): void {
-    const found: (Buffer | null)[] = [];
-    for (let i = first; i < first + count; i++) {
-      found.push(starts[i] === ABSENT ? null : Buffer.from(buffer.subarray(starts[i], ends[i])));
-    }
-    this.resolve(found);
-  }
-
-  failed(error: Error): void {
-    this.reject(error);
-  }
-}
-
-/** @param positions clustering bytes; empty for the partition record */
-export function readRecords(
-  store: RecordSource,
-  handle: TableHandle,
-  partition: Uint8Array,
-  positions: readonly Uint8Array[],
-): Promise<(Buffer | null)[]> {
-  const reader = new RecordPromise();
-  const shard = store.shardOf(partition);
-  const key = new Writer(64);
-  for (const position of positions) {
-    key.reset();
-    key.raw(partition);
-    key.raw(position);
-    store.get(handle, shard, key.buffer, key.length);
-  }
-  store.addReader(shard, reader, positions.length);
-  return reader.promise;
-}
 
 export class RowReader {
   private readonly store: RecordSource;

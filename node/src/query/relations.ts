@@ -14,13 +14,8 @@ import { quoteName } from '../types/identifiers.ts';
 import { containsNative, isMultiCell, nativeType } from '../types/type-facts.ts';
 import { typeName } from '../types/type-names.ts';
 import type { SliceOperator } from './ranges.ts';
-import {
-  type Binding,
-  type CompiledTerm,
-  compileTerm,
-  type TermScope,
-  type Value,
-} from './terms.ts';
+import type { Binding, CompiledTerm, TermScope, Value } from './term-values.ts';
+import { compileTerm } from './terms.ts';
 
 /** Values for the columns of a restriction, in their order. */
 export type TupleTerm = (binding: Binding) => Uint8Array[];
@@ -48,7 +43,6 @@ export interface ColumnTest {
 export interface TokenRestriction {
   readonly kind: 'token';
   readonly operator: '=' | SliceOperator;
-  /** The token; null if the bound value is null. */
   readonly value: (binding: Binding) => bigint;
 }
 

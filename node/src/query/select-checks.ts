@@ -5,7 +5,8 @@ import type { ColumnDef, TableDef } from '../schema/schema.ts';
 import { quoteName } from '../types/identifiers.ts';
 import { findColumn } from './relations.ts';
 import type { Restrictions } from './restrictions.ts';
-import type { Expression, Selection, SelectionCompiler } from './selection.ts';
+import type { Expression, Selection } from './selection.ts';
+import type { SelectionCompiler } from './selection-compiler.ts';
 
 /** What DISTINCT may be asked. @throws CqlError Invalid */
 export function checkDistinct(

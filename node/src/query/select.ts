@@ -8,13 +8,8 @@ import { compareValues } from '../types/codec.ts';
 import { jsonName, toJson } from '../types/json.ts';
 import { nativeType } from '../types/type-facts.ts';
 import { decodePagingState, encodePagingState } from './paging-state.ts';
-import {
-  type AfterRow,
-  type ReadPlan,
-  RowReader,
-  type RowVisitor,
-  TOMBSTONES_WARN,
-} from './read.ts';
+import { RowReader, TOMBSTONES_WARN } from './read.ts';
+import type { AfterRow, ReadPlan, RowVisitor } from './read-plan.ts';
 import { findColumn } from './relations.ts';
 import { analyzeWhere, FILTERING_REFUSED } from './restrictions.ts';
 import type { TableRow } from './row.ts';
@@ -30,10 +25,11 @@ import {
   Group,
   type ResultColumn,
   type Selection,
-  SelectionCompiler,
   type SelectionContext,
 } from './selection.ts';
-import { type Binding, type CompiledTerm, compileTerm, type TermScope } from './terms.ts';
+import { SelectionCompiler } from './selection-compiler.ts';
+import type { Binding, CompiledTerm, TermScope } from './term-values.ts';
+import { compileTerm } from './terms.ts';
 
 const NO_LIMIT = 0x7fffffff;
 /** Bytes of a page after which it ends, however few its rows. */

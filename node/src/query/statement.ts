@@ -16,10 +16,12 @@ import { findKeyspace, findTable, type Schema, type TableDef } from '../schema/s
 import { nativeType } from '../types/type-facts.ts';
 import type { BatchKind } from './execute.ts';
 import { planInsertJson } from './insert-json.ts';
-import { type ModificationPlan, planDelete, planInsert, planUpdate } from './modify.ts';
+import type { ModificationPlan } from './modify.ts';
+import { planDelete, planInsert, planUpdate } from './plan-modification.ts';
 import { planSelect, type SelectPlan } from './select.ts';
 import type { ResultColumn } from './selection.ts';
-import { type CompiledTerm, compileTerm, type MarkerSpec, type TermScope } from './terms.ts';
+import type { CompiledTerm, MarkerSpec, TermScope } from './term-values.ts';
+import { compileTerm } from './terms.ts';
 
 export interface BatchPlan {
   readonly kind: 'batch';

@@ -5,111 +5,35 @@
 import { invalidRequest } from '../common/errors.ts';
 import type { FunctionCall, Literal, QualifiedName, Term } from '../cql/ast.ts';
 import { printTerm, printType } from '../cql/print.ts';
-import type { Schema } from '../schema/schema.ts';
-import { canonical, compareValues, validate } from '../types/codec.ts';
-import { packCollection, packTuple, packVector } from '../types/collections.ts';
+import { packCollection } from '../types/collections.ts';
 import { constantFits, constantValue, preferredType } from '../types/constants.ts';
 import type { CqlType, UserType } from '../types/cql-type.ts';
 import { freeze, nativeType, sameType } from '../types/type-facts.ts';
 import { typeName } from '../types/type-names.ts';
-import type {
-  ArgumentProbe,
-  BuiltinFunction,
-  EvaluationContext,
-  Fit,
-  ScalarFunction,
-} from './functions/function.ts';
+import type { ArgumentProbe, BuiltinFunction, Fit, ScalarFunction } from './functions/function.ts';
 import { resultFits } from './functions/overloads.ts';
 import { resolveCast, resolveFunction, resolveOperator } from './functions/registry.ts';
 import { resolveType } from './resolve-type.ts';
-
-/** undefined: not set (leave as it is); null: null. */
-export type Value = Uint8Array | null | undefined;
-
-/** What a bind marker stands for, as told to the client. */
-export interface MarkerSpec {
-  readonly name: string;
-  readonly type: CqlType;
-  /** The column that it is bound to as a whole; the receiver's object. */
-  readonly column: Receiver;
-}
-
-/** The bound values of one execution. */
-export interface Binding {
-  readonly values: readonly Value[];
-  readonly context: EvaluationContext;
-}
-
-/** Collects what the planner learns on its way through a statement. */
-export interface TermScope {
-  readonly schema: Schema;
-  /** Where unqualified names of types and functions are looked up. */
-  readonly keyspace: string;
-  /** By marker index; filled by `compileTerm`. */
-  readonly markers: (MarkerSpec | undefined)[];
-  /** Markers of the whole statement. */
-  readonly markerCount: number;
-  /** For constants like 'now'. */
-  readonly nowMillis: bigint;
-}
-
-export interface Receiver {
-  readonly name: string;
-  readonly type: CqlType;
-}
-
-export interface CompiledTerm {
-  readonly type: CqlType;
-  /** Does not depend on what is bound, nor on the time. */
-  readonly isConstant: boolean;
-  /** @throws CqlError Invalid: the bound value is none of the type */
-  evaluate(binding: Binding): Value;
-}
-
-const NOTHING_BOUND: Binding = {
-  values: [],
-  context: {
-    nowMillis: 0,
-    timeUuid: () => new Uint8Array(16),
-    randomUuid: () => new Uint8Array(16),
-    random: () => 0,
-  },
-};
-
-/** A term that is always `value`. */
-export function constantTerm(type: CqlType, value: Uint8Array | null): CompiledTerm {
-  return { type, isConstant: true, evaluate: () => value };
-}
-
-/** Makes a term of its parts; computes it now if all are constant. */
-function derived(
-  type: CqlType,
-  parts: readonly CompiledTerm[],
-  evaluate: (binding: Binding) => Value,
-  isPure = true,
-): CompiledTerm {
-  if (isPure && parts.every((part) => part.isConstant)) {
-    const value = evaluate(NOTHING_BOUND);
-    if (value !== undefined) return constantTerm(type, value);
-  }
-  return { type, isConstant: false, evaluate };
-}
+import {
+  type Binding,
+  boundTerm,
+  type CompiledTerm,
+  constantTerm,
+  derived,
+  listOf,
+  mapOf,
+  type Receiver,
+  setOf,
+  type TermScope,
+  tupleOf,
+  userValueOf,
+  vectorOf,
+} from './term-values.ts';
 
 function markerTerm(index: number, receiver: Receiver, scope: TermScope): CompiledTerm {
   const { type, name } = receiver;
-  const isSimple = type.kind === 'native' || type.kind === 'custom';
   scope.markers[index] = { name, type, column: receiver };
-  return {
-    type,
-    isConstant: false,
-    evaluate: (binding) => {
-      const value = binding.values[index];
-      if (value === null || value === undefined) return value;
-      validate(type, value);
-      // Clients may send the elements of sets and maps in any order.
-      return isSimple ? value : canonical(type, value);
-    },
-  };
+  return boundTerm(type, index);
 }
 
 function literalTerm(literal: Literal, receiver: Receiver, scope: TermScope): CompiledTerm {
@@ -124,12 +48,6 @@ function literalTerm(literal: Literal, receiver: Receiver, scope: TermScope): Co
 
 function elementReceiver(receiver: Receiver, part: string, type: CqlType): Receiver {
   return { name: `${part}(${receiver.name})`, type };
-}
-
-function notInCollection(value: Value): Uint8Array {
-  if (value === null) throw invalidRequest('null is not supported inside collections');
-  if (value === undefined) throw invalidRequest('unset value is not supported inside collections');
-  return value;
 }
 
 function compileAll(terms: readonly Term[], receiver: Receiver, scope: TermScope): CompiledTerm[] {
@@ -199,17 +117,7 @@ function listTerm(elements: readonly Term[], receiver: Receiver, scope: TermScop
       );
     }
     const parts = compileAll(elements, elementReceiver(receiver, 'value', type.element), scope);
-    return derived(type, parts, (binding) =>
-      packVector(
-        type,
-        parts.map((part) => {
-          const value = part.evaluate(binding);
-          if (value === null || value === undefined)
-            throw invalidRequest('null is not supported inside vectors');
-          return value;
-        }),
-      ),
-    );
+    return vectorOf(type, parts);
   }
   if (type.kind !== 'list') {
     throw invalidRequest(
@@ -217,12 +125,7 @@ function listTerm(elements: readonly Term[], receiver: Receiver, scope: TermScop
     );
   }
   const parts = compileAll(elements, elementReceiver(receiver, 'value', type.element), scope);
-  return derived(type, parts, (binding) =>
-    packCollection(
-      parts.length,
-      parts.map((part) => notInCollection(part.evaluate(binding))),
-    ),
-  );
+  return listOf(type, parts);
 }
 
 function setTerm(elements: readonly Term[], receiver: Receiver, scope: TermScope): CompiledTerm {
@@ -238,14 +141,7 @@ function setTerm(elements: readonly Term[], receiver: Receiver, scope: TermScope
   }
   checkNoMarkers(elements, literal);
   const parts = compileAll(elements, elementReceiver(receiver, 'value', type.element), scope);
-  return derived(type, parts, (binding) => {
-    const values = parts.map((part) => notInCollection(part.evaluate(binding)));
-    values.sort((a, b) => compareValues(type.element, a, b));
-    const distinct = values.filter(
-      (v, i) => i === 0 || compareValues(type.element, values[i - 1], v) !== 0,
-    );
-    return packCollection(distinct.length, distinct);
-  });
+  return setOf(type, type.element, parts);
 }
 
 function mapTerm(
@@ -273,19 +169,7 @@ function mapTerm(
     elementReceiver(receiver, 'value', type.value),
     scope,
   );
-  return derived(type, [...keys, ...values], (binding) => {
-    const pairs = keys.map((key, i): [Uint8Array, Uint8Array] => [
-      notInCollection(key.evaluate(binding)),
-      notInCollection(values[i].evaluate(binding)),
-    ]);
-    pairs.sort((a, b) => compareValues(type.key, a[0], b[0]));
-    // Of equal keys the last written wins; sort() is stable.
-    const distinct = pairs.filter(
-      (pair, i) =>
-        i + 1 === pairs.length || compareValues(type.key, pair[0], pairs[i + 1][0]) !== 0,
-    );
-    return packCollection(distinct.length, distinct.flat());
-  });
+  return mapOf(type, keys, values);
 }
 
 function tupleTerm(elements: readonly Term[], receiver: Receiver, scope: TermScope): CompiledTerm {
@@ -305,17 +189,7 @@ function tupleTerm(elements: readonly Term[], receiver: Receiver, scope: TermSco
     checkPart(element, field, `tuple literal for ${receiver.name}`, `component ${i}`, scope);
     return compileTerm(element, { name: `${receiver.name}[${i}]`, type: field }, scope);
   });
-  return derived(type, parts, (binding) =>
-    packTuple(
-      parts.map((part, i) => {
-        const value = part.evaluate(binding);
-        if (value === undefined) {
-          throw invalidRequest(`Invalid unset value for tuple field number ${i}`);
-        }
-        return value;
-      }),
-    ),
-  );
+  return tupleOf(type, parts);
 }
 
 function udtTerm(
@@ -341,10 +215,7 @@ function udtTerm(
     checkPart(field.value, type.fieldTypes[index], literal, `field ${field.name}`, scope);
     parts[index] = compileTerm(field.value, fieldReceiver(receiver, type, index), scope);
   }
-  const given = parts.filter((part) => part !== null);
-  return derived(type, given, (binding) =>
-    packTuple(parts.map((part) => part?.evaluate(binding) ?? null)),
-  );
+  return userValueOf(type, parts);
 }
 
 export function fieldReceiver(receiver: Receiver, type: UserType, index: number): Receiver {

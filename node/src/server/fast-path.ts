@@ -9,7 +9,7 @@ import type { EvaluationContext } from '../query/functions/function.ts';
 import type { WriteOptions } from '../query/modify.ts';
 import type { TableRow } from '../query/row.ts';
 import type { SelectPlan } from '../query/select.ts';
-import type { Binding, Value } from '../query/terms.ts';
+import type { Binding, Value } from '../query/term-values.ts';
 import { ABSENT } from '../storage/kv.ts';
 import type { WriteSink } from '../storage/local-store.ts';
 import type { PointReader } from '../storage/record-source.ts';

@@ -18,7 +18,7 @@ import {
   type PlannedStatement,
   planStatement,
 } from '../query/statement.ts';
-import type { Binding, Value } from '../query/terms.ts';
+import type { Binding, Value } from '../query/term-values.ts';
 import { isVirtual } from '../query/virtual/definitions.ts';
 import type { VirtualTables } from '../query/virtual/rows.ts';
 import { describe } from '../schema/describe.ts';

@@ -3,7 +3,7 @@ import type { Executor } from '../query/execute.ts';
 import type { EvaluationContext } from '../query/functions/function.ts';
 import type { WriteOptions } from '../query/modify.ts';
 import { planStatement } from '../query/statement.ts';
-import type { Value } from '../query/terms.ts';
+import type { Value } from '../query/term-values.ts';
 import type { Schema } from '../schema/schema.ts';
 import type { LocalStore } from '../storage/local-store.ts';
 import { type ClientConnection, CONSISTENCY_NAMES, type Request } from '../transport/index.ts';
