@@ -6,16 +6,33 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
+const LOOK_MILLIS = 1000;
+
 /** Called on the main thread before there are others: V8's flags are those of the process, and read by each thread. */
 export function allowCollection(): void {
   setFlagsFromString('--expose-gc');
 }
 
+function collect(): void {
+  // Only contexts made since `allowCollection` have it.
+  const gc = globalThis.gc ?? (runInNewContext('gc') as NodeJS.GCFunction);
+  gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+}
+
 /**
- * Stops this thread for some 40 ms, so before it serves. `allowCollection` was called before this thread started, or on it.
+ * Stops this thread once for some 40 ms, in its first second without a request. While it is busy from the start on,
+ * what it has is in use.
+ * @param requestsCount how many there were since the start
  */
-export function releaseStartMemory(): void {
-  // Only contexts made since have it.
-  const collect = globalThis.gc ?? (runInNewContext('gc') as NodeJS.GCFunction);
-  collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+export function releaseStartMemory(requestsCount: () => number): void {
+  let last = requestsCount();
+  const timer = setInterval(() => {
+    const count = requestsCount();
+    if (count === last) {
+      clearInterval(timer);
+      collect();
+    }
+    last = count;
+  }, LOOK_MILLIS);
+  timer.unref();
 }

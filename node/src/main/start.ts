@@ -45,7 +45,7 @@ export async function start({ settings, table }: Loaded): Promise<number> {
     commitlogSync: settings.commitlogSync,
     milliseconds: Math.round(performance.now() - began),
   });
-  releaseStartMemory();
+  releaseStartMemory(() => 0);
   const reason = await Promise.race([stopped, node.failed]);
   if (reason instanceof Error) {
     logger.error('a worker failed, the node stops', { error: reason });

@@ -219,9 +219,10 @@ async function start(): Promise<void> {
     },
   );
 
+  const requestsCount = () => server.metrics.requestsTotal.reduce((sum, count) => sum + count, 0);
   const status = (): WorkerStatus => ({
     connections: server.metrics.connectionsOpen,
-    requests: server.metrics.requestsTotal.reduce((sum, count) => sum + count, 0),
+    requests: requestsCount(),
     inFlightRequests: server.metrics.requestsInFlight,
     inFlightBytes: server.metrics.bytesInFlight,
     queuedWriteBytes: store.queuedBytes(),
@@ -272,9 +273,9 @@ async function start(): Promise<void> {
   });
 
   const replayed = input.index === 0 ? await batchLog.replay() : 0;
-  releaseStartMemory();
   await server.start();
   post({ kind: 'ready', replayed });
+  releaseStartMemory(requestsCount);
 }
 
 function tlsOptions({ clientEncryption }: Settings): TlsOptions | null {
