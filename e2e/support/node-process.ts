@@ -18,6 +18,8 @@ export interface NodeOptions {
   readonly flags?: Readonly<Record<string, string>>;
   /** More variables. Those of Ilion that the test itself was given are not passed on. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Text of the log to wait for; not given: that it is ready. */
+  readonly until?: string;
 }
 
 export interface Exit {
@@ -148,7 +150,7 @@ class IlionProcess {
 }
 
 /**
- * Starts a node and waits until it is ready.
+ * Starts a node and waits until it is ready, or has said what `until` asks for.
  * @throws TypeError with its output, if it ends before
  */
 export async function startNode(options: NodeOptions = {}): Promise<NodeProcess> {
@@ -164,7 +166,7 @@ export async function startNode(options: NodeOptions = {}): Promise<NodeProcess>
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
   const ilion = new IlionProcess(['start', ...args], environmentOf(options.environment));
   try {
-    await ilion.waitFor('"message":"ready"', READY_TIMEOUT_MS);
+    await ilion.waitFor(options.until ?? '"message":"ready"', READY_TIMEOUT_MS);
   } catch (error) {
     ilion.child.kill('SIGKILL');
     await ilion.waitExit();
