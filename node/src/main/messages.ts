@@ -2,6 +2,7 @@
 import type { Settings } from '../config/settings.ts';
 import type { ClientFacts, NodeFacts } from '../query/virtual/rows.ts';
 import type { SchemaJson } from '../schema/schema-json.ts';
+import type { LatencyStatus } from '../server/latency.ts';
 import type { TransportMetrics } from '../transport/index.ts';
 import type { LoopStatus } from './loop-monitor.ts';
 import type { SchemaEvent, SchemaResult } from './schema-authority.ts';
@@ -36,6 +37,7 @@ export interface WorkerStatus {
   readonly queuedWriteBytes: number;
   readonly clients: readonly ClientFacts[];
   readonly transport: TransportMetrics;
+  readonly latency: LatencyStatus;
   readonly loop: LoopStatus;
 }
 

@@ -3,31 +3,27 @@ import { Counter, Gauge, Registry } from 'prom-client';
 import { createNativeEngine } from '../../native/index.ts';
 import type { Settings } from '../config/settings.ts';
 import type { KvStore } from '../storage/kv.ts';
-import { LOOP_DELAY_BOUNDS, type LoopMonitor } from './loop-monitor.ts';
-import { FAMILIES, type Facts, type Sample, type ThreadLoop } from './metrics-server-families.ts';
+import type { LoopMonitor } from './loop-monitor.ts';
+import { FAMILIES, type Facts, type Sample } from './metrics-server-families.ts';
+import { type Histogram, histograms } from './metrics-server-histograms.ts';
 import type { Node } from './node.ts';
 import { shardFacts } from './shard-facts.ts';
 import { processOptions } from './shards.ts';
 import { VERSION } from './version.ts';
 
 const GATHER_TIMEOUT_MS = 5000;
-const DELAY_NAME = 'ilion_loop_delay_seconds';
 
-/** The histogram of delays as lines: prom-client's own can only count by itself. */
-function delayLines(loops: readonly ThreadLoop[]): string {
-  const lines = [
-    `# HELP ${DELAY_NAME} How late timers fire: what an event has to wait for the event loop.`,
-    `# TYPE ${DELAY_NAME} histogram`,
-  ];
-  for (const { thread, loop } of loops) {
+/** A histogram as lines: prom-client's own can only count by itself. */
+function histogramLines({ name, help, bounds, series }: Histogram): string {
+  const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`];
+  for (const { label, counts, sum } of series) {
     let count = 0;
-    for (const [place, more] of loop.delayCounts.entries()) {
+    for (const [place, more] of [...counts].entries()) {
       count += more;
-      const bound = LOOP_DELAY_BOUNDS[place] ?? '+Inf';
-      lines.push(`${DELAY_NAME}_bucket{thread="${thread}",le="${bound}"} ${count}`);
+      lines.push(`${name}_bucket{${label},le="${bounds[place] ?? '+Inf'}"} ${count}`);
     }
-    lines.push(`${DELAY_NAME}_sum{thread="${thread}"} ${loop.delaySeconds}`);
-    lines.push(`${DELAY_NAME}_count{thread="${thread}"} ${count}`);
+    lines.push(`${name}_sum{${label}} ${sum}`);
+    lines.push(`${name}_count{${label}} ${count}`);
   }
   return `${lines.join('\n')}\n`;
 }
@@ -84,7 +80,7 @@ export async function render(
   };
   show('gauge', 'ilion_info', 'Which node this is; always 1.', [{ labels: info, value: 1 }]);
   for (const { kind, name, help, samples } of FAMILIES) show(kind, name, help, samples(facts));
-  return `${await registry.metrics()}\n${delayLines(facts.loops)}`;
+  return [await registry.metrics(), ...histograms(facts).map(histogramLines)].join('\n');
 }
 
 /** @returns how to get the text; who asks while it is being gathered gets the same */

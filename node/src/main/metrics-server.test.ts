@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { loadSettings } from '../config/load.ts';
+import { LATENCY_KINDS, Latencies } from '../server/latency.ts';
 import { createMetrics } from '../transport/metrics.ts';
 import { ListenError } from './listen.ts';
 import { LOOP_DELAY_BOUNDS } from './loop-monitor.ts';
@@ -88,6 +89,11 @@ test('what workers and shards say, as text', async () => {
     collections: [{ kind: 'minor' as const, count: 2, seconds: 0.25 }],
     heapUsedBytes: 1000,
   };
+  const latencyOf = (millis: number) => {
+    const latency = new Latencies(() => millis);
+    latency.add(LATENCY_KINDS.indexOf('read'), 0);
+    return latency;
+  };
   const worker = {
     connections: 3,
     requests: 12,
@@ -96,6 +102,7 @@ test('what workers and shards say, as text', async () => {
     queuedWriteBytes: 0,
     clients: [],
     transport,
+    latency: latencyOf(0.1),
     loop,
   };
   const shard = {
@@ -111,7 +118,7 @@ test('what workers and shards say, as text', async () => {
   };
   const text = await render(
     {
-      workers: [worker],
+      workers: [worker, { ...worker, latency: latencyOf(2.5) }],
       loops: [{ thread: '0', loop }],
       shards: [shard],
       statistics: [{ 'rocksdb.wal.bytes': 77 }],
@@ -136,6 +143,13 @@ test('what workers and shards say, as text', async () => {
     'ilion_loop_delay_seconds_sum{thread="0"} 1.5',
     'ilion_loop_delay_seconds_count{thread="0"} 6',
     'ilion_collection_seconds_total{thread="0",kind="minor"} 0.25',
+    'ilion_request_seconds_bucket{kind="read",le="0.000128"} 1',
+    'ilion_request_seconds_bucket{kind="read",le="0.002048"} 1',
+    'ilion_request_seconds_bucket{kind="read",le="0.003072"} 2',
+    'ilion_request_seconds_bucket{kind="read",le="+Inf"} 2',
+    'ilion_request_seconds_sum{kind="read"} 0.0026',
+    'ilion_request_seconds_count{kind="read"} 2',
+    'ilion_request_seconds_count{kind="cas"} 0',
   ]) {
     assert.ok(text.split('\n').includes(line), line);
   }

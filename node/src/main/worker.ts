@@ -15,6 +15,7 @@ import { isVirtual, SYSTEM_KEYSPACES, withSystemKeyspaces } from '../query/virtu
 import { VirtualTables } from '../query/virtual/rows.ts';
 import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
 import { schemaFromJson } from '../schema/schema-json.ts';
+import { Latencies } from '../server/latency.ts';
 import { RequestHandlerImpl } from '../server/request-handler.ts';
 import { Tracer } from '../server/tracing.ts';
 import { LocalStore } from '../storage/local-store.ts';
@@ -84,6 +85,7 @@ function toSchemaChange(event: NonNullable<SchemaEvent>): SchemaChange {
 async function start(): Promise<void> {
   const loop = new LoopMonitor();
   const clock = createSystemClock();
+  const latencies = new Latencies(clock.monotonicMillis);
   const engine = createNativeEngine(processOptions(settings));
   let schema: Schema = withSystemKeyspaces(schemaFromJson(input.schema));
   const stores = await openShards(engine, settings, input.layout, storedTables(schema, isVirtual));
@@ -168,6 +170,7 @@ async function start(): Promise<void> {
     clock,
     context,
     listPlace,
+    latencies,
     datacenter: settings.datacenter,
     clusterName: settings.clusterName,
     tracer: new Tracer({
@@ -228,6 +231,7 @@ async function start(): Promise<void> {
     queuedWriteBytes: store.queuedBytes(),
     clients: [...server.connections()].map(clientFacts),
     transport: server.metrics,
+    latency: { counts: latencies.counts, seconds: latencies.seconds },
     loop: loop.status(),
   });
 

@@ -1,7 +1,7 @@
 /**
  * Runs planned statements on this node: reads, writes, conditional writes, counters, batches.
  */
-import { highWord, lowWord, Writer } from '../common/bytes.ts';
+import { Writer } from '../common/bytes.ts';
 import { type CqlError, casWriteUnknown, invalidRequest, writeTimeout } from '../common/errors.ts';
 import type { ColumnDef, TableDef } from '../schema/schema.ts';
 import { decodePartitionKey } from '../storage/keys.ts';
@@ -487,13 +487,4 @@ export function rows(
     for (const value of row) out.bytes(value);
   }
   return { columns, rowCount: values.length, content: out.view(), pagingState: null, warnings: [] };
-}
-
-/** Write options at a timestamp. */
-export function atTimestamp(
-  timestamp: bigint,
-  nowSeconds: number,
-  listPlace: WriteOptions['listPlace'],
-): WriteOptions {
-  return { stampHigh: highWord(timestamp), stampLow: lowWord(timestamp), nowSeconds, listPlace };
 }

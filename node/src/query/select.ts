@@ -57,7 +57,7 @@ export interface SelectPlan {
 
 export interface RowsResult {
   /** That of the columns, where it is not the statement's. */
-  readonly table?: TableDef;
+  readonly table?: Pick<TableDef, 'keyspace' | 'name'>;
   readonly columns: readonly ResultColumn[];
   readonly rowCount: number;
   /** The rows' values as [bytes], one after another. */

@@ -44,8 +44,10 @@ export type Plan =
 
 export interface PlannedStatement {
   readonly text: string;
-  /** The session's keyspace when it was planned; null if names carried their own. */
+  /** The session's keyspace when it was planned; null: it had none. */
   readonly keyspace: string | null;
+  /** Its tables' names carry their keyspaces. */
+  readonly isQualified: boolean;
   readonly plan: Plan;
   readonly markers: readonly MarkerSpec[];
   /** Table of the markers; null if there are none or of several. */
@@ -183,6 +185,23 @@ function refuseSystemWrite(table: TableDef): void {
   }
 }
 
+/** Statements on anything but rows are not, whatever they name: as in Cassandra, which warns of preparing them. */
+function isQualified(statement: Statement): boolean {
+  switch (statement.kind) {
+    case 'select':
+    case 'insert':
+    case 'insertJson':
+    case 'update':
+    case 'delete':
+    case 'truncate':
+      return statement.table.keyspace !== undefined;
+    case 'batch':
+      return statement.statements.every((one) => one.table.keyspace !== undefined);
+    default:
+      return false;
+  }
+}
+
 /** Index of the last marker of each partition key column; empty if any has none. */
 function partitionMarkers(
   table: TableDef,
@@ -207,7 +226,14 @@ export function planStatement(
 ): PlannedStatement {
   const statement = parse(text);
   const markers: (MarkerSpec | undefined)[] = [];
-  const base = { text, keyspace: session, partitionKeyMarkers: [], resultColumns: [], table: null };
+  const base = {
+    text,
+    keyspace: session,
+    isQualified: isQualified(statement),
+    partitionKeyMarkers: [],
+    resultColumns: [],
+    table: null,
+  };
   const scopeOf = (keyspace: string): TermScope => ({
     schema,
     keyspace,

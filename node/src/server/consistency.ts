@@ -1,6 +1,13 @@
 /** What a consistency level asks of a keyspace's replicas, while this node is the only one there is. */
 import { type CqlError, invalidRequest, unavailable } from '../common/errors.ts';
-import type { KeyspaceDef } from '../schema/schema.ts';
+import type { ModificationPlan } from '../query/modify.ts';
+import type { KeyspaceDef, Schema, TableDef } from '../schema/schema.ts';
+
+/** The levels of a request, by number. */
+interface RequestedConsistency {
+  readonly consistency: number;
+  readonly serialConsistency: number;
+}
 
 const ANY = 0;
 const EACH_QUORUM = 7;
@@ -32,11 +39,7 @@ function quorum(replicas: number): number {
 }
 
 /** Nodes that must answer. */
-export function requiredReplicas(
-  consistency: number,
-  keyspace: KeyspaceDef,
-  datacenter: string,
-): number {
+function requiredReplicas(consistency: number, keyspace: KeyspaceDef, datacenter: string): number {
   const { all, local } = replicationFactors(keyspace, datacenter);
   switch (consistency) {
     case ANY:
@@ -81,7 +84,7 @@ export function checkRead(
 }
 
 /** @returns why a write at this level cannot be served, or null */
-export function checkWrite(
+function checkWrite(
   consistency: number,
   keyspace: KeyspaceDef,
   datacenter: string,
@@ -93,7 +96,7 @@ export function checkWrite(
 }
 
 /** @returns why a conditional write cannot be served, or null */
-export function checkConditional(
+function checkConditional(
   consistency: number,
   serial: number,
   keyspace: KeyspaceDef,
@@ -108,7 +111,7 @@ export function checkConditional(
 }
 
 /** @returns why counters cannot be counted at this level, or null */
-export function checkCounter(
+function checkCounter(
   consistency: number,
   keyspace: KeyspaceDef,
   datacenter: string,
@@ -116,5 +119,27 @@ export function checkCounter(
   if (consistency === ANY) {
     return invalidRequest('Consistency level ANY is not yet supported for counter tables');
   }
+  return checkWrite(consistency, keyspace, datacenter);
+}
+
+/** The keyspace of a table. @throws CqlError Invalid: it has been dropped */
+export function keyspaceOf(schema: Schema, { keyspace: name }: TableDef): KeyspaceDef {
+  const keyspace = schema.keyspaces.get(name);
+  if (keyspace === undefined) throw invalidRequest(`keyspace ${name} does not exist`);
+  return keyspace;
+}
+
+/** @returns why a modification cannot be served at the request's levels, or null */
+export function checkModification(
+  plan: ModificationPlan,
+  { consistency, serialConsistency }: RequestedConsistency,
+  schema: Schema,
+  datacenter: string,
+): CqlError | null {
+  const keyspace = keyspaceOf(schema, plan.table);
+  if (plan.conditions !== null) {
+    return checkConditional(consistency, serialConsistency, keyspace, datacenter);
+  }
+  if (plan.isCounter) return checkCounter(consistency, keyspace, datacenter);
   return checkWrite(consistency, keyspace, datacenter);
 }

@@ -1,88 +1,59 @@
 /**
- * What single-row reads and writes use instead of a promise and fresh objects: evaluation state that is shared from one request to
- * the next, and sinks that answer when the storage room calls them.
+ * What single-row reads and writes use instead of promises: sinks that answer when the storage room calls them.
  * @hot
  */
 import type { Writer } from '../common/bytes.ts';
 import type { CqlError } from '../common/errors.ts';
-import type { EvaluationContext } from '../query/functions/function.ts';
-import type { WriteOptions } from '../query/modify.ts';
 import type { TableRow } from '../query/row.ts';
 import type { SelectPlan } from '../query/select.ts';
-import type { Binding, Value } from '../query/term-values.ts';
+import type { Value } from '../query/term-values.ts';
 import { ABSENT } from '../storage/kv.ts';
 import type { WriteSink } from '../storage/local-store.ts';
 import type { PointReader } from '../storage/record-source.ts';
-import {
-  type ClientConnection,
-  type ExecuteRequest,
-  Opcode,
-  type QueryRequest,
-  type Request,
-  writeVoid,
-} from '../transport/index.ts';
+import { type ClientConnection, Opcode, writeVoid } from '../transport/index.ts';
+import type { DataRequest } from './evaluation.ts';
+import { LATENCY_KINDS, type Latencies } from './latency.ts';
+import { beginRows } from './outcome.ts';
 import type { Runnable } from './prepared.ts';
 
 /** Who knows how rows are answered. */
 export interface PointHost {
-  beginRows(
-    request: QueryRequest | ExecuteRequest,
-    connection: ClientConnection,
-    runnable: Runnable,
-    pagingState: Uint8Array | null,
-  ): Writer;
+  readonly latencies: Latencies;
   writeRow(out: Writer, plan: SelectPlan, row: TableRow, values: readonly Value[]): void;
   asCqlError(error: unknown): CqlError;
 }
 
 const NO_KEY = new Uint8Array(0);
-
-/** Evaluation of one statement after another: each sees the values and the time of its own. */
-export class SharedBinding implements Binding {
-  values: readonly Value[] = [];
-  readonly context: EvaluationContext & { nowMillis: number };
-
-  constructor(context: Omit<EvaluationContext, 'nowMillis'>) {
-    this.context = { ...context, nowMillis: 0 };
-  }
-}
-
-/** How and when one request writes; reused on the fast path. */
-export class SharedWriteOptions implements WriteOptions {
-  stampHigh = 0;
-  stampLow = 0;
-  nowSeconds = 0;
-  readonly listPlace: WriteOptions['listPlace'];
-
-  constructor(listPlace: WriteOptions['listPlace']) {
-    this.listPlace = listPlace;
-  }
-}
+const READ = LATENCY_KINDS.indexOf('read');
+const WRITE = LATENCY_KINDS.indexOf('write');
 
 /** Answers a write when it is done. */
 export class WriteAnswer implements WriteSink {
-  private readonly request: Request;
+  private readonly request: DataRequest;
   private readonly connection: ClientConnection;
+  private readonly latencies: Latencies;
 
-  constructor(request: Request, connection: ClientConnection) {
+  constructor(request: DataRequest, connection: ClientConnection, latencies: Latencies) {
     this.request = request;
     this.connection = connection;
+    this.latencies = latencies;
   }
 
   written(error: CqlError | null): void {
-    if (error !== null) {
+    if (error === null) {
+      writeVoid(this.connection.begin(this.request, Opcode.Result));
+      this.connection.end();
+    } else {
       this.connection.fail(this.request, error);
-      return;
     }
-    writeVoid(this.connection.begin(this.request, Opcode.Result));
-    this.connection.end();
+    this.latencies.add(WRITE, this.request.receivedMillis);
   }
 }
 
 /** Answers a read of one row when its records are there. */
 export class PointAnswer implements PointReader {
-  private readonly handler: PointHost;
-  private readonly request: QueryRequest | ExecuteRequest;
+  private readonly host: PointHost;
+  private readonly request: DataRequest;
   private readonly connection: ClientConnection;
   private readonly runnable: Runnable;
   private readonly nowSeconds: number;
@@ -92,8 +63,8 @@ export class PointAnswer implements PointReader {
   private readonly partitionLength: number;
 
   constructor(
-    handler: PointHost,
-    request: QueryRequest | ExecuteRequest,
+    host: PointHost,
+    request: DataRequest,
     connection: ClientConnection,
     runnable: Runnable,
     nowSeconds: number,
@@ -101,7 +72,7 @@ export class PointAnswer implements PointReader {
     key: Uint8Array | null,
     partitionLength: number,
   ) {
-    this.handler = handler;
+    this.host = host;
     this.request = request;
     this.connection = connection;
     this.runnable = runnable;
@@ -121,8 +92,9 @@ export class PointAnswer implements PointReader {
     try {
       this.answer(buffer, starts, ends, first, count);
     } catch (error) {
-      this.connection.fail(this.request, this.handler.asCqlError(error));
+      this.connection.fail(this.request, this.host.asCqlError(error));
     }
+    this.host.latencies.add(READ, this.request.receivedMillis);
   }
 
   private answer(
@@ -145,13 +117,14 @@ export class PointAnswer implements PointReader {
     const found =
       starts[own] !== ABSENT &&
       row.loadRow(key ?? NO_KEY, partitionLength, clusteringEnd, buffer, starts[own], ends[own]);
-    const out = this.handler.beginRows(request, this.connection, runnable, null);
+    const out = beginRows(request, this.connection, runnable, null);
     out.i32(found ? 1 : 0);
-    if (found) this.handler.writeRow(out, plan, row, this.values);
+    if (found) this.host.writeRow(out, plan, row, this.values);
     this.connection.end();
   }
 
   failed(error: CqlError): void {
     this.connection.fail(this.request, error);
+    this.host.latencies.add(READ, this.request.receivedMillis);
   }
 }

@@ -10,6 +10,7 @@ import {
   encodeMetadata,
   type ProtocolVersion,
 } from '../transport/index.ts';
+import { kindOf } from './latency.ts';
 
 const NAME_OF_NO_TABLE = { keyspace: '', name: '' };
 
@@ -20,6 +21,8 @@ export class Runnable {
   readonly schema: Schema;
   /** Of the plan's table, unless it is virtual or there is none. */
   readonly handle: TableHandle | null;
+  /** Under what its requests are timed. */
+  readonly latencyKind: number;
   private row: TableRow | null = null;
   private readonly resultMetadata: (EncodedMetadata | undefined)[] = [];
   private readonly markerMetadata: (EncodedMetadata | undefined)[] = [];
@@ -30,6 +33,7 @@ export class Runnable {
     this.statement = statement;
     this.schema = schema;
     this.handle = handle;
+    this.latencyKind = kindOf(statement.plan);
     for (const [i, { name }] of statement.markers.entries()) {
       const indexes = this.markerIndexes.get(name);
       if (indexes === undefined) this.markerIndexes.set(name, [i]);

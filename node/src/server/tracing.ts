@@ -8,7 +8,6 @@ import type { Schema } from '../schema/schema.ts';
 import type { LocalStore } from '../storage/local-store.ts';
 import { type ClientConnection, CONSISTENCY_NAMES, type Request } from '../transport/index.ts';
 import { type CqlValue, encode } from '../types/codec.ts';
-import type { ServerClock } from './request-handler.ts';
 
 const SESSION =
   'INSERT INTO system_traces.sessions (session_id, client, command, coordinator, coordinator_port, parameters, request, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TTL 86400';
@@ -20,7 +19,8 @@ const EVENT =
 export interface TracerDeps {
   readonly executor: Executor;
   readonly store: LocalStore;
-  readonly clock: ServerClock;
+  /** Microseconds since 1970. */
+  readonly clock: { micros(): number };
   readonly context: Omit<EvaluationContext, 'nowMillis'>;
   readonly listPlace: WriteOptions['listPlace'];
   readonly address: Uint8Array;

@@ -1,0 +1,188 @@
+/** The server room over tables and connections in memory, for its tests. */
+import { Reader } from '../../common/bytes.ts';
+import type { SchemaStatement } from '../../cql/ast.ts';
+import { parseStatement } from '../../cql/index.ts';
+import { planSchemaChange } from '../../query/ddl.ts';
+import { Executor } from '../../query/execute.ts';
+import { withSystemKeyspaces } from '../../query/virtual/definitions.ts';
+import { EMPTY_SCHEMA, type Schema, type TableDef } from '../../schema/schema.ts';
+import { keyLayout } from '../../storage/keys.ts';
+import type { LocalStore, WriteSink } from '../../storage/local-store.ts';
+import { MemoryRecords } from '../../storage/memory-records.ts';
+import { mergeRecords } from '../../storage/merge.ts';
+import type { PointReader, ScanOptions, TableHandle } from '../../storage/record-source.ts';
+import type { Answer, ClientCodec } from '../../transport/client-codec.ts';
+import { type MemoryClient, MemoryWorld } from '../../transport/memory-world.ts';
+import type { ProtocolVersion } from '../../transport/protocol.ts';
+import { Latencies } from '../latency.ts';
+import { RequestHandlerImpl } from '../request-handler.ts';
+
+/** One shard that keeps merged records in maps. */
+class MemoryStore {
+  readonly shardCount = 1;
+  private readonly tables = new Map<
+    string,
+    Map<string, { readonly key: Uint8Array; readonly record: Uint8Array }>
+  >();
+  private asked: MemoryRecords | null = null;
+
+  handle(table: TableDef): TableHandle {
+    return { table, keys: keyLayout(table), families: [0] };
+  }
+
+  shardOf(): number {
+    return 0;
+  }
+
+  merge(
+    { table }: TableHandle,
+    key: Uint8Array,
+    keyLength: number,
+    record: Uint8Array,
+    recordLength: number,
+  ): number {
+    const own = this.tables.get(table.id) ?? new Map();
+    this.tables.set(table.id, own);
+    const place = Uint8Array.from(key.subarray(0, keyLength));
+    const name = Buffer.from(place).toString('hex');
+    const before = own.get(name)?.record;
+    const written = Uint8Array.from(record.subarray(0, recordLength));
+    own.set(name, {
+      key: place,
+      record: mergeRecords(before === undefined ? [written] : [before, written]),
+    });
+    return 0;
+  }
+
+  addSink(_shard: number, sink: WriteSink): void {
+    queueMicrotask(() => sink.written(null));
+  }
+
+  private recordsOf({ table }: TableHandle): MemoryRecords {
+    return new MemoryRecords([...(this.tables.get(table.id)?.values() ?? [])]);
+  }
+
+  get(handle: TableHandle, shard: number, key: Uint8Array, keyLength: number): void {
+    this.asked ??= this.recordsOf(handle);
+    this.asked.get(handle, shard, key, keyLength);
+  }
+
+  addReader(shard: number, reader: PointReader, keyCount: number): void {
+    this.asked?.addReader(shard, reader, keyCount);
+    this.asked = null;
+  }
+
+  scan(handle: TableHandle, shard: number, options: ScanOptions) {
+    return this.recordsOf(handle).scan(handle, shard, options);
+  }
+}
+
+/** A rows answer whose columns are of plain types, its values as texts. */
+export interface PlainRows {
+  readonly table: string;
+  readonly rows: readonly (readonly (Buffer | null)[])[];
+  readonly pagingState: Buffer | null;
+}
+
+/** Decodes a rows answer. */
+export function readRows({ body }: Answer): PlainRows {
+  const reader = new Reader(body);
+  reader.i32();
+  const flags = reader.i32();
+  const columnCount = reader.i32();
+  const pagingState = (flags & 2) === 0 ? null : reader.bytes();
+  let table = '';
+  if ((flags & 4) === 0) {
+    table = `${reader.string()}.${reader.string()}`;
+    for (let i = 0; i < columnCount; i++) {
+      reader.string();
+      reader.u16();
+    }
+  }
+  const rows = Array.from({ length: reader.i32() }, () =>
+    Array.from({ length: columnCount }, () => reader.bytes()),
+  );
+  return { table, rows, pagingState };
+}
+
+/** A node without disk, threads or time of its own. */
+export class MemoryNode {
+  /** Moved by tests. */
+  nowMillis = 1_700_000_000_000;
+  readonly latencies: Latencies;
+  readonly handler: RequestHandlerImpl;
+  private readonly world = new MemoryWorld();
+  private schema: Schema;
+  private ids = 0;
+
+  constructor(ddl: readonly string[]) {
+    this.schema = withSystemKeyspaces(EMPTY_SCHEMA);
+    for (const text of ddl) this.changed(text, null);
+    const store = new MemoryStore() as unknown as LocalStore;
+    this.latencies = new Latencies(() => this.world.clock.nowMillis());
+    const unused = (): never => {
+      throw new TypeError('not part of this test');
+    };
+    this.handler = new RequestHandlerImpl(this.schema, {
+      store,
+      executor: new Executor({
+        store,
+        locks: { acquire: async () => () => {} },
+        batchLog: { apply: unused, replay: unused } as never,
+        hostId: new Uint8Array(16),
+        serialMicros: () => BigInt(this.nowMillis) * 1000n,
+      }),
+      virtualTables: { records: unused } as never,
+      schemaDoor: {
+        apply: async (text, keyspace) => {
+          this.handler.setSchema(this.changed(text, keyspace));
+          return { event: null, warnings: [] };
+        },
+      },
+      directory: { add: () => {}, find: async () => null },
+      clock: { micros: () => this.nowMillis * 1000 },
+      context: {
+        timeUuid: () => new Uint8Array(16),
+        randomUuid: () => new Uint8Array(16),
+        random: () => 0.5,
+      },
+      listPlace: () => new Uint8Array(16),
+      latencies: this.latencies,
+      datacenter: 'datacenter1',
+      clusterName: 'test',
+      tracer: { start: unused } as never,
+      logError: (message, error) => {
+        throw new TypeError(message, { cause: error });
+      },
+    });
+    this.world.onRequest = (request, connection) => this.handler.handle(request, connection);
+  }
+
+  private changed(text: string, keyspace: string | null): Schema {
+    const env = {
+      newId: () => `00000000-0000-1000-8000-${String(++this.ids).padStart(12, '0')}`,
+      nowMicros: 0,
+    };
+    const statement = parseStatement(text) as SchemaStatement;
+    this.schema = planSchemaChange(statement, this.schema, keyspace, env).schema;
+    return this.schema;
+  }
+
+  client(version: ProtocolVersion = 4): MemoryClient {
+    return this.world.client(version);
+  }
+
+  /** Sends one message; it takes `millis` until its answer. */
+  async ask(client: MemoryClient, send: (codec: ClientCodec) => void, millis = 0): Promise<Answer> {
+    send(client.codec);
+    const early = client.exchange();
+    this.world.clock.advance(millis);
+    await new Promise((resolve) => setImmediate(resolve));
+    const [answer] = [...early, ...client.poll()];
+    return answer;
+  }
+
+  query(client: MemoryClient, text: string): Promise<Answer> {
+    return this.ask(client, (codec) => codec.query(1, text));
+  }
+}
