@@ -19,6 +19,7 @@ export const USAGE = `npm run bench -- [options]
   --large GIB              size of the table larger than memory
   --cassandra HOST:PORT    measures a running Cassandra and Ilion in turns, and nothing else
   --pid N                  process of that Cassandra, for its CPU time
+  --warm-up N              seconds of mixed load that each of the two gets before anything is measured
   --directory PATH         where temporary data goes
   --out FILE               where the figures go as JSON`;
 
@@ -37,6 +38,7 @@ const FLAGS = {
   only: { type: 'string' },
   seconds: { type: 'string' },
   warm: { type: 'string' },
+  'warm-up': { type: 'string' },
   repeats: { type: 'string' },
   rows: { type: 'string' },
   'scan-rows': { type: 'string' },
@@ -82,7 +84,15 @@ export function parseBenchArguments(args: readonly string[]): BenchArguments {
   const { values } = parseArgs({ args: [...args], options: FLAGS, strict: true });
   const { quick } = values;
   const number = (
-    name: 'seconds' | 'warm' | 'repeats' | 'rows' | 'scan-rows' | 'connections' | 'large',
+    name:
+      | 'seconds'
+      | 'warm'
+      | 'warm-up'
+      | 'repeats'
+      | 'rows'
+      | 'scan-rows'
+      | 'connections'
+      | 'large',
     short: number,
     long: number,
   ) => toNumber(name, values[name], quick ? short : long);
@@ -91,6 +101,7 @@ export function parseBenchArguments(args: readonly string[]): BenchArguments {
     options: {
       seconds: number('seconds', 1, 8),
       warmSeconds: number('warm', 0.5, 3),
+      warmUpSeconds: number('warm-up', 1, 60),
       repeats: number('repeats', 1, 3),
       rows: number('rows', 20_000, 1_000_000),
       scanRows: number('scan-rows', 20_000, 1_000_000),

@@ -2,11 +2,11 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { type BenchArguments, parseBenchArguments, type Scenario, USAGE } from './arguments.ts';
+import { measureBeside } from './beside.ts';
 import { BenchError } from './client.ts';
 import { measureLarge } from './large.ts';
 import { Report } from './report.ts';
 import {
-  measureBeside,
   measureCapability,
   measureCores,
   measureGroup,

@@ -16,7 +16,10 @@ import { type BenchServer, removeDirectory, startServer, temporaryDirectory } fr
 export interface BenchOptions {
   /** Of each measured run. */
   readonly seconds: number;
+  /** Of load before each measured run. */
   readonly warmSeconds: number;
+  /** Of load before all runs, where a server is measured that needs long until it is at its best. */
+  readonly warmUpSeconds: number;
   /** Runs of each kind, of which the median counts. */
   readonly repeats: number;
   readonly rows: number;
@@ -28,7 +31,8 @@ export interface BenchOptions {
 }
 
 export const MODES = ['write', 'read', 'mixed'] as const satisfies readonly LoadMode[];
-const FIXED_RATE = 10_000;
+/** Requests a second of the runs at a fixed rate. */
+export const FIXED_RATE = 10_000;
 const IDLE_SECONDS = 2;
 
 const sleep = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
@@ -165,9 +169,16 @@ export async function measureCores(report: Report, options: BenchOptions): Promi
           pairs.map(([, run]) => run),
         ),
       );
+      const of = (pick: (run: LoadResult) => number) =>
+        median(pairs.map(([a, b]) => ratio(pick(b), pick(a))));
       report.add({
         name: 'write, 2 : 1',
-        figures: { 'ops/s': median(pairs.map(([a, b]) => ratio(b.perSecond, a.perSecond))) },
+        figures: {
+          'ops/s': of((run) => run.perSecond),
+          'ops/cpu-s': of((run) => run.perCpuSecond),
+          'server cpu': of((run) => run.serverCpuSeconds / run.seconds),
+          p99: of((run) => run.p99Millis),
+        },
       });
     }),
   );
@@ -228,54 +239,4 @@ export async function measureStart(report: Report, options: BenchOptions): Promi
   });
   removeDirectory(dataDirectory);
   removeDirectory(compileCache);
-}
-
-/** Both servers with the same load, in turns; `theirs` is what the ratios are against. */
-export async function measureBeside(
-  report: Report,
-  options: BenchOptions,
-  theirs: Target,
-): Promise<void> {
-  await withServer(options, { 'commitlog-sync': 'periodic' }, async (ours) => {
-    for (const target of [theirs, ours]) await prepareTable(target, options);
-    for (const mode of MODES) await measurePair(report, options, { ours, theirs, mode, rate: 0 });
-    await measurePair(report, options, { ours, theirs, mode: 'mixed', rate: FIXED_RATE });
-  });
-}
-
-async function measurePair(
-  report: Report,
-  options: BenchOptions,
-  what: { ours: Target; theirs: Target; mode: LoadMode; rate: number },
-): Promise<void> {
-  const pairs: [LoadResult, LoadResult][] = [];
-  for (let i = 0; i < options.repeats; i++) {
-    const theirs = await runOne(what.theirs, what.mode, options, what.rate);
-    pairs.push([theirs, await runOne(what.ours, what.mode, options, what.rate)]);
-  }
-  const name = `${what.mode}${what.rate === 0 ? '' : ` ${what.rate} op/s`}`;
-  report.add(
-    capabilityLine(
-      `${name}, Cassandra`,
-      pairs.map(([run]) => run),
-    ),
-  );
-  report.add(
-    capabilityLine(
-      `${name}, Ilion`,
-      pairs.map(([, run]) => run),
-    ),
-  );
-  const of = (pick: (run: LoadResult) => number) =>
-    median(pairs.map(([theirs, ours]) => ratio(pick(ours), pick(theirs))));
-  report.add({
-    name: `${name}, Ilion : Cassandra`,
-    figures: {
-      'ops/cpu-s': of((run) => run.perCpuSecond),
-      'ops/s': of((run) => run.perSecond),
-      p50: of((run) => run.p50Millis),
-      p99: of((run) => run.p99Millis),
-      rss: of((run) => run.residentMib),
-    },
-  });
 }

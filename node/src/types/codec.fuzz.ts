@@ -63,7 +63,9 @@ function checkValid(type: CqlType, bytes: Buffer): void {
     assert.equal(compareValues(type, encoded, sorted), 0, 'decode then encode');
   }
   toCqlLiteral(type, bytes);
-  const json = toJson(type, bytes);
+  toJson(type, bytes);
+  // Of its one form: of two keys that are equal in it but written differently, JSON's order decides which one counts.
+  const json = toJson(type, sorted);
   const back = attempt(() => fromJson(type, parseJson(json), NOW));
   if (back !== null && survivesJson(type, json) && hasOneForm(type, bytes)) {
     assert.equal(compareValues(type, back, sorted), 0, 'to JSON and back');
