@@ -1,10 +1,10 @@
 /**
  * The one place of a node where its schema changes, one change after another: plan, make column families, save, tell
- * the workers, drop what is no longer used. What is saved is what counts after a crash.
+ * the workers, drop what is no longer used. What is saved is what counts after a crash. The planner is loaded with the
+ * first change: most starts do without it, and its 4 MiB.
  */
 import { invalidRequest } from '../common/errors.ts';
-import { planSchemaChange, type SchemaOutcome } from '../query/ddl.ts';
-import { parse, requireTable } from '../query/statement.ts';
+import type { SchemaOutcome } from '../query/ddl.ts';
 import { familyName, type Schema, type TableDef, withTable } from '../schema/schema.ts';
 import type { KvStore } from '../storage/kv.ts';
 import { familyOptions } from './shards.ts';
@@ -51,6 +51,8 @@ export class SchemaAuthority {
   }
 
   private async applyNow(text: string, keyspace: string | null): Promise<SchemaResult> {
+    const { parse, requireTable } = await import('../query/statement.ts');
+    const { planSchemaChange } = await import('../query/ddl.ts');
     const statement = parse(text);
     if (statement.kind === 'truncate') {
       await this.truncate(requireTable(this.schema, statement.table, keyspace));

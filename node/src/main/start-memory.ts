@@ -1,22 +1,19 @@
 /**
  * What a start leaves behind goes back to the system: young generations grown by the loading of modules, code that ran
  * once, free pages that V8 keeps. A collection on V8's own initiative comes late, or never on an idle node, and keeps the
- * pages: only the one V8 does as its last resort gives them back.
+ * pages; so does `gc()`. The inspector's is the one that V8 does when memory is low. It needs no flag of V8's: these are
+ * part of the compile cache's key, and changed at run time they would make its entries worthless.
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { Session } from 'node:inspector/promises';
+import { setTimeout } from 'node:timers/promises';
 
 const LOOK_MILLIS = 1000;
 
-/** Called on the main thread before there are others: V8's flags are those of the process, and read by each thread. */
-export function allowCollection(): void {
-  setFlagsFromString('--expose-gc');
-}
-
-function collect(): void {
-  // Only contexts made since `allowCollection` have it.
-  const gc = globalThis.gc ?? (runInNewContext('gc') as NodeJS.GCFunction);
-  gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+async function collect(): Promise<void> {
+  const session = new Session();
+  session.connect();
+  await session.post('HeapProfiler.collectGarbage');
+  session.disconnect();
 }
 
 /**
@@ -24,15 +21,11 @@ function collect(): void {
  * what it has is in use.
  * @param requestsCount how many there were since the start
  */
-export function releaseStartMemory(requestsCount: () => number): void {
-  let last = requestsCount();
-  const timer = setInterval(() => {
-    const count = requestsCount();
-    if (count === last) {
-      clearInterval(timer);
-      collect();
-    }
-    last = count;
-  }, LOOK_MILLIS);
-  timer.unref();
+export async function releaseStartMemory(requestsCount: () => number): Promise<void> {
+  let last: number;
+  do {
+    last = requestsCount();
+    await setTimeout(LOOK_MILLIS, undefined, { ref: false });
+  } while (last !== requestsCount());
+  await collect();
 }

@@ -5,7 +5,7 @@ import { serveAdmin } from './admin-server.ts';
 import { adminPlace, cqlPlace, metricsPlace, requireFree } from './listen.ts';
 import { serveMetrics } from './metrics-server.ts';
 import { startNode } from './node.ts';
-import { allowCollection, releaseStartMemory } from './start-memory.ts';
+import { releaseStartMemory } from './start-memory.ts';
 
 /**
  * Runs until SIGTERM or SIGINT.
@@ -25,7 +25,6 @@ export async function start({ settings, table }: Loaded): Promise<number> {
   let node: Awaited<ReturnType<typeof startNode>>;
   let closeMetrics: () => Promise<void>;
   let closeAdmin: () => Promise<void>;
-  allowCollection();
   try {
     for (const place of [cqlPlace, metricsPlace, adminPlace]) await requireFree(place(settings));
     node = await startNode(settings, logger, table);
@@ -45,7 +44,9 @@ export async function start({ settings, table }: Loaded): Promise<number> {
     commitlogSync: settings.commitlogSync,
     milliseconds: Math.round(performance.now() - began),
   });
-  releaseStartMemory(() => 0);
+  releaseStartMemory(() => 0).catch((error: unknown) =>
+    logger.warn('the memory of the start is kept', { error }),
+  );
   const reason = await Promise.race([stopped, node.failed]);
   if (reason instanceof Error) {
     logger.error('a worker failed, the node stops', { error: reason });

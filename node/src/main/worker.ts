@@ -279,7 +279,9 @@ async function start(): Promise<void> {
   const replayed = input.index === 0 ? await batchLog.replay() : 0;
   await server.start();
   post({ kind: 'ready', replayed });
-  releaseStartMemory(requestsCount);
+  releaseStartMemory(requestsCount).catch((error: unknown) =>
+    logger.warn('the memory of the start is kept', { error }),
+  );
 }
 
 function tlsOptions({ clientEncryption }: Settings): TlsOptions | null {
