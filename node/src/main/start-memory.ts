@@ -7,8 +7,6 @@
 import { Session } from 'node:inspector/promises';
 import { setTimeout } from 'node:timers/promises';
 
-const LOOK_MILLIS = 1000;
-
 async function collect(): Promise<void> {
   const session = new Session();
   session.connect();
@@ -20,12 +18,16 @@ async function collect(): Promise<void> {
  * Stops this thread once for some 40 ms, in its first second without a request. While it is busy from the start on,
  * what it has is in use.
  * @param requestsCount how many there were since the start
+ * @param second settles when one has passed
  */
-export async function releaseStartMemory(requestsCount: () => number): Promise<void> {
+export async function releaseStartMemory(
+  requestsCount: () => number,
+  second: () => Promise<void> = () => setTimeout(1000, undefined, { ref: false }),
+): Promise<void> {
   let last: number;
   do {
     last = requestsCount();
-    await setTimeout(LOOK_MILLIS, undefined, { ref: false });
+    await second();
   } while (last !== requestsCount());
   await collect();
 }
