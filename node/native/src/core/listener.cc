@@ -1,5 +1,6 @@
 #include "listener.h"
 
+#include "scheduling.h"
 #include "store.h"
 
 namespace ilion {
@@ -16,9 +17,21 @@ const char* stallState(rocksdb::WriteStallCondition condition) {
   }
 }
 
+// RocksDB's threads are made and kept by its Env, which cannot set what we want: each asks when it is first at work.
+void becomeOnce(Urgency urgency) {
+  thread_local bool done = false;
+  if (!done) setUrgency(urgency);
+  done = true;
+}
+
 }  // namespace
 
+void StoreListener::OnFlushBegin(rocksdb::DB*, const rocksdb::FlushJobInfo&) {
+  becomeOnce(Urgency::flush);
+}
+
 void StoreListener::OnCompactionBegin(rocksdb::DB* db, const rocksdb::CompactionJobInfo& job) {
+  becomeOnce(Urgency::compaction);
   rememberCompaction(db, job, snapshotsTaken_);
 }
 

@@ -15,6 +15,7 @@ class StoreListener : public rocksdb::EventListener {
   StoreListener(Store& store, std::shared_ptr<SnapshotCounter> snapshotsTaken)
       : store_(store), snapshotsTaken_(std::move(snapshotsTaken)) {}
 
+  void OnFlushBegin(rocksdb::DB* db, const rocksdb::FlushJobInfo& job) override;
   void OnCompactionBegin(rocksdb::DB* db, const rocksdb::CompactionJobInfo& job) override;
   void OnCompactionCompleted(rocksdb::DB* db, const rocksdb::CompactionJobInfo& job) override;
   void OnFlushCompleted(rocksdb::DB* db, const rocksdb::FlushJobInfo& job) override;

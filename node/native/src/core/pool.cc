@@ -19,6 +19,7 @@ void Pool::post(std::function<void()> work) {
 
 void Pool::run() {
   pthread_setname_np(pthread_self(), name_.c_str());
+  setUrgency(urgency_);
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     while (queue_.empty()) {

@@ -6,12 +6,15 @@
 #include <mutex>
 #include <string>
 
+#include "scheduling.h"
+
 namespace ilion {
 
 class Pool {
  public:
   // Threads start as work arrives, up to `threads`; `name` is at most 15 characters.
-  Pool(std::string name, unsigned threads) : name_(std::move(name)), max_(threads) {}
+  Pool(std::string name, unsigned threads, Urgency urgency)
+      : name_(std::move(name)), max_(threads), urgency_(urgency) {}
 
   void post(std::function<void()> work);
 
@@ -20,6 +23,7 @@ class Pool {
 
   const std::string name_;
   const unsigned max_;
+  const Urgency urgency_;
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::deque<std::function<void()>> queue_;

@@ -53,8 +53,8 @@ Process::Process(const ProcessOptions& o)
       limiter(o.backgroundBytesPerSecond > 0
                   ? rocksdb::NewGenericRateLimiter(o.backgroundBytesPerSecond)
                   : nullptr),
-      readers("ilion-read", std::max(1, o.readThreads)),
-      longJobs("ilion-job", 4) {
+      readers("ilion-read", std::max(1, o.readThreads), Urgency::prompt),
+      longJobs("ilion-job", 4, Urgency::ordinary) {
   sizeBackgroundThreads(std::max(1, o.backgroundThreads));
 }
 

@@ -9,6 +9,7 @@
 #include <rocksdb/write_batch.h>
 
 #include "batch-check.h"
+#include "scheduling.h"
 #include "store.h"
 
 namespace ilion {
@@ -17,6 +18,10 @@ namespace {
 // A group is closed at this size: what follows waits less, and RocksDB's own copies stay small.
 constexpr size_t kGroupBytesMax = 1 << 20;
 constexpr std::chrono::milliseconds kRecoverEvery(500);
+// Durability `group`: an fsync costs as much CPU as some ten writes, so while many writes come, they share one. A group
+// of fewer writes than this is not waited for: then latency counts.
+constexpr uint32_t kCrowd = 16;
+constexpr std::chrono::microseconds kGather(2000);
 
 }  // namespace
 
@@ -60,17 +65,24 @@ bool Writer::submit(const Slice& batch, TicketSink* sink, double ticket) {
 
 void Writer::run() {
   pthread_setname_np(pthread_self(), "ilion-write");
+  setUrgency(Urgency::prompt);
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     arrived_.wait(lock, [this] { return !waiting_.empty() || closing_; });
     if (waiting_.empty()) return;
+    // Submitters signal only an empty queue, so this sleeps on.
+    if (crowded_) arrived_.wait_until(lock, lastStart_ + kGather, [this] { return closing_; });
+    lastStart_ = std::chrono::steady_clock::now();
     std::deque<Group> taken = std::move(waiting_);
     waiting_.clear();
     // What was taken still counts as queued: it is memory that waits for the disk.
     size_t bytes = 0;
+    uint32_t writes = 0;
     for (const Group& group : taken) {
+      writes += group.count;
       bytes += group.batch.size() + (group.tickets.size() - 1) * kBatchHeaderBytes;
     }
+    crowded_ = options_.group && writes >= kCrowd;
     lock.unlock();
     writeAll(&taken);
     lock.lock();

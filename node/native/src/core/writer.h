@@ -2,6 +2,7 @@
 // batch, syncs once for all of them (durability `group`), and reports each ticket. Only this thread feels a write stall.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -73,6 +74,8 @@ class Writer {
   std::condition_variable arrived_;
   std::deque<Group> waiting_;
   bool closing_ = false;
+  bool crowded_ = false;  // the last group had many writes
+  std::chrono::steady_clock::time_point lastStart_;
   std::atomic<size_t> queued_{0};
   std::vector<double> numbers_;  // the writer thread's scratch
 

@@ -67,6 +67,7 @@ bool Worker::attach(napi_env env, const ProcessOptions& options, const napi_valu
     return false;
   }
   napi_unref_threadsafe_function(env, worker->waker_);
+  setUrgency(Urgency::prompt);
   auto* held = new std::shared_ptr<Worker>(worker);
   napi_set_instance_data(env, held, nullptr, nullptr);
   // After the waker's own hook was added, so that ours runs before it.
