@@ -6,7 +6,14 @@ import { test } from 'node:test';
 import type { ByteStream } from '../transport/index.ts';
 import { createTcpListener } from './tcp-listener.ts';
 
-const OPTIONS = { host: '127.0.0.1', port: 0, reusePort: false, tls: null };
+const OPTIONS = {
+  host: '127.0.0.1',
+  port: 0,
+  reusePort: false,
+  tls: null,
+  handshakeMillisMax: 10_000,
+};
+const never = () => assert.fail('no handshake takes too long here');
 
 test('bytes go both ways; ends and errors are told once', async () => {
   const events: string[] = [];
@@ -25,7 +32,7 @@ test('bytes go both ways; ends and errors are told once', async () => {
       },
       onClosed: (error) => events.push(`closed ${error}`),
     });
-  });
+  }, never);
   const socket = connect(port, '127.0.0.1');
   socket.write('hello');
   const [echo] = await once(socket, 'data');
@@ -54,7 +61,7 @@ test('a paused stream delivers after resume; a reset is an error', async () => {
       assert.deepEqual(received, []);
       stream.resume();
     });
-  });
+  }, never);
   const socket = connect(port, '127.0.0.1');
   socket.write('x');
   while (received.length === 0) await new Promise(setImmediate);
@@ -65,13 +72,27 @@ test('a paused stream delivers after resume; a reset is an error', async () => {
 
 test('a port in use is refused, with reusePort it is shared', async () => {
   const first = createTcpListener({ ...OPTIONS, reusePort: true });
-  const { port } = await first.listen(() => {});
+  const { port } = await first.listen(() => {}, never);
   const second = createTcpListener({ ...OPTIONS, port, reusePort: true });
-  await second.listen(() => {});
+  await second.listen(() => {}, never);
   const third = createTcpListener({ ...OPTIONS, port });
   await assert.rejects(
-    third.listen(() => {}),
+    third.listen(() => {}, never),
     { code: 'EADDRINUSE' },
   );
   await Promise.all([first.close(), second.close()]);
+});
+
+test('a client that does not complete its TLS handshake is closed and told of', async () => {
+  const listener = createTcpListener({ ...OPTIONS, tls: {}, handshakeMillisMax: 20 });
+  const late = Promise.withResolvers<void>();
+  const { port } = await listener.listen(() => assert.fail('there was no handshake'), late.resolve);
+  const socket = connect(port, '127.0.0.1');
+  const closed = once(socket, 'close');
+  socket.resume();
+  // The first bytes of a record, and no more.
+  socket.write(Buffer.from('160301', 'hex'));
+  await late.promise;
+  await closed;
+  await listener.close();
 });

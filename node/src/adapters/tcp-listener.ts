@@ -11,12 +11,13 @@ export interface TcpListenerOptions {
   readonly reusePort: boolean;
   /** Key and certificate as node:tls takes them; null: no TLS. */
   readonly tls: TlsOptions | null;
+  /** Time for the TLS handshake; beyond, the client is closed. */
+  readonly handshakeMillisMax: number;
   /** Connections the kernel queues. */
   readonly backlog?: number;
 }
 
 const BACKLOG = 1024;
-const TLS_HANDSHAKE_MILLIS_MAX = 10_000;
 const KEEP_ALIVE_MILLIS = 60_000;
 
 /** Creates a listener; nothing is bound before `listen`. */
@@ -32,9 +33,12 @@ class TcpListener implements StreamListener {
     this.#options = options;
   }
 
-  listen(onStream: (stream: ByteStream) => void): Promise<SocketAddress> {
-    const { host, port, reusePort, tls, backlog } = this.#options;
-    const server = (this.#server = createListener(tls, onStream));
+  listen(
+    onStream: (stream: ByteStream) => void,
+    onHandshakeTimeout: () => void,
+  ): Promise<SocketAddress> {
+    const { host, port, reusePort, backlog } = this.#options;
+    const server = (this.#server = createListener(this.#options, onStream, onHandshakeTimeout));
     return new Promise((resolve, reject) => {
       // It stays: a failed accept later on (too many files, say) must not end the process.
       server.on('error', reject);
@@ -54,7 +58,11 @@ class TcpListener implements StreamListener {
   }
 }
 
-function createListener(tls: TlsOptions | null, onStream: (stream: ByteStream) => void): Server {
+function createListener(
+  { tls, handshakeMillisMax }: TcpListenerOptions,
+  onStream: (stream: ByteStream) => void,
+  onHandshakeTimeout: () => void,
+): Server {
   const socketOptions = {
     allowHalfOpen: true,
     noDelay: true,
@@ -63,9 +71,12 @@ function createListener(tls: TlsOptions | null, onStream: (stream: ByteStream) =
   };
   const accept = (socket: Socket): void => onStream(new TcpStream(socket));
   if (tls === null) return createServer(socketOptions, accept);
-  const handshake = { handshakeTimeout: TLS_HANDSHAKE_MILLIS_MAX };
+  const handshake = { handshakeTimeout: handshakeMillisMax };
   const server = createTlsServer({ ...socketOptions, ...handshake, ...tls }, accept);
-  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') onHandshakeTimeout();
+    socket.destroy();
+  });
   return server;
 }
 

@@ -215,6 +215,7 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
     concurrentCompactors: number('concurrent_compactors'),
     concurrentReads: number('concurrent_reads'),
     nativeTransportMaxConnections: number('native_transport_max_connections'),
+    nativeTransportStartupTimeoutMs: number('native_transport_startup_timeout'),
     nativeTransportMaxFrameBytes: number('native_transport_max_frame_size'),
     nativeTransportMaxInFlightBytes: number('native_transport_max_in_flight'),
     nativeTransportMaxInFlightBytesPerConnection: number(

@@ -138,6 +138,13 @@ export const OPTIONS = [
     about: 'Client connections of each worker; more are closed at once.',
   },
   {
+    name: 'native_transport_startup_timeout',
+    type: { kind: 'millis', min: 1000 },
+    default: '30s',
+    about:
+      'How long a client may take from connecting to the end of STARTUP and authentication; with TLS, as long again for its handshake. Beyond, it is closed.',
+  },
+  {
     name: 'native_transport_max_frame_size',
     type: { kind: 'bytes', min: 4096 },
     default: '16MiB',

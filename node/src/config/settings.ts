@@ -29,6 +29,7 @@ export interface Settings {
   readonly concurrentCompactors: number;
   readonly concurrentReads: number;
   readonly nativeTransportMaxConnections: number;
+  readonly nativeTransportStartupTimeoutMs: number;
   readonly nativeTransportMaxFrameBytes: number;
   readonly nativeTransportMaxInFlightBytes: number;
   readonly nativeTransportMaxInFlightBytesPerConnection: number;

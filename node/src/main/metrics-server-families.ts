@@ -136,6 +136,12 @@ const TRANSPORT: readonly (readonly [Family['kind'], string, TransportNumber, st
     'slowClientsTotal',
     'Connections closed because the client took or sent too slowly.',
   ],
+  [
+    'counter',
+    'ilion_startup_timeouts_total',
+    'startupTimeoutsTotal',
+    'Connections closed because native_transport_startup_timeout passed before they were ready.',
+  ],
 ];
 
 /** RocksDB's counters worth having: ours, its name, what it is. */

@@ -195,6 +195,7 @@ async function start(): Promise<void> {
         port: settings.nativeTransportPort,
         reusePort: settings.workers > 1,
         tls: tlsOptions(settings),
+        handshakeMillisMax: settings.nativeTransportStartupTimeoutMs,
       }),
       clock: {
         nowMillis: clock.monotonicMillis,
@@ -216,6 +217,7 @@ async function start(): Promise<void> {
       ...DEFAULT_OPTIONS,
       frameBytesMax: settings.nativeTransportMaxFrameBytes,
       connectionsMax: settings.nativeTransportMaxConnections,
+      startupMillisMax: settings.nativeTransportStartupTimeoutMs,
       bytesMax: Math.ceil(settings.nativeTransportMaxInFlightBytes / settings.workers),
       connectionBytesMax: settings.nativeTransportMaxInFlightBytesPerConnection,
       connectionRequestsMax: settings.nativeTransportMaxInFlightRequestsPerConnection,

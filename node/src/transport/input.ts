@@ -73,7 +73,11 @@ export class Input {
   receive(chunk: Buffer): void {
     if (this.#stopped) return;
     this.#backlog.push(chunk);
-    if (this.blocked) return;
+    if (this.blocked) {
+      // What is waited for began with the last byte read: nothing was in the way until now.
+      this.#setPaused(true);
+      return;
+    }
     this.receivedMillis = this.#deps.clock.nowMillis();
     this.#read();
   }

@@ -165,10 +165,14 @@ export class MemoryWorld implements StreamListener, RequestHandler {
   /** Clients opened and closed, as the handler saw them. */
   readonly seen: string[] = [];
   readonly logged: { readonly message: string; readonly fields: object }[] = [];
+  /** Messages of level debug. */
+  readonly details: string[] = [];
   readonly server: CqlServer;
   /** Called for each request; by default it is held. */
   onRequest: (request: Request, connection: ClientConnection) => void;
   listening = false;
+  /** A client does not complete its TLS handshake. */
+  handshakeTimeout = (): void => {};
   #accept: ((stream: ByteStream) => void) | null = null;
   #scheduled: (() => void) | null = null;
 
@@ -181,7 +185,7 @@ export class MemoryWorld implements StreamListener, RequestHandler {
       {
         listener: this,
         clock: this.clock,
-        logger: { debug: () => {}, warn: log, error: log },
+        logger: { debug: (message) => this.details.push(message), warn: log, error: log },
         handler: this,
         authenticator,
         scheduleFlush: (flush) => {
@@ -193,9 +197,13 @@ export class MemoryWorld implements StreamListener, RequestHandler {
     this.server.start();
   }
 
-  listen(onStream: (stream: ByteStream) => void): Promise<SocketAddress> {
+  listen(
+    onStream: (stream: ByteStream) => void,
+    onHandshakeTimeout: () => void,
+  ): Promise<SocketAddress> {
     this.listening = true;
     this.#accept = onStream;
+    this.handshakeTimeout = onHandshakeTimeout;
     return Promise.resolve({ address: '127.0.0.1', port: 9042 });
   }
 

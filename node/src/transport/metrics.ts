@@ -23,6 +23,8 @@ export interface TransportMetrics {
   protocolErrorsTotal: number;
   /** Connections closed because the client took its answers, or sent its frame, too slowly. */
   slowClientsTotal: number;
+  /** Connections closed because the client did not complete its TLS handshake, STARTUP or authentication in time. */
+  startupTimeoutsTotal: number;
 }
 
 /** Counters at zero. */
@@ -42,5 +44,6 @@ export function createMetrics(): TransportMetrics {
     overloadedTotal: 0,
     protocolErrorsTotal: 0,
     slowClientsTotal: 0,
+    startupTimeoutsTotal: 0,
   };
 }

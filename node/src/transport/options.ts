@@ -25,6 +25,11 @@ export interface CqlServerOptions {
   readonly outputStallMillisMax: number;
   /** Time to send a frame once begun, plus one second per 64 KiB; beyond, the client is closed. */
   readonly frameStallMillisMax: number;
+  /**
+   * Time from its acceptance until a client has completed STARTUP and authentication; beyond, it is closed. Looked at
+   * once a second. A TLS handshake has as much time of its own, before.
+   */
+  readonly startupMillisMax: number;
 }
 
 const MIB = 1024 * 1024;
@@ -40,4 +45,5 @@ export const DEFAULT_OPTIONS: CqlServerOptions = {
   outputBytesMax: 64 * MIB,
   outputStallMillisMax: 60_000,
   frameStallMillisMax: 30_000,
+  startupMillisMax: 30_000,
 };

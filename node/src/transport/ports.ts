@@ -45,8 +45,14 @@ export interface ByteSink {
 
 /** Accepts connections. */
 export interface StreamListener {
-  /** Starts to accept; resolves to the bound address. */
-  listen(onStream: (stream: ByteStream) => void): Promise<SocketAddress>;
+  /**
+   * Starts to accept; resolves to the bound address.
+   * @param onHandshakeTimeout a client took too long for what comes before its bytes (TLS), and was closed
+   */
+  listen(
+    onStream: (stream: ByteStream) => void,
+    onHandshakeTimeout: () => void,
+  ): Promise<SocketAddress>;
   /** Stops to accept; connections live on. */
   close(): Promise<void>;
 }

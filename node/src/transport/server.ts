@@ -66,6 +66,8 @@ class Server implements CqlServer {
   readonly #admission: Admission;
   readonly #all = new Set<Connection>();
   readonly #ready = new Set<Connection>();
+  /** Clients before the end of STARTUP and authentication, and when they are closed; the oldest first. */
+  readonly #starting = new Map<Connection, number>();
   #lastId = 0;
   #draining = false;
   #stopTicks: (() => void) | null = null;
@@ -98,7 +100,10 @@ class Server implements CqlServer {
   async start(): Promise<SocketAddress> {
     this.#stopTicks = this.#deps.clock.every(TICK_MILLIS, () => this.#tick());
     try {
-      return await this.#deps.listener.listen((stream) => this.#accept(stream));
+      return await this.#deps.listener.listen(
+        (stream) => this.#accept(stream),
+        () => this.#countStartupTimeout('TLS handshake'),
+      );
     } catch (error) {
       this.#stopTicks();
       throw error;
@@ -154,16 +159,20 @@ class Server implements CqlServer {
     this.metrics.connectionsOpen++;
     const connection = new Connection(++this.#lastId, stream, this.#context);
     this.#all.add(connection);
+    const { startupMillisMax } = this.#options;
+    this.#starting.set(connection, this.#deps.clock.nowMillis() + startupMillisMax);
     stream.start(connection);
   }
 
   #becameReady(connection: Connection): void {
+    this.#starting.delete(connection);
     this.#ready.add(connection);
     this.#deps.handler.opened?.(connection);
   }
 
   #gone(connection: Connection): void {
     this.#all.delete(connection);
+    this.#starting.delete(connection);
     this.metrics.connectionsOpen--;
     if (this.#ready.delete(connection)) this.#deps.handler.closed?.(connection);
   }
@@ -187,6 +196,17 @@ class Server implements CqlServer {
   #tick(): void {
     const nowMillis = this.#deps.clock.nowMillis();
     for (const connection of this.#all) connection.tick(nowMillis);
+    for (const [connection, dueMillis] of this.#starting) {
+      if (nowMillis < dueMillis) break;
+      this.#starting.delete(connection);
+      this.#countStartupTimeout('STARTUP');
+      connection.destroy();
+    }
+  }
+
+  #countStartupTimeout(step: 'TLS handshake' | 'STARTUP'): void {
+    this.metrics.startupTimeoutsTotal++;
+    this.#deps.logger.debug('client did not start in time and is closed', { step });
   }
 }
 

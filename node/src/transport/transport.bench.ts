@@ -19,7 +19,13 @@ const WARM_UP_SECONDS = 2;
 function serve(): void {
   const server = createCqlServer(
     {
-      listener: createTcpListener({ host: '127.0.0.1', port: 0, reusePort: false, tls: null }),
+      listener: createTcpListener({
+        host: '127.0.0.1',
+        port: 0,
+        reusePort: false,
+        tls: null,
+        handshakeMillisMax: 10_000,
+      }),
       clock: {
         nowMillis: () => performance.now(),
         every: (millis, run) => {
