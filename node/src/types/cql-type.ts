@@ -1,27 +1,31 @@
 /** CQL types as immutable values. Everyone may import this. */
 
-export type NativeTypeName =
-  | 'ascii'
-  | 'bigint'
-  | 'blob'
-  | 'boolean'
-  | 'counter'
-  | 'date'
-  | 'decimal'
-  | 'double'
-  | 'duration'
-  | 'empty'
-  | 'float'
-  | 'inet'
-  | 'int'
-  | 'smallint'
-  | 'text'
-  | 'time'
-  | 'timestamp'
-  | 'timeuuid'
-  | 'tinyint'
-  | 'uuid'
-  | 'varint';
+/** Every native type. `empty` is no type of a column; `counter` is one of special tables. */
+export const NATIVE_TYPE_NAMES = [
+  'ascii',
+  'bigint',
+  'blob',
+  'boolean',
+  'counter',
+  'date',
+  'decimal',
+  'double',
+  'duration',
+  'empty',
+  'float',
+  'inet',
+  'int',
+  'smallint',
+  'text',
+  'time',
+  'timestamp',
+  'timeuuid',
+  'tinyint',
+  'uuid',
+  'varint',
+] as const;
+
+export type NativeTypeName = (typeof NATIVE_TYPE_NAMES)[number];
 
 export interface NativeType {
   readonly kind: 'native';

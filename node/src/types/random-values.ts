@@ -1,7 +1,7 @@
 /** Random types and values from a seed, for tests, fuzzing and the simulation. Pure. */
 import { Writer } from '../common/bytes.ts';
 import { packValue, partType } from './collections.ts';
-import type { CqlType, NativeTypeName, UserType } from './cql-type.ts';
+import { type CqlType, NATIVE_TYPE_NAMES, type NativeTypeName, type UserType } from './cql-type.ts';
 import { Duration, encodeDuration } from './duration.ts';
 import {
   containsNative,
@@ -30,27 +30,9 @@ export function seededRandom(seed: number): Random {
 }
 
 /** The native types of table columns, counters left out. */
-export const COLUMN_TYPES: readonly NativeTypeName[] = [
-  'ascii',
-  'bigint',
-  'blob',
-  'boolean',
-  'date',
-  'decimal',
-  'double',
-  'duration',
-  'float',
-  'inet',
-  'int',
-  'smallint',
-  'text',
-  'time',
-  'timestamp',
-  'timeuuid',
-  'tinyint',
-  'uuid',
-  'varint',
-];
+export const COLUMN_TYPES: readonly NativeTypeName[] = NATIVE_TYPE_NAMES.filter(
+  (name) => name !== 'counter' && name !== 'empty',
+);
 
 /** A frozen type, nested at most `depth` deep. */
 export function randomType(random: Random, depth: number): CqlType {

@@ -1,42 +1,19 @@
 /** Facts about CQL types that need no value: constructors, equality, lengths, freezing. */
-import type {
-  CqlType,
-  ListType,
-  MapType,
-  NativeType,
-  NativeTypeName,
-  SetType,
-  TupleType,
-  UserType,
-  VectorType,
+import {
+  type CqlType,
+  type ListType,
+  type MapType,
+  NATIVE_TYPE_NAMES,
+  type NativeType,
+  type NativeTypeName,
+  type SetType,
+  type TupleType,
+  type UserType,
+  type VectorType,
 } from './cql-type.ts';
 
-const NATIVE_NAMES: readonly NativeTypeName[] = [
-  'ascii',
-  'bigint',
-  'blob',
-  'boolean',
-  'counter',
-  'date',
-  'decimal',
-  'double',
-  'duration',
-  'empty',
-  'float',
-  'inet',
-  'int',
-  'smallint',
-  'text',
-  'time',
-  'timestamp',
-  'timeuuid',
-  'tinyint',
-  'uuid',
-  'varint',
-];
-
 const NATIVES: ReadonlyMap<string, NativeType> = new Map(
-  NATIVE_NAMES.map((name) => [name, Object.freeze({ kind: 'native', name })]),
+  NATIVE_TYPE_NAMES.map((name) => [name, Object.freeze({ kind: 'native', name })]),
 );
 
 /** The one object of a native type. */

@@ -1,32 +1,12 @@
 /** Values as their bytes and back. Source: org.apache.cassandra.cql3.functions.BytesConversionFcts. */
 import { CqlError, invalidRequest } from '../../common/errors.ts';
 import { validate } from '../../types/codec.ts';
-import type { NativeTypeName } from '../../types/cql-type.ts';
+import { NATIVE_TYPE_NAMES, type NativeTypeName } from '../../types/cql-type.ts';
 import { nativeType } from '../../types/type-facts.ts';
 import { ofBytes } from './define.ts';
 import type { ScalarFunction } from './function.ts';
 
-const TYPES: readonly NativeTypeName[] = [
-  'ascii',
-  'bigint',
-  'boolean',
-  'counter',
-  'date',
-  'decimal',
-  'double',
-  'duration',
-  'float',
-  'inet',
-  'int',
-  'smallint',
-  'text',
-  'time',
-  'timestamp',
-  'timeuuid',
-  'tinyint',
-  'uuid',
-  'varint',
-];
+const TYPES = NATIVE_TYPE_NAMES.filter((name) => name !== 'blob' && name !== 'empty');
 
 /** The type's name in the names of its functions, and the type. */
 const WORDS: readonly (readonly [string, NativeTypeName])[] = [
