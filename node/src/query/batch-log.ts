@@ -8,7 +8,7 @@ import { writePartitionKey } from '../storage/keys.ts';
 import type { LocalStore } from '../storage/local-store.ts';
 import { decodeRecord, encodeRecord } from '../storage/record.ts';
 import type { TableHandle } from '../storage/record-source.ts';
-import { applyMutations } from './execute.ts';
+import { applyMutations } from './apply-mutations.ts';
 import type { Mutation } from './modify.ts';
 
 const FORMAT = 1;

@@ -1,18 +1,18 @@
 /**
- * Runs planned statements on this node: reads, writes, conditional writes, counters, batches.
+ * Runs planned modifications on this node: writes, conditional writes, counters, batches.
  */
 import { Writer } from '../common/bytes.ts';
-import { type CqlError, casWriteUnknown, invalidRequest, writeTimeout } from '../common/errors.ts';
-import type { ColumnDef, TableDef } from '../schema/schema.ts';
-import { decodePartitionKey } from '../storage/keys.ts';
-import type { LocalStore, WriteSink } from '../storage/local-store.ts';
+import { casWriteUnknown, invalidRequest, writeTimeout } from '../common/errors.ts';
+import type { ColumnDef } from '../schema/schema.ts';
+import type { LocalStore } from '../storage/local-store.ts';
 import { type Cell, compareCellPlaces, encodeRecord } from '../storage/record.ts';
-import type { TableHandle } from '../storage/record-source.ts';
 import { nativeType } from '../types/type-facts.ts';
+import { applyMutations } from './apply-mutations.ts';
 import type { BatchLog } from './batch-log.ts';
-import type { ConditionPlan } from './conditions.ts';
+import { checkMixed, conditionalTarget, type Target } from './conditional-targets.ts';
+import { findRow, firstRows, priorOf } from './find-row.ts';
 import {
-  type ModificationPlan,
+  type BoundModification,
   type Mutation,
   makeMutations,
   targetsOf,
@@ -20,13 +20,8 @@ import {
 } from './modify.ts';
 import type { PriorRow } from './operations.ts';
 import { sortDistinct } from './ranges.ts';
-import { RowReader } from './read.ts';
-import { wholePartition } from './read-plan.ts';
-import { readRecords } from './read-records.ts';
-import { TableRow } from './row.ts';
 import type { RowsResult } from './select.ts';
 import type { ResultColumn } from './selection.ts';
-import type { Binding } from './term-values.ts';
 
 /** Keeps work on one partition in one line, in the whole process. */
 export interface PartitionLocks {
@@ -47,208 +42,12 @@ export interface ExecutorDeps {
   serialMicros(): bigint;
 }
 
-/** One modification with its bound values. */
-export interface BoundModification {
-  readonly plan: ModificationPlan;
-  readonly handle: TableHandle;
-  readonly binding: Binding;
-}
-
 export type BatchKind = 'logged' | 'unlogged' | 'counter';
 
 const CAS_TIMEOUT_MS = 1_000;
 const COUNTER_TIMEOUT_MS = 5_000;
 const SERIAL = 8;
 const APPLIED: ResultColumn = { name: '[applied]', type: nativeType('boolean') };
-
-/** One promise for entries in several shards. */
-class WriteGroup implements WriteSink {
-  readonly promise: Promise<void>;
-  private waiting = 0;
-  private failure: CqlError | null = null;
-  private resolve!: () => void;
-  private reject!: (error: CqlError) => void;
-
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-  }
-
-  expect(count: number): void {
-    this.waiting += count;
-  }
-
-  written(error: CqlError | null): void {
-    this.failure ??= error;
-    this.waiting--;
-    if (this.waiting > 0) return;
-    if (this.failure === null) this.resolve();
-    else this.reject(this.failure);
-  }
-}
-
-/** Merges records and resolves when all are applied (and durable, in `group`). @throws CqlError */
-export function applyMutations(store: LocalStore, mutations: readonly Mutation[]): Promise<void> {
-  if (mutations.length === 0) return Promise.resolve();
-  const shards = new Set<number>();
-  for (const { handle, key, record } of mutations) {
-    shards.add(store.merge(handle, key, key.length, record, record.length));
-  }
-  const group = new WriteGroup();
-  group.expect(shards.size);
-  for (const shard of shards) store.addSink(shard, group);
-  return group.promise;
-}
-
-/** A row as it was before a statement. */
-interface FoundRow {
-  readonly row: TableRow;
-  /** The row, or for a statement on static columns alone the partition's static content, is alive. */
-  readonly exists: boolean;
-}
-
-async function findRow(
-  store: LocalStore,
-  handle: TableHandle,
-  partition: Uint8Array,
-  point: Uint8Array | null,
-  wanted: readonly ColumnDef[],
-  nowSeconds: number,
-): Promise<FoundRow> {
-  const row = new TableRow(handle, wanted, nowSeconds);
-  row.startPartition(partition, 0, partition.length);
-  const hasClustering = handle.keys.clustering.length > 0;
-  const positions: Uint8Array[] = hasClustering ? [EMPTY] : [];
-  if (point !== null) positions.push(point);
-  const records = await readRecords(store, handle, partition, positions);
-  if (hasClustering) {
-    const own = records.shift();
-    if (own) row.loadPartition(own, 0, own.length);
-  }
-  const record = point === null ? null : records[0];
-  if (!record) {
-    row.loadStaticOnly();
-    return { row, exists: point === null && row.hasStatic };
-  }
-  const exists = row.loadRow(point ?? EMPTY, 0, point?.length ?? 0, record, 0, record.length);
-  return { row, exists };
-}
-
-const EMPTY = new Uint8Array(0);
-
-function priorOf({ row }: FoundRow, table: TableDef): PriorRow {
-  return {
-    value: (column) => {
-      const value = row.value(table.columns.indexOf(column));
-      return value === null ? null : Uint8Array.from(value);
-    },
-    paths: (column) =>
-      row
-        .stamps(table.columns.indexOf(column))
-        .map((stamp) => Uint8Array.from(stamp.path ?? EMPTY)),
-  };
-}
-
-/** The row, or the partition alone, that a statement of a conditional batch is about. */
-interface Target {
-  readonly partition: Uint8Array;
-  /** Null: the static content, or several rows. */
-  readonly point: Uint8Array | null;
-}
-
-function conditionalTarget({ plan, handle, binding }: BoundModification): Target {
-  const { partition, clustering } = plan.restrictions;
-  const what =
-    plan.action === 'insert' || plan.action === 'update'
-      ? 'conditional updates'
-      : 'conditional deletions';
-  if (partition.kind === 'keys' && !partition.isSingle) {
-    throw invalidRequest(`IN on the partition key is not supported with ${what}`);
-  }
-  if (clustering.hasIn) {
-    throw invalidRequest(`IN on the clustering key columns is not supported with ${what}`);
-  }
-  const found = targetsOf(plan, handle, binding);
-  const onRow = clustering.isPoints && (handle.keys.clustering.length === 0 || !clustering.isWhole);
-  return { partition: found.partitions[0], point: onRow ? (found.points[0] ?? null) : null };
-}
-
-/** Refuses conditions of different kinds on one row. */
-function checkMixed(modifications: readonly BoundModification[], targets: readonly Target[]): void {
-  const kinds = new Map<string, ConditionPlan['kind']>();
-  for (const [i, { plan }] of modifications.entries()) {
-    if (plan.conditions === null) continue;
-    const { point } = targets[i];
-    const place = point === null ? 'static' : Buffer.from(point).toString('hex');
-    const { kind } = plan.conditions;
-    const before = kinds.get(place);
-    if (before === undefined) kinds.set(place, kind);
-    else if (before !== kind) throw mixed(before, kind);
-  }
-}
-
-function mixed(before: ConditionPlan['kind'], kind: ConditionPlan['kind']): Error {
-  if (kind === 'columns') {
-    return invalidRequest('Cannot mix IF conditions and IF NOT EXISTS for the same row');
-  }
-  return invalidRequest(
-    before === 'columns'
-      ? `Cannot mix IF conditions and IF ${kind === 'exists' ? '' : 'NOT '}EXISTS for the same row`
-      : 'Cannot mix IF EXISTS and IF NOT EXISTS conditions for the same row',
-  );
-}
-
-/**
- * The rows of a partition at `points`, or if none is alive or `points` is null the first one, which may be the
- * static content alone.
- */
-async function firstRows(
-  { store, handle, binding, nowSeconds }: ReadContext,
-  partition: Uint8Array,
-  points: readonly Uint8Array[] | null,
-  columns: readonly ColumnDef[],
-): Promise<(Uint8Array | null)[][]> {
-  const found: (Uint8Array | null)[][] = [];
-  const indexes = columns.map((column) => handle.table.columns.indexOf(column));
-  const keep = (row: TableRow) => {
-    found.push(
-      indexes.map((index) => {
-        const value = row.value(index);
-        return value === null ? null : Uint8Array.from(value);
-      }),
-    );
-  };
-  for (const point of points ?? []) {
-    const { row, exists } = await findRow(store, handle, partition, point, columns, nowSeconds);
-    if (exists) keep(row);
-  }
-  if (found.length > 0) return found;
-  if (points !== null) {
-    if (handle.keys.clustering.length === 0) return found;
-    const { row } = await findRow(store, handle, partition, null, columns, nowSeconds);
-    if (row.hasStatic) keep(row);
-    return found;
-  }
-  const visitor = {
-    row: (row: TableRow): 'stop' => {
-      keep(row);
-      return 'stop';
-    },
-  };
-  const keys = decodePartitionKey(handle.keys, partition, 0, partition.length);
-  const plan = wholePartition(keys, columns);
-  await new RowReader(store, handle, plan, binding, nowSeconds, visitor).read(binding, null);
-  return found;
-}
-
-interface ReadContext {
-  readonly store: LocalStore;
-  readonly handle: TableHandle;
-  readonly binding: Binding;
-  readonly nowSeconds: number;
-}
 
 export class Executor {
   private readonly deps: ExecutorDeps;

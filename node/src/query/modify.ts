@@ -59,6 +59,13 @@ export interface ModificationPlan {
   readonly rebind: ((binding: Binding) => Binding) | null;
 }
 
+/** One modification with its bound values. */
+export interface BoundModification {
+  readonly plan: ModificationPlan;
+  readonly handle: TableHandle;
+  readonly binding: Binding;
+}
+
 const TTL_MAX = 20 * 365 * 24 * 60 * 60;
 
 /** The statement's own timestamp, or the default. */

@@ -1,35 +1,22 @@
-/** SELECT: planned once, run many times. */
+/** What a SELECT is, planned, and how it is run. */
 import { Writer } from '../common/bytes.ts';
 import { invalidRequest, protocolError } from '../common/errors.ts';
-import type { IntegerTerm, SelectStatement } from '../cql/ast.ts';
 import type { ColumnDef, TableDef } from '../schema/schema.ts';
 import type { RecordSource, TableHandle } from '../storage/record-source.ts';
 import { compareValues } from '../types/codec.ts';
 import { jsonName, toJson } from '../types/json.ts';
-import { nativeType } from '../types/type-facts.ts';
 import { decodePagingState, encodePagingState } from './paging-state.ts';
 import { RowReader, TOMBSTONES_WARN } from './read.ts';
 import type { AfterRow, ReadPlan, RowVisitor } from './read-plan.ts';
-import { findColumn } from './relations.ts';
-import { analyzeWhere, FILTERING_REFUSED } from './restrictions.ts';
 import type { TableRow } from './row.ts';
 import {
-  analyzeGroups,
-  analyzeOrder,
-  checkDistinct,
-  checkStaticSelection,
-} from './select-checks.ts';
-import {
-  compileSelection,
   type Expression,
   Group,
   type ResultColumn,
   type Selection,
   type SelectionContext,
 } from './selection.ts';
-import { SelectionCompiler } from './selection-compiler.ts';
-import type { Binding, CompiledTerm, TermScope } from './term-values.ts';
-import { compileTerm } from './terms.ts';
+import type { Binding, CompiledTerm } from './term-values.ts';
 
 const NO_LIMIT = 0x7fffffff;
 /** Bytes of a page after which it ends, however few its rows. */
@@ -73,14 +60,6 @@ export interface ReadOptions {
   readonly nowSeconds: number;
 }
 
-function limitTerm(
-  term: IntegerTerm | undefined,
-  name: string,
-  scope: TermScope,
-): CompiledTerm | null {
-  return term === undefined ? null : compileTerm(term, { name, type: nativeType('int') }, scope);
-}
-
 function limitValue(term: CompiledTerm | null, binding: Binding): number {
   if (term === null) return NO_LIMIT;
   const value = term.evaluate(binding);
@@ -89,91 +68,6 @@ function limitValue(term: CompiledTerm | null, binding: Binding): number {
   const limit = Buffer.from(value).readInt32BE(0);
   if (limit <= 0) throw invalidRequest('LIMIT must be strictly positive');
   return limit;
-}
-
-/**
- * Checks a SELECT against the schema and compiles it.
- * @throws CqlError Invalid
- */
-export function planSelect(
-  statement: SelectStatement,
-  table: TableDef,
-  scope: TermScope,
-): SelectPlan {
-  const selection = compileSelection(statement.selectors, table, scope);
-  const restrictions = analyzeWhere(
-    statement.where,
-    table,
-    scope,
-    'SELECT',
-    statement.allowFiltering,
-  );
-  checkStaticSelection(selection, restrictions);
-  if (restrictions.otherColumns.length > 0 && !statement.allowFiltering) {
-    throw invalidRequest(FILTERING_REFUSED);
-  }
-  if (statement.distinct) checkDistinct(statement, selection, restrictions, table);
-  const grouping = new SelectionCompiler(table, scope);
-  const groupBy = analyzeGroups(statement, table, restrictions, grouping);
-  const isAggregate = selection.aggregates.length > 0;
-  if (isAggregate && statement.perPartitionLimit !== undefined && groupBy === null) {
-    throw invalidRequest('PER PARTITION LIMIT is not allowed with aggregate queries.');
-  }
-  const reversed = analyzeOrder(statement, table, restrictions);
-  if (restrictions.needsFiltering && !statement.allowFiltering) {
-    throw invalidRequest(FILTERING_REFUSED);
-  }
-  const limit = limitTerm(statement.limit, '[limit]', scope);
-  const perPartitionLimit = limitTerm(statement.perPartitionLimit, '[per_partition_limit]', scope);
-  const severalPartitions =
-    restrictions.partition.kind === 'keys' && !restrictions.partition.isSingle;
-  const sortColumns =
-    statement.orderBy.length > 0 && severalPartitions
-      ? [...new Set(statement.orderBy.map((ordering) => findColumn(table, ordering.column)))]
-      : null;
-  const wanted = new Set([
-    ...selection.wanted,
-    ...grouping.wanted,
-    ...restrictions.filteredColumns,
-    ...(sortColumns ?? []),
-  ]);
-  const { clustering, partition } = restrictions;
-  const isPoint =
-    partition.kind === 'keys' &&
-    partition.isSingle &&
-    !partition.isBounded &&
-    clustering.isPoints &&
-    clustering.fixedColumns === table.columns.filter((c) => c.kind === 'clustering').length &&
-    !restrictions.needsFiltering &&
-    !isAggregate &&
-    groupBy === null &&
-    limit === null &&
-    perPartitionLimit === null &&
-    !statement.json;
-  return {
-    kind: 'select',
-    table,
-    selection,
-    resultColumns: statement.json
-      ? [{ name: '[json]', type: nativeType('text') }]
-      : selection.columns,
-    read: {
-      restrictions,
-      wanted: [...wanted],
-      reversed,
-      showsStaticOnly:
-        clustering.isWhole && !restrictions.otherColumns.some((c) => c.kind === 'regular'),
-      distinct: statement.distinct,
-      remembers: groupBy !== null,
-    },
-    limit,
-    perPartitionLimit,
-    isAggregate,
-    groupBy,
-    json: statement.json,
-    sortColumns,
-    isPoint,
-  };
 }
 
 /** Puts result rows together. */

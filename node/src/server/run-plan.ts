@@ -1,8 +1,8 @@
 /** Runs everything that is not on a fast path. */
 import { invalidRequest } from '../common/errors.ts';
-import type { BatchKind, BoundModification, Executor } from '../query/execute.ts';
+import type { BatchKind, Executor } from '../query/execute.ts';
 import type { EvaluationContext } from '../query/functions/function.ts';
-import type { ModificationPlan, WriteOptions } from '../query/modify.ts';
+import type { BoundModification, ModificationPlan, WriteOptions } from '../query/modify.ts';
 import { runSelect, type SelectPlan } from '../query/select.ts';
 import { type BatchPlan, checkBatch } from '../query/statement.ts';
 import type { Binding, Value } from '../query/term-values.ts';
