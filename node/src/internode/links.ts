@@ -1,0 +1,99 @@
+/**
+ * What nodes say to each other, as the rooms above see it: requests by verb, bytes in and bytes out. Over gRPC between
+ * processes (adapters), over a virtual network in the simulation.
+ */
+
+/** Where a node can be reached by its peers. Its identity is the host id; the rest may change between restarts. */
+export interface Peer {
+  /** UUID text. */
+  readonly hostId: string;
+  readonly address: string;
+  /** Of the main thread: gossip and the metadata log. */
+  readonly controlPort: number;
+  /** Shared by the workers: mutations, reads and what belongs to them. */
+  readonly dataPort: number;
+}
+
+/** On the wire; a number is never used again for another thing. */
+export const Verb = {
+  Gossip: 1,
+  Raft: 2,
+  Propose: 3,
+  Join: 4,
+  Mutation: 16,
+  ReadRecords: 17,
+  ReadDigest: 18,
+  ScanOpen: 19,
+  ScanNext: 20,
+  ScanClose: 21,
+  Counter: 22,
+  Hint: 23,
+  BatchStore: 24,
+  BatchRemove: 25,
+  PaxosPrepare: 32,
+  PaxosPropose: 33,
+  PaxosCommit: 34,
+} as const;
+export type Verb = (typeof Verb)[keyof typeof Verb];
+
+export type LinkErrorCode =
+  | 'TIMEOUT' // nothing came in time; it may have been done
+  | 'UNREACHABLE' // not sent, or the link broke before the answer; it may have been done
+  | 'OVERLOADED' // the queue to the peer is full, or the peer said so: not done
+  | 'FAILED' // the peer's handler failed; the message is the peer's
+  | 'CLOSED'; // this side is stopping
+
+export class LinkError extends Error {
+  readonly code: LinkErrorCode;
+  constructor(code: LinkErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'LinkError';
+    this.code = code;
+  }
+}
+
+/** Hears of one request, exactly once. */
+export interface AnswerSink {
+  /** @param body lent for the call */
+  answered(body: Uint8Array): void;
+  failed(error: LinkError): void;
+}
+
+/** What a handler answers with, exactly once and at any time. Bytes are copied before it returns. */
+export interface Responder {
+  answer(body: Uint8Array): void;
+  /** `OVERLOADED` and `FAILED` reach the caller as they are. */
+  fail(code: 'OVERLOADED' | 'FAILED', message: string): void;
+}
+
+/** @param body lent for the call @param from host id of the caller, as it gave it when the link was made */
+export type RequestHandler = (from: string, body: Uint8Array, responder: Responder) => void;
+
+export interface Links {
+  /**
+   * Sends a request. Many of one turn of the event loop go in one message.
+   * @param body copied before it returns
+   * @param timeoutMillis the peer is told as well, and drops what is too late
+   */
+  call(to: Peer, verb: Verb, body: Uint8Array, timeoutMillis: number, sink: AnswerSink): void;
+  /** One handler for a verb. */
+  handle(verb: Verb, handler: RequestHandler): void;
+  /** Round trip times of a peer, smoothed, milliseconds; null: not known. */
+  latencyMillis(hostId: string): number | null;
+}
+
+/** `call` as a promise, with a copy of the answer. @throws LinkError */
+export function request(
+  links: Links,
+  to: Peer,
+  verb: Verb,
+  body: Uint8Array,
+  timeoutMillis: number,
+): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    links.call(to, verb, body, timeoutMillis, {
+      answered: (answer) => resolve(Buffer.from(answer)),
+      failed: reject,
+    });
+  });
+}
