@@ -58,8 +58,10 @@ export class Admission {
 
   /** Lets those go on, in order, for whom there is room; each tries at most once. */
   wake(): void {
-    for (const waiter of [...this.#waiters]) {
-      if (!this.fits(waiter.neededBytes)) return;
+    // Who gets in line again comes after those who are in it now.
+    let left = this.#waiters.size;
+    for (const waiter of this.#waiters) {
+      if (left-- === 0 || !this.fits(waiter.neededBytes)) return;
       this.#waiters.delete(waiter);
       this.#retrying = waiter;
       waiter.retry();

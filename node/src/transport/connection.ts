@@ -105,7 +105,7 @@ export class Connection implements ClientConnection, GateConnection, FrameSink, 
       frames: this.#frames,
       clock,
       metrics,
-      failed: (error) => this.#inputFailed(error),
+      failed: (error) => this.failed(error),
       exhausted: () => this.close(),
     });
     const [output, sent] = [this.#output, (): void => this.#proceed()];
@@ -147,7 +147,7 @@ export class Connection implements ClientConnection, GateConnection, FrameSink, 
     this.#context.gone(this);
   }
 
-  #inputFailed(error: unknown): void {
+  failed(error: unknown): void {
     const { metrics, logger } = this.#context;
     if (!(error instanceof CqlError)) {
       logger.error('bug in the CQL transport', { connection: this.id, error });

@@ -39,6 +39,8 @@ export interface GateConnection {
   /** Authentication is under way: nothing is to be read. */
   suspend(): void;
   resume(): void;
+  /** Something broke that nobody else hears of. */
+  failed(error: unknown): void;
 }
 
 /** One connection's way to its first request. */
@@ -118,10 +120,12 @@ export class Gate {
   #respond(stream: number, token: Buffer | null): void {
     this.suspended = true;
     this.#connection.suspend();
-    this.#exchange!.respond(token).then(
-      (step) => this.#proceed(stream, step),
-      (error: unknown) => this.#refuse(stream, error),
-    );
+    this.#exchange!.respond(token)
+      .then(
+        (step) => this.#proceed(stream, step),
+        (error: unknown) => this.#refuse(stream, error),
+      )
+      .catch((error: unknown) => this.#connection.failed(error));
   }
 
   #proceed(stream: number, step: AuthStep): void {

@@ -60,3 +60,26 @@ test('a client that goes on sending while it is authenticated is not read', () =
   client.stream.deliver(Buffer.alloc(100));
   assert.equal(client.stream.paused, true);
 });
+
+test('an authenticator that breaks costs its client the connection, not the process', async () => {
+  let begun = 0;
+  const world = new MemoryWorld(
+    {},
+    {
+      className: 'Broken',
+      begin: () => {
+        if (++begun > 1) throw new TypeError('broken');
+        return { respond: () => Promise.reject(new TypeError('broken, too')) };
+      },
+    },
+  );
+  const client = world.client(4);
+  client.codec.authResponse(1, Buffer.from('x'));
+  client.exchange();
+  await new Promise(setImmediate);
+  assert.equal(client.stream.destroyed, true);
+  assert.deepEqual(
+    world.logged.map(({ message }) => message),
+    ['authenticator failed', 'bug in the CQL transport'],
+  );
+});
