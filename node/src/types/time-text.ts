@@ -4,6 +4,7 @@
  */
 import { invalidRequest } from '../common/errors.ts';
 import { daysFromCivil, daysInMonth, MILLIS_PER_DAY, NANOS_PER_DAY } from './calendar.ts';
+import { Zones } from './zones.ts';
 
 const INTEGER = /^-?[0-9]+$/;
 const INT64_MIN = -(1n << 63n);
@@ -109,39 +110,18 @@ const ZONE_REGIONS: ReadonlyMap<string, string> = new Map([
   ['JST', 'Asia/Tokyo'],
 ]);
 const UTC_NAMES: ReadonlySet<string> = new Set(['UTC', 'GMT', 'UT', 'Z', 'Greenwich Mean Time']);
-const formatters = new Map<string, Intl.DateTimeFormat | null>();
-const FORMATTERS_MAX = 1000;
-
-function zoneFormatter(region: string): Intl.DateTimeFormat | null {
-  let formatter = formatters.get(region);
-  if (formatter !== undefined) return formatter;
-  try {
-    formatter = new Intl.DateTimeFormat('en-US', { timeZone: region, timeZoneName: 'longOffset' });
-  } catch {
-    // A RangeError: there is no such zone, which is an answer and not a failure.
-    formatter = null;
-  }
-  if (formatters.size < FORMATTERS_MAX) formatters.set(region, formatter);
-  return formatter;
-}
+const zones = new Zones(64);
 
 /** Milliseconds since 1970 of a local time in a named zone; null if there is no such zone. */
 function inZone(localMillis: number, zone: string): number | null {
   if (UTC_NAMES.has(zone)) return localMillis;
   const region = ZONE_REGIONS.get(zone) ?? (zone.includes('/') ? zone : null);
-  const formatter = region === null ? null : zoneFormatter(region);
-  if (formatter === null || Math.abs(localMillis) > 8e15) return null;
+  if (region === null || Math.abs(localMillis) > 8e15) return null;
   // The offset at the local time read as UTC may be across a clock change: look again where it leads.
-  const first = offsetMillis(formatter, localMillis);
-  return localMillis - offsetMillis(formatter, localMillis - first);
-}
-
-function offsetMillis(formatter: Intl.DateTimeFormat, millis: number): number {
-  const name = formatter.formatToParts(millis).find((part) => part.type === 'timeZoneName');
-  const match = /^GMT([+-])(\d{2}):(\d{2})(?::(\d{2}))?$/.exec(name?.value ?? '');
-  if (match === null) return 0;
-  const seconds = Number(match[2]) * 3600 + Number(match[3]) * 60 + Number(match[4] ?? '0');
-  return (match[1] === '-' ? -1000 : 1000) * seconds;
+  const first = zones.offsetMillis(region, localMillis);
+  if (first === null) return null;
+  const second = zones.offsetMillis(region, localMillis - first);
+  return second === null ? null : localMillis - second;
 }
 
 const ISO_DATE = /^(-?[0-9]{4}|[+-][0-9]{5,10})-([0-9]{2})-([0-9]{2})$/;
