@@ -34,10 +34,10 @@ export type ClusterCommand =
   /** A member's new addresses, or its state. */
   | { readonly kind: 'update-node'; readonly node: NodeInfo }
   /**
-   * The schema as it is after a change that was planned on the schema of version `base`. Refused (the state stays) if
-   * that is not the current one any more: whoever proposed it plans again.
+   * The schema as it is after a change that was planned on the schema of epoch `base` (`SchemaJson.epoch`). Refused (the
+   * state stays) if that is not the current one any more: whoever proposed it plans again.
    */
-  | { readonly kind: 'schema'; readonly base: string; readonly schema: SchemaJson };
+  | { readonly kind: 'schema'; readonly base: number; readonly schema: SchemaJson };
 
 /** Who is there now, by gossip: never in the log. */
 export interface Liveness {
