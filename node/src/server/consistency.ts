@@ -1,7 +1,7 @@
-/** What a consistency level asks of a keyspace's replicas, while this node is the only one there is. */
+/** What a consistency level asks of a keyspace's replicas, while this node is the only one there is. @hot */
 import { type CqlError, invalidRequest, unavailable } from '../common/errors.ts';
 import type { ModificationPlan } from '../query/modify.ts';
-import type { KeyspaceDef, Schema, TableDef } from '../schema/schema.ts';
+import type { Schema, TableDef } from '../schema/schema.ts';
 
 /** The levels of a request, by number. */
 interface RequestedConsistency {
@@ -13,13 +13,19 @@ const ANY = 0;
 const EACH_QUORUM = 7;
 const SERIAL = 8;
 const LOCAL_SERIAL = 9;
-const LOCAL = new Set([6, 7, 9, 10]);
+const LOCAL_ONE = 10;
+const LOCAL_QUORUM = 6;
 
-/** Replicas of the keyspace: in all, and in this datacenter. */
-function replicationFactors(
-  keyspace: KeyspaceDef,
-  datacenter: string,
-): { readonly all: number; readonly local: number } {
+/** How many nodes have a row of a keyspace: in all, and in this datacenter. */
+export interface Replicas {
+  readonly all: number;
+  readonly local: number;
+}
+
+/** Those of a table's keyspace. @throws CqlError Invalid: it has been dropped */
+export function replicasOf(schema: Schema, table: TableDef, datacenter: string): Replicas {
+  const keyspace = schema.keyspaces.get(table.keyspace);
+  if (keyspace === undefined) throw invalidRequest(`keyspace ${table.keyspace} does not exist`);
   const { class: strategy = '', ...options } = keyspace.replication;
   if (strategy.endsWith('NetworkTopologyStrategy')) {
     const counts = Object.values(options).map((text) => Number.parseInt(text, 10) || 0);
@@ -39,8 +45,7 @@ function quorum(replicas: number): number {
 }
 
 /** Nodes that must answer. */
-function requiredReplicas(consistency: number, keyspace: KeyspaceDef, datacenter: string): number {
-  const { all, local } = replicationFactors(keyspace, datacenter);
+function requiredReplicas(consistency: number, { all, local }: Replicas): number {
   switch (consistency) {
     case ANY:
       return 0;
@@ -53,7 +58,7 @@ function requiredReplicas(consistency: number, keyspace: KeyspaceDef, datacenter
       return quorum(all);
     case 5:
       return all;
-    case 6:
+    case LOCAL_QUORUM:
     case EACH_QUORUM:
     case LOCAL_SERIAL:
       return quorum(local);
@@ -62,84 +67,70 @@ function requiredReplicas(consistency: number, keyspace: KeyspaceDef, datacenter
   }
 }
 
-function check(consistency: number, keyspace: KeyspaceDef, datacenter: string): CqlError | null {
-  const { all, local } = replicationFactors(keyspace, datacenter);
-  const alive = (LOCAL.has(consistency) ? local : all) > 0 ? 1 : 0;
-  const required = requiredReplicas(consistency, keyspace, datacenter);
+function isLocal(consistency: number): boolean {
+  switch (consistency) {
+    case LOCAL_QUORUM:
+    case EACH_QUORUM:
+    case LOCAL_SERIAL:
+    case LOCAL_ONE:
+      return true;
+    default:
+      return false;
+  }
+}
+
+function check(consistency: number, replicas: Replicas): CqlError | null {
+  const alive = (isLocal(consistency) ? replicas.local : replicas.all) > 0 ? 1 : 0;
+  const required = requiredReplicas(consistency, replicas);
   return required > alive ? unavailable(consistency, required, alive) : null;
 }
 
 /** @returns why a read at this level cannot be served, or null */
-export function checkRead(
-  consistency: number,
-  keyspace: KeyspaceDef,
-  datacenter: string,
-): CqlError | null {
+export function checkRead(consistency: number, replicas: Replicas): CqlError | null {
   if (consistency === ANY)
     return invalidRequest('ANY ConsistencyLevel is only supported for writes');
   if (consistency === EACH_QUORUM) {
     return invalidRequest('EACH_QUORUM ConsistencyLevel is only supported for writes');
   }
-  return check(consistency, keyspace, datacenter);
+  return check(consistency, replicas);
 }
 
-/** @returns why a write at this level cannot be served, or null */
-function checkWrite(
-  consistency: number,
-  keyspace: KeyspaceDef,
-  datacenter: string,
-): CqlError | null {
+function checkWrite(consistency: number, replicas: Replicas): CqlError | null {
   if (consistency === SERIAL || consistency === LOCAL_SERIAL) {
     return invalidRequest('You must use conditional updates for serializable writes');
   }
-  return check(consistency, keyspace, datacenter);
+  return check(consistency, replicas);
 }
 
-/** @returns why a conditional write cannot be served, or null */
 function checkConditional(
   consistency: number,
   serial: number,
-  keyspace: KeyspaceDef,
-  datacenter: string,
+  replicas: Replicas,
 ): CqlError | null {
   if (serial !== SERIAL && serial !== LOCAL_SERIAL) {
     return invalidRequest(
       'Invalid consistency for conditional update. Must be one of SERIAL or LOCAL_SERIAL',
     );
   }
-  return check(serial, keyspace, datacenter) ?? checkWrite(consistency, keyspace, datacenter);
+  return check(serial, replicas) ?? checkWrite(consistency, replicas);
 }
 
-/** @returns why counters cannot be counted at this level, or null */
-function checkCounter(
-  consistency: number,
-  keyspace: KeyspaceDef,
-  datacenter: string,
-): CqlError | null {
+function checkCounter(consistency: number, replicas: Replicas): CqlError | null {
   if (consistency === ANY) {
     return invalidRequest('Consistency level ANY is not yet supported for counter tables');
   }
-  return checkWrite(consistency, keyspace, datacenter);
-}
-
-/** The keyspace of a table. @throws CqlError Invalid: it has been dropped */
-export function keyspaceOf(schema: Schema, { keyspace: name }: TableDef): KeyspaceDef {
-  const keyspace = schema.keyspaces.get(name);
-  if (keyspace === undefined) throw invalidRequest(`keyspace ${name} does not exist`);
-  return keyspace;
+  return checkWrite(consistency, replicas);
 }
 
 /** @returns why a modification cannot be served at the request's levels, or null */
 export function checkModification(
   plan: ModificationPlan,
   { consistency, serialConsistency }: RequestedConsistency,
-  schema: Schema,
-  datacenter: string,
+  replicas: Replicas,
 ): CqlError | null {
-  const keyspace = keyspaceOf(schema, plan.table);
   if (plan.conditions !== null) {
-    return checkConditional(consistency, serialConsistency, keyspace, datacenter);
+    return checkConditional(consistency, serialConsistency, replicas);
   }
-  if (plan.isCounter) return checkCounter(consistency, keyspace, datacenter);
-  return checkWrite(consistency, keyspace, datacenter);
+  if (plan.isCounter) return checkCounter(consistency, replicas);
+  return checkWrite(consistency, replicas);
 }

@@ -10,6 +10,7 @@ import {
   encodeMetadata,
   type ProtocolVersion,
 } from '../transport/index.ts';
+import type { Replicas } from './consistency.ts';
 import { kindOf } from './latency.ts';
 
 const NAME_OF_NO_TABLE = { keyspace: '', name: '' };
@@ -21,6 +22,8 @@ export class Runnable {
   readonly schema: Schema;
   /** Of the plan's table, unless it is virtual or there is none. */
   readonly handle: TableHandle | null;
+  /** Those of its table; null if it reads or writes none, or several. */
+  readonly replicas: Replicas | null;
   /** Under what its requests are timed. */
   readonly latencyKind: number;
   private row: TableRow | null = null;
@@ -29,10 +32,16 @@ export class Runnable {
   private idOfResult: Buffer | null = null;
   private readonly markerIndexes = new Map<string, number[]>();
 
-  constructor(statement: PlannedStatement, schema: Schema, handle: TableHandle | null) {
+  constructor(
+    statement: PlannedStatement,
+    schema: Schema,
+    handle: TableHandle | null,
+    replicas: Replicas | null,
+  ) {
     this.statement = statement;
     this.schema = schema;
     this.handle = handle;
+    this.replicas = replicas;
     this.latencyKind = kindOf(statement.plan);
     for (const [i, { name }] of statement.markers.entries()) {
       const indexes = this.markerIndexes.get(name);

@@ -24,7 +24,7 @@ import {
   writePrepared,
 } from '../transport/index.ts';
 import { bindValues } from './bind.ts';
-import { checkModification, checkRead, keyspaceOf } from './consistency.ts';
+import { checkModification, checkRead } from './consistency.ts';
 import {
   type DataRequest,
   nowSecondsOf,
@@ -141,16 +141,19 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
 
   private run(runnable: Runnable, request: DataRequest, connection: ClientConnection): void {
     const { plan } = runnable.statement;
-    const { handle } = runnable;
+    const { handle, replicas } = runnable;
     const values = bindValues(request, runnable);
-    if (handle !== null && !request.tracing) {
-      const micros = this.deps.clock.micros();
+    if (handle !== null && replicas !== null && !request.tracing) {
       if (plan.kind === 'modification' && plan.isFast) {
-        this.writeFast(plan, handle, values, micros, request, connection);
+        const refused = checkModification(plan, request, replicas);
+        if (refused === null) this.writeFast(plan, handle, values, request, connection);
+        else connection.fail(request, refused);
         return;
       }
       if (plan.kind === 'select' && plan.isPoint && request.pagingState === null) {
-        this.readPoint(plan, handle, runnable, values, micros, request, connection);
+        const refused = checkRead(request.consistency, replicas);
+        if (refused === null) this.readPoint(plan, handle, runnable, values, request, connection);
+        else connection.fail(request, refused);
         return;
       }
     }
@@ -165,16 +168,11 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
     plan: ModificationPlan,
     handle: TableHandle,
     values: readonly Value[],
-    micros: number,
     request: DataRequest,
     connection: ClientConnection,
   ): void {
-    const { store, datacenter } = this.deps;
-    const refused = checkModification(plan, request, this.statements.schema, datacenter);
-    if (refused !== null) {
-      connection.fail(request, refused);
-      return;
-    }
+    const { store, clock } = this.deps;
+    const micros = clock.micros();
     const { binding, writeOptions } = this;
     binding.take(values, micros);
     writeOptions.take(request, micros);
@@ -189,17 +187,11 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
     handle: TableHandle,
     runnable: Runnable,
     values: readonly Value[],
-    micros: number,
     request: DataRequest,
     connection: ClientConnection,
   ): void {
-    const { store, datacenter } = this.deps;
-    const keyspace = keyspaceOf(this.statements.schema, plan.table);
-    const refused = checkRead(request.consistency, keyspace, datacenter);
-    if (refused !== null) {
-      connection.fail(request, refused);
-      return;
-    }
+    const { store, clock } = this.deps;
+    const micros = clock.micros();
     const { binding, key } = this;
     binding.take(values, micros);
     const { partition, clustering } = plan.read.restrictions;

@@ -17,7 +17,7 @@ import type {
   SchemaChange,
 } from '../transport/index.ts';
 import { bindValues } from './bind.ts';
-import { checkModification, checkRead, keyspaceOf } from './consistency.ts';
+import { checkModification, checkRead, replicasOf } from './consistency.ts';
 import { describePage } from './describe-page.ts';
 import { type DataRequest, nowSecondsOf, RequestWriteOptions } from './evaluation.ts';
 import { type Outcome, VOID } from './outcome.ts';
@@ -121,8 +121,8 @@ export class PlanRunner {
   }
 
   private checkLevels(plan: ModificationPlan, request: DataRequest | BatchRequest): void {
-    const { schema } = this.statements;
-    const refused = checkModification(plan, request, schema, this.deps.datacenter);
+    const replicas = replicasOf(this.statements.schema, plan.table, this.deps.datacenter);
+    const refused = checkModification(plan, request, replicas);
     if (refused !== null) throw refused;
   }
 
@@ -146,8 +146,8 @@ export class PlanRunner {
   private async select(run: SelectRun): Promise<Outcome> {
     const { plan, runnable, binding, request, micros, trace } = run;
     const { store, virtualTables, datacenter } = this.deps;
-    const keyspace = keyspaceOf(this.statements.schema, plan.table);
-    const refused = checkRead(request.consistency, keyspace, datacenter);
+    const replicas = replicasOf(this.statements.schema, plan.table, datacenter);
+    const refused = checkRead(request.consistency, replicas);
     if (refused !== null) throw refused;
     const options = {
       pageSize: request.pageSize,

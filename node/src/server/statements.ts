@@ -1,10 +1,10 @@
 /** The statements that this worker has planned, and those that other workers know. */
 import { unprepared } from '../common/errors.ts';
-import { type PlannedStatement, planStatement } from '../query/statement.ts';
+import { planStatement } from '../query/statement.ts';
 import { isVirtual } from '../query/virtual/definitions.ts';
 import type { Schema } from '../schema/schema.ts';
 import type { LocalStore } from '../storage/local-store.ts';
-import type { TableHandle } from '../storage/record-source.ts';
+import { replicasOf } from './consistency.ts';
 import { RecentCache, Runnable, statementId } from './prepared.ts';
 
 const PREPARED_MAX = 10_000;
@@ -21,6 +21,7 @@ export interface StatementsDeps {
   readonly store: Pick<LocalStore, 'handle'>;
   readonly directory: PreparedDirectory;
   readonly clock: { micros(): number };
+  readonly datacenter: string;
 }
 
 /** A statement just prepared. */
@@ -89,11 +90,13 @@ export class Statements {
   private plan(text: string, keyspace: string | null): Runnable {
     const nowMillis = Math.floor(this.deps.clock.micros() / 1000);
     const statement = planStatement(text, this.schema, keyspace, nowMillis);
-    return new Runnable(statement, this.schema, this.handleOf(statement));
-  }
-
-  private handleOf({ plan }: PlannedStatement): TableHandle | null {
-    if (plan.kind !== 'select' && plan.kind !== 'modification') return null;
-    return isVirtual(plan.table) ? null : this.deps.store.handle(plan.table);
+    const { plan } = statement;
+    if (plan.kind !== 'select' && plan.kind !== 'modification') {
+      return new Runnable(statement, this.schema, null, null);
+    }
+    const { store, datacenter } = this.deps;
+    const handle = isVirtual(plan.table) ? null : store.handle(plan.table);
+    const replicas = replicasOf(this.schema, plan.table, datacenter);
+    return new Runnable(statement, this.schema, handle, replicas);
   }
 }
