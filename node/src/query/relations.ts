@@ -18,8 +18,8 @@ import type { Binding, CompiledTerm, TermScope, Value } from './term-values.ts';
 import { compileTerm } from './terms.ts';
 
 /** Values for the columns of a restriction, in their order. */
-export type TupleTerm = (binding: Binding) => Uint8Array[];
-export type TupleListTerm = (binding: Binding) => Uint8Array[][];
+type TupleTerm = (binding: Binding) => Uint8Array[];
+type TupleListTerm = (binding: Binding) => Uint8Array[][];
 
 /** Compares whole values of one or several (clustering) columns. */
 export type KeyRestriction =

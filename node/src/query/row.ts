@@ -58,7 +58,7 @@ function viewShape(columns: readonly ColumnDef[], wanted: ReadonlySet<ColumnDef>
 }
 
 /** The column has a cell per element, field or counting node. */
-export function isManyCelled(column: ColumnDef): boolean {
+function isManyCelled(column: ColumnDef): boolean {
   return (
     isMultiCell(column.type) || (column.type.kind === 'native' && column.type.name === 'counter')
   );

@@ -218,7 +218,7 @@ function udtTerm(
   return userValueOf(type, parts);
 }
 
-export function fieldReceiver(receiver: Receiver, type: UserType, index: number): Receiver {
+function fieldReceiver(receiver: Receiver, type: UserType, index: number): Receiver {
   return { name: `${receiver.name}.${type.fieldNames[index]}`, type: type.fieldTypes[index] };
 }
 
