@@ -1,11 +1,12 @@
 /** What the main thread and the workers tell each other. */
 import type { Settings } from '../config/settings.ts';
 import type { ClientFacts, NodeFacts } from '../query/virtual/rows.ts';
+import type { SchemaDifferenceEvent } from '../schema/schema-diff.ts';
 import type { SchemaJson } from '../schema/schema-json.ts';
 import type { LatencyStatus } from '../server/latency.ts';
 import type { TransportMetrics } from '../transport/index.ts';
 import type { LoopStatus } from './loop-monitor.ts';
-import type { SchemaEvent, SchemaResult } from './schema-authority.ts';
+import type { SchemaResult } from './schema-authority.ts';
 
 /** Given to a worker when it starts. */
 export interface WorkerInput {
@@ -45,7 +46,7 @@ export type ToWorker =
   | {
       readonly kind: 'schema';
       readonly schema: SchemaJson;
-      readonly event: SchemaEvent;
+      readonly events: readonly SchemaDifferenceEvent[];
       readonly call: number;
     }
   | { readonly kind: 'answer'; readonly call: number; readonly value: unknown }

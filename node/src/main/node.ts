@@ -19,7 +19,7 @@ import { schemaFromJson, schemaToJson } from '../schema/schema-json.ts';
 import type { KvStore } from '../storage/kv.ts';
 import type { PreparedText, ToMain, ToWorker, WorkerInput, WorkerStatus } from './messages.ts';
 import { DataDirectoryError, type Metadata, MetadataFile, newMetadata } from './metadata-file.ts';
-import { dropUnknownFamilies, SchemaAuthority, type SchemaEvent } from './schema-authority.ts';
+import { dropUnknownFamilies, SchemaAuthority } from './schema-authority.ts';
 import { openShards, processOptions, removeLayout, reshard, storedTables } from './shards.ts';
 
 const PREPARED_MAX = 50_000;
@@ -170,20 +170,24 @@ export async function startNode(
   }
 
   const workers: WorkerHandle[] = [];
-  const authority = new SchemaAuthority(schema, {
-    datacenters: new Map([[settings.datacenter, 1]]),
+  const authority: SchemaAuthority = new SchemaAuthority(schema, {
+    datacenters: () => new Map([[settings.datacenter, 1]]),
     stores,
+    agree: async (_base, next) => {
+      await authority.follow(next);
+      return true;
+    },
     newId: randomUUID,
     nowMicros: clock.micros,
     save: async (next) => {
       metadata = { ...metadata, schema: schemaToJson(withoutSystemKeyspaces(next)) };
       await file.save(metadata);
     },
-    publish: async (next, event: SchemaEvent) => {
+    publish: async (next, events) => {
       const json = schemaToJson(withoutSystemKeyspaces(next));
       await Promise.all(
         workers.map((worker) =>
-          worker.call((call) => ({ kind: 'schema', schema: json, event, call })),
+          worker.call((call) => ({ kind: 'schema', schema: json, events, call })),
         ),
       );
     },

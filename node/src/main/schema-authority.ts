@@ -1,11 +1,13 @@
 /**
- * The one place of a node where its schema changes, one change after another: plan, make column families, save, tell
- * the workers, drop what is no longer used. What is saved is what counts after a crash. The planner is loaded with the
- * first change: most starts do without it, and its 4 MiB.
+ * The one place of a node where its schema changes. A statement is planned on the current schema and what comes out is
+ * agreed with the other nodes, again if one of them was faster. What was agreed, wherever it was planned, is followed:
+ * make column families, save, tell the workers, drop what is no longer used. What is saved is what this node starts
+ * with. The planner is loaded with the first change: most starts do without it, and its 4 MiB.
  */
-import { invalidRequest } from '../common/errors.ts';
+import { invalidRequest, overloaded } from '../common/errors.ts';
 import type { SchemaOutcome } from '../query/ddl.ts';
 import { familyName, type Schema, type TableDef, withTable } from '../schema/schema.ts';
+import { diffSchemas, type SchemaDifferenceEvent } from '../schema/schema-diff.ts';
 import type { KvStore } from '../storage/kv.ts';
 import { familyOptions } from './shards.ts';
 
@@ -19,20 +21,36 @@ export interface SchemaResult {
 
 export interface SchemaAuthorityDeps {
   readonly stores: readonly KvStore[];
-  /** Makes the schema the one that counts. */
+  /**
+   * Makes `next` the schema of all nodes, and gives it to `follow`.
+   * @param base epoch of the schema that it was planned on
+   * @returns false if that is not the current one any more; the current one has been given to `follow`
+   * @throws CqlError if it cannot be agreed now
+   */
+  agree(base: number, next: Schema): Promise<boolean>;
+  /** Makes the schema the one that this node starts with. */
   save(schema: Schema): Promise<void>;
   /** Resolves when no worker uses an older schema any more, nor has writes for one on their way to the stores. */
-  publish(schema: Schema, event: SchemaEvent): Promise<void>;
+  publish(schema: Schema, events: readonly SchemaDifferenceEvent[]): Promise<void>;
   newId(): string;
   nowMicros(): number;
   /** Nodes of each datacenter, for replication that is given without their names. */
-  readonly datacenters: ReadonlyMap<string, number>;
+  datacenters(): ReadonlyMap<string, number>;
+}
+
+/** Others may change the schema as often while one change is planned. */
+const PLANS_MAX = 100;
+
+interface Change {
+  readonly next: Schema;
+  readonly result: SchemaResult;
 }
 
 export class SchemaAuthority {
   private readonly deps: SchemaAuthorityDeps;
   private schema: Schema;
-  private line: Promise<unknown> = Promise.resolve();
+  private changes: Promise<unknown> = Promise.resolve();
+  private following: Promise<unknown> = Promise.resolve();
 
   constructor(schema: Schema, deps: SchemaAuthorityDeps) {
     this.schema = schema;
@@ -45,18 +63,36 @@ export class SchemaAuthority {
 
   /** Runs a DDL statement or TRUNCATE. @throws CqlError */
   apply(text: string, keyspace: string | null): Promise<SchemaResult> {
-    const result = this.line.then(() => this.applyNow(text, keyspace));
-    this.line = result.catch(() => {});
+    const result = this.changes.then(() => this.applyNow(text, keyspace));
+    this.changes = result.catch(() => {});
     return result;
   }
 
   private async applyNow(text: string, keyspace: string | null): Promise<SchemaResult> {
+    for (let plans = 0; plans < PLANS_MAX; plans++) {
+      await this.following;
+      const base = this.schema;
+      const { next, result } = await this.plan(text, keyspace, base);
+      if (next === base) return result;
+      if (await this.deps.agree(base.epoch, next)) {
+        await this.following;
+        return result;
+      }
+    }
+    throw overloaded('The schema is being changed by too many others: try again');
+  }
+
+  private async plan(text: string, keyspace: string | null, schema: Schema): Promise<Change> {
     const { parse, requireTable } = await import('../query/statement.ts');
     const { planSchemaChange } = await import('../query/ddl.ts');
     const statement = parse(text);
     if (statement.kind === 'truncate') {
-      await this.truncate(requireTable(this.schema, statement.table, keyspace));
-      return { event: null, warnings: [] };
+      const table = requireTable(schema, statement.table, keyspace);
+      const next = withTable(
+        { ...schema, epoch: schema.epoch + 1 },
+        { ...table, generation: table.generation + 1 },
+      );
+      return { next, result: { event: null, warnings: [] } };
     }
     if (
       statement.kind === 'select' ||
@@ -69,48 +105,44 @@ export class SchemaAuthority {
     ) {
       throw invalidRequest('not a schema statement');
     }
-    const outcome = planSchemaChange(statement, this.schema, keyspace, {
+    const outcome = planSchemaChange(statement, schema, keyspace, {
       newId: this.deps.newId,
       nowMicros: this.deps.nowMicros(),
-      datacenters: this.deps.datacenters,
+      datacenters: this.deps.datacenters(),
     });
-    if (outcome.schema === this.schema) return { event: null, warnings: outcome.warnings };
-    await this.commit(
-      outcome.schema,
-      outcome.created,
-      outcome.altered,
-      outcome.dropped,
-      outcome.event,
-    );
-    return { event: outcome.event, warnings: outcome.warnings };
+    const { event, warnings } = outcome;
+    return outcome.schema === schema
+      ? { next: schema, result: { event: null, warnings } }
+      : { next: outcome.schema, result: { event, warnings } };
   }
 
-  private async truncate(table: TableDef): Promise<void> {
-    const next = { ...table, generation: table.generation + 1 };
-    const schema = withTable({ ...this.schema, epoch: this.schema.epoch + 1 }, next);
-    await this.commit(schema, [next], [], [table], null);
+  /** Brings this node to a schema that was agreed. One that is not newer changes nothing. */
+  follow(schema: Schema): Promise<void> {
+    const done = this.following.then(() => this.followNow(schema));
+    this.following = done.catch(() => {});
+    return done;
   }
 
-  private async commit(
-    schema: Schema,
-    created: readonly TableDef[],
-    altered: readonly TableDef[],
-    dropped: readonly TableDef[],
-    event: SchemaEvent,
-  ): Promise<void> {
+  private async followNow(next: Schema): Promise<void> {
+    if (next.epoch <= this.schema.epoch) return;
     const { stores } = this.deps;
+    const { created, altered, dropped, events } = diffSchemas(this.schema, next);
     for (const table of created) {
-      for (const store of stores) await store.createFamily(familyName(table), familyOptions(table));
+      const name = familyName(table);
+      for (const store of stores) {
+        // A crash may have left it there.
+        if (!store.families().has(name)) await store.createFamily(name, familyOptions(table));
+      }
     }
-    await this.deps.save(schema);
-    this.schema = schema;
+    await this.deps.save(next);
+    this.schema = next;
     for (const table of altered) {
       for (const store of stores) {
         const family = store.families().get(familyName(table));
         if (family !== undefined) store.setPolicy(family, familyOptions(table).policy);
       }
     }
-    await this.deps.publish(schema, event);
+    await this.deps.publish(next, events);
     for (const table of dropped) {
       for (const store of stores) await store.dropFamily(familyName(table));
     }

@@ -251,8 +251,8 @@ async function start(): Promise<void> {
         schema = next;
         handler.setSchema(next);
         store.retain(storedTables(next, isVirtual));
-        if (message.event !== null) {
-          server.broadcast({ type: 'SCHEMA_CHANGE', ...toSchemaChange(message.event) });
+        for (const event of message.events) {
+          server.broadcast({ type: 'SCHEMA_CHANGE', ...toSchemaChange(event) });
         }
         post({ kind: 'acknowledged', call: message.call, value: null });
         break;
