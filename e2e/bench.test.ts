@@ -12,7 +12,7 @@ const BENCH = fileURLToPath(new URL('../node/bench/main.ts', import.meta.url));
 test('a short benchmark writes its figures', { timeout: 60_000 }, async () => {
   const out = join(temporaryDirectory(), 'bench.json');
   const args = [BENCH, '--quick', '--seconds', '0.5', '--warm', '0.2', '--rows', '2000'];
-  const scenarios = ['--scan-rows', '6000', '--only', 'capability,scan', '--out', out];
+  const scenarios = ['--scan-rows', '6000', '--only', 'capability,cores,scan', '--out', out];
   const ran = await runTool(process.execPath, [...args, ...scenarios], 50_000);
   assert.equal(ran.code, 0, ran.output);
   const { results } = JSON.parse(readFileSync(out, 'utf8'));
@@ -21,6 +21,7 @@ test('a short benchmark writes its figures', { timeout: 60_000 }, async () => {
   }
   assert.ok(results['mixed, 10000 op/s, periodic']['p99 ms'] > 0, ran.output);
   assert.ok(results.memory['loaded MiB'] > 0, ran.output);
+  assert.ok(results['write, 2 workers : 1 worker']['ops/s'] > 0, ran.output);
   for (const what of ['small partitions', 'a wide partition']) {
     assert.equal(results[`scan of ${what}`].rows, 6000, ran.output);
   }

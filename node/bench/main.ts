@@ -4,15 +4,10 @@ import { availableParallelism, cpus } from 'node:os';
 import { type BenchArguments, parseBenchArguments, type Scenario, USAGE } from './arguments.ts';
 import { measureBeside } from './beside.ts';
 import { BenchError } from './client.ts';
+import { measureCores } from './cores.ts';
 import { measureLarge } from './large.ts';
 import { Report } from './report.ts';
-import {
-  measureCapability,
-  measureCores,
-  measureGroup,
-  measureScans,
-  measureStart,
-} from './scenarios.ts';
+import { measureCapability, measureGroup, measureScans, measureStart } from './scenarios.ts';
 
 const RUNS: Readonly<Record<Scenario, (report: Report, args: BenchArguments) => Promise<void>>> = {
   start: (report, { options }) => measureStart(report, options),

@@ -1,7 +1,7 @@
 /** Results as a table for people and as JSON for machines. */
 import type { LoadResult } from './load-plan.ts';
 
-const NAME_WIDTH = 36;
+const NAME_WIDTH = 42;
 const WIDTH = 12;
 
 /** A row of the table: what was run, and a few named figures. */

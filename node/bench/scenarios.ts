@@ -141,49 +141,6 @@ export async function measureGroup(report: Report, options: BenchOptions): Promi
   );
 }
 
-/** Writes per second of one worker with one shard, and of two with two. */
-export async function measureCores(report: Report, options: BenchOptions): Promise<void> {
-  const flags = (count: string) => ({
-    'commitlog-sync': 'periodic',
-    workers: count,
-    shards: count,
-  });
-  // With few connections the kernel may give all of them to one of the workers.
-  const many = { ...options, connections: 32 };
-  await withServer(options, flags('1'), (one) =>
-    withServer(options, flags('2'), async (two) => {
-      for (const server of [one, two]) await prepareTable(server, options);
-      const pairs: [LoadResult, LoadResult][] = [];
-      for (let i = 0; i < options.repeats; i++) {
-        pairs.push([await runOne(one, 'write', many), await runOne(two, 'write', many)]);
-      }
-      report.add(
-        capabilityLine(
-          'write, 1 worker and shard',
-          pairs.map(([run]) => run),
-        ),
-      );
-      report.add(
-        capabilityLine(
-          'write, 2 workers and shards',
-          pairs.map(([, run]) => run),
-        ),
-      );
-      const of = (pick: (run: LoadResult) => number) =>
-        median(pairs.map(([a, b]) => ratio(pick(b), pick(a))));
-      report.add({
-        name: 'write, 2 : 1',
-        figures: {
-          'ops/s': of((run) => run.perSecond),
-          'ops/cpu-s': of((run) => run.perCpuSecond),
-          'server cpu': of((run) => run.serverCpuSeconds / run.seconds),
-          p99: of((run) => run.p99Millis),
-        },
-      });
-    }),
-  );
-}
-
 /** All rows of a table, page by page, over one connection. */
 export async function measureScans(report: Report, options: BenchOptions): Promise<void> {
   const tables: readonly (readonly [string, BenchTable])[] = [
