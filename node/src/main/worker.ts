@@ -12,7 +12,7 @@ import type { Settings } from '../config/settings.ts';
 import { BatchLog } from '../query/batch-log.ts';
 import { Executor } from '../query/execute.ts';
 import { isVirtual, SYSTEM_KEYSPACES, withSystemKeyspaces } from '../query/virtual/definitions.ts';
-import { VirtualTables } from '../query/virtual/rows.ts';
+import { type PeerFacts, VirtualTables } from '../query/virtual/rows.ts';
 import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
 import { schemaFromJson } from '../schema/schema-json.ts';
 import { Latencies } from '../server/latency.ts';
@@ -57,6 +57,8 @@ function log(level: 'debug' | 'info' | 'warn' | 'error') {
 
 const LEVELS = ['error', 'warn', 'info', 'debug'];
 const logger = { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') };
+
+const NO_PEERS: readonly PeerFacts[] = [];
 
 /** Calls to the main thread that wait for their answer. */
 const calls = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
@@ -130,7 +132,8 @@ async function start(): Promise<void> {
     serialMicros: createSerialClock(input.serialClock, clock),
   });
   const virtualTables = new VirtualTables({
-    node,
+    node: () => node,
+    peers: () => NO_PEERS,
     schema: () => schema,
     settings: () => input.settingsTable,
     clients: () => [...server.connections()].map(clientFacts),

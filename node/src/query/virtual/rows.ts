@@ -41,8 +41,15 @@ export interface ClientFacts {
   readonly isEncrypted: boolean;
 }
 
+/** Another node of the cluster, as this one sees it. */
+export interface PeerFacts extends Omit<NodeFacts, 'clusterName' | 'cqlVersion'> {
+  readonly schemaVersion: string;
+}
+
 export interface VirtualSources {
-  readonly node: NodeFacts;
+  node(): NodeFacts;
+  /** The same array as long as nothing in it has changed. */
+  peers(): readonly PeerFacts[];
   schema(): Schema;
   settings(): readonly (readonly [string, string])[];
   clients(): readonly ClientFacts[];
@@ -67,7 +74,8 @@ function entries(map: Readonly<Record<string, string>>): CqlValue {
   return Object.entries(map).map(([key, value]): CqlValue => [key, value]);
 }
 
-function localRow({ node, schema }: VirtualSources): VirtualRow {
+function localRow(sources: VirtualSources): VirtualRow {
+  const node = sources.node();
   return {
     key: 'local',
     bootstrapped: 'COMPLETED',
@@ -86,9 +94,43 @@ function localRow({ node, schema }: VirtualSources): VirtualRow {
     release_version: node.releaseVersion,
     rpc_address: node.rpcAddress,
     rpc_port: node.rpcPort,
-    schema_version: uuid(schema().version),
+    schema_version: uuid(sources.schema().version),
     tokens: [...node.tokens],
   };
+}
+
+function peerRow(peer: PeerFacts): VirtualRow {
+  return {
+    data_center: peer.datacenter,
+    host_id: uuid(peer.hostId),
+    rack: peer.rack,
+    release_version: peer.releaseVersion,
+    schema_version: uuid(peer.schemaVersion),
+    tokens: [...peer.tokens],
+    peer: peer.listenAddress,
+  };
+}
+
+function systemRows(table: string, sources: VirtualSources): VirtualRow[] {
+  switch (table) {
+    case 'local':
+      return [localRow(sources)];
+    case 'peers':
+      return sources
+        .peers()
+        .map((peer) => ({ ...peerRow(peer), preferred_ip: null, rpc_address: peer.rpcAddress }));
+    case 'peers_v2':
+      return sources.peers().map((peer) => ({
+        ...peerRow(peer),
+        peer_port: peer.listenPort,
+        native_address: peer.rpcAddress,
+        native_port: peer.rpcPort,
+        preferred_ip: null,
+        preferred_port: null,
+      }));
+    default:
+      return [];
+  }
 }
 
 function keyspaces(schema: Schema, virtual: boolean): KeyspaceDef[] {
@@ -216,7 +258,7 @@ function viewRows(table: string, sources: VirtualSources): VirtualRow[] {
 function rowsOf(table: TableDef, sources: VirtualSources): VirtualRow[] {
   switch (table.keyspace) {
     case 'system':
-      return table.name === 'local' ? [localRow(sources)] : [];
+      return systemRows(table.name, sources);
     case 'system_schema':
       return schemaRows(table.name, sources.schema());
     case 'system_virtual_schema':
@@ -256,11 +298,13 @@ function toRecord(handle: TableHandle, row: VirtualRow): MemoryRecord {
   return { key: key.copy(), record: encodeRecord({ liveness, deletion: null, ranges: [], cells }) };
 }
 
-/** Schema tables' records, kept as long as the schema is the same. */
+/** Records of the tables about schema and nodes, kept as long as these are the same. */
 export class VirtualTables {
   private readonly sources: VirtualSources;
   private readonly cache = new Map<TableDef, MemoryRecords>();
   private cachedFor: Schema | null = null;
+  private cachedNode: NodeFacts | null = null;
+  private cachedPeers: readonly PeerFacts[] | null = null;
 
   constructor(sources: VirtualSources) {
     this.sources = sources;
@@ -268,9 +312,7 @@ export class VirtualTables {
 
   /** The table's records as they are now. */
   records(handle: TableHandle): MemoryRecords {
-    const schema = this.sources.schema();
-    if (schema !== this.cachedFor) this.cache.clear();
-    this.cachedFor = schema;
+    this.forgetOld();
     const { table } = handle;
     const known = this.cache.get(table);
     if (known !== undefined) return known;
@@ -279,5 +321,18 @@ export class VirtualTables {
     );
     if (table.keyspace !== 'system_views') this.cache.set(table, records);
     return records;
+  }
+
+  private forgetOld(): void {
+    const schema = this.sources.schema();
+    const node = this.sources.node();
+    const peers = this.sources.peers();
+    const isSame =
+      schema === this.cachedFor && node === this.cachedNode && peers === this.cachedPeers;
+    if (isSame) return;
+    this.cache.clear();
+    this.cachedFor = schema;
+    this.cachedNode = node;
+    this.cachedPeers = peers;
   }
 }
