@@ -151,10 +151,16 @@ interface Case {
   readonly flags: Readonly<Record<string, string>>;
 }
 
-const CASES: readonly Case[] = [
-  { name: 'a flush finds the disk full', flags: { 'memtable-size': '4MiB' } },
-  { name: 'the log finds the disk full', flags: { 'memtable-size': '64MiB', shards: '1' } },
-];
+const CASES: readonly Case[] = ['group', 'periodic'].flatMap((mode) => [
+  {
+    name: `a flush finds the disk full, mode ${mode}`,
+    flags: { 'commitlog-sync': mode, 'memtable-size': '4MiB' },
+  },
+  {
+    name: `the log finds the disk full, mode ${mode}`,
+    flags: { 'commitlog-sync': mode, 'memtable-size': '64MiB', shards: '1' },
+  },
+]);
 
 for (const { name, flags } of CASES) {
   test(name, { timeout: 90_000 }, async (t) => {

@@ -32,8 +32,6 @@ export function comparable(answer: string): string {
         const signatures = list.split(/, (?=system\.)/).sort();
         return `(known type signatures: ${signatures.join(', ')})`;
       })
-      // Advice to drivers about prepared statements, with an id.
-      .replace(/^ {2}warning: `USE <keyspace>` with prepared statements[^\n]*\n/gm, '')
       // Cassandra asks for one more page where it has not looked whether there is more.
       .replace(/ {2}…\n(?: {2}warning: [^\n]*\n)? {2}\[[^\]]*\] [^\n]*\n(?! {2}=| {2}…)/g, '')
   );

@@ -30,6 +30,12 @@ export function engineFailure(error: unknown): CqlError {
   if (error instanceof KvError) {
     if (error.code === 'STALLED')
       return overloaded('The storage engine cannot keep up with writes');
+    if (error.code === 'NO_SPACE') {
+      return serverError(
+        'The disk is full: writes are refused until there is room again (NO_SPACE)',
+        { cause: error },
+      );
+    }
     return serverError(`Storage engine: ${error.message} (${error.code})`, { cause: error });
   }
   return serverError(`Storage engine: ${String(error)}`, { cause: error });

@@ -151,14 +151,15 @@ void Writer::keepHouse() {
     houseWake_.wait_for(lock, wait);
     if (houseClosing_) break;
     lock.unlock();
-    if (unsynced_.exchange(false)) {
+    // First, as a sync of a log that could not be written fails again, which RocksDB takes for the end of the database.
+    if (stuck_.load()) recover();
+    if (!stuck_.load() && unsynced_.exchange(false)) {
       Error error = sync();
       if (error.failed()) {
         store_.publish(Event{Event::Kind::error, "", error.message, error.code});
         unsynced_.store(true);
       }
     }
-    if (stuck_.load()) recover();
     lock.lock();
   }
 }
