@@ -1,0 +1,42 @@
+/** Nodes of tests. */
+import { SCHEMA_FORMAT } from '../../schema/schema-json.ts';
+import type { ClusterState, NodeInfo } from '../cluster-state.ts';
+
+/** A member in state `normal`; its host id is made of `number`. */
+export function testNode(number: number, parts: Partial<NodeInfo> = {}): NodeInfo {
+  const address = `10.0.${number >> 8}.${number & 255}`;
+  return {
+    hostId: `00000000-0000-4000-8000-${number.toString(16).padStart(12, '0')}`,
+    address,
+    controlPort: 7000,
+    dataPort: 7001,
+    datacenter: 'dc1',
+    rack: 'rack1',
+    rpcAddress: address,
+    rpcPort: 9042,
+    tokens: [],
+    state: 'normal',
+    releaseVersion: '5.0.0',
+    ...parts,
+  };
+}
+
+export function testState(nodes: readonly NodeInfo[]): ClusterState {
+  return {
+    epoch: 1,
+    clusterName: 'test',
+    nodes: new Map(nodes.map((node) => [node.hostId, node])),
+    schema: { format: SCHEMA_FORMAT, epoch: 0, version: '', keyspaces: [] },
+  };
+}
+
+/** Numbers in [0, 1), always the same for a seed (mulberry32). */
+export function seededRandom(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
