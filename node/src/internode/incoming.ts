@@ -83,7 +83,11 @@ export class IncomingStream implements StreamEvents, Flushable {
     this.flush(this.context.clock.nowMillis());
   }
 
-  closed(): void {
+  closed(reason: string): void {
+    if (this.ended) return;
+    const from = this.hello?.hostId ?? this.stream.remote;
+    if (this.hello !== null) this.context.log.info('a link from a peer ended', { from, reason });
+    else this.context.log.warn('a link from a peer was closed', { from, reason });
     this.finish();
   }
 
