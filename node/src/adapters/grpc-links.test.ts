@@ -1,7 +1,11 @@
 /** Links over gRPC on real loopback sockets. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LinkLogger } from '../internode/carrier.ts';
@@ -178,4 +182,35 @@ test('garbage, silence, and gRPC that is not ours: closed with one line, the res
   assert.equal(await ask(), 'answered');
   assert.equal(b.log.length, 6);
   assert.deepEqual(a.log, []);
+});
+
+function selfSigned(): LinkTls | null {
+  const directory = mkdtempSync(join(tmpdir(), 'ilion-links-'));
+  after(() => rmSync(directory, { recursive: true, force: true }));
+  const [key, certificate] = [join(directory, 'key.pem'), join(directory, 'certificate.pem')];
+  const made = spawnSync('openssl', [
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
+    ...['-days', '2', '-subj', '/CN=ilion', '-addext', 'subjectAltName=DNS:ilion-node'],
+    ...['-keyout', key, '-out', certificate],
+  ]);
+  if (made.status !== 0) return null;
+  const pem = readFileSync(certificate);
+  const name = 'ilion-node';
+  return { ca: pem, certificate: pem, key: readFileSync(key), mutual: true, serverName: name };
+}
+
+const tls = selfSigned();
+test('mutual TLS', { skip: tls === null ? 'openssl is needed' : false }, async () => {
+  assert.ok(tls !== null);
+  const [a, b, stranger] = await Promise.all([
+    node('a', { tls }),
+    node('b', { tls }),
+    node('c', { tls: { ...tls, mutual: false } }),
+  ]);
+  assert.equal(await code(request(a.hub, b.peer, Verb.Mutation, Buffer.of(1), 3000)), 'answered');
+  const refused = await code(request(stranger.hub, b.peer, Verb.Mutation, Buffer.of(1), 3000));
+  assert.equal(refused, 'UNREACHABLE');
+  const plain = await node('d');
+  const unencrypted = await code(request(plain.hub, b.peer, Verb.Mutation, Buffer.of(1), 3000));
+  assert.equal(unencrypted, 'UNREACHABLE');
 });
