@@ -160,6 +160,12 @@ export class RaftNode {
     return this.progress.get(hostId)?.match ?? null;
   }
 
+  /** Term and voters of an entry that is applied: what a snapshot of then would say. Null: compacted. */
+  positionOf(index: number): { readonly term: number; readonly voters: readonly string[] } | null {
+    const term = this.log.termAt(index);
+    return term === null ? null : { term, voters: this.log.votersAt(index) };
+  }
+
   /** Who follows without a vote; voters among them do not matter. */
   setLearners(hostIds: Iterable<string>): void {
     this.learners = new Set(hostIds);

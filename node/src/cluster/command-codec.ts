@@ -1,0 +1,147 @@
+/**
+ * Commands and states of the metadata log as bytes: in entries, snapshots and requests.
+ *
+ *     u8 version | u8 0: JSON as UTF-8, 1: deflated | JSON
+ */
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { type SchemaJson, schemaFromJson } from '../schema/schema-json.ts';
+import type { ClusterCommand, ClusterState, NodeInfo, NodeState } from './cluster-state.ts';
+import { GRID_BUCKETS } from './grid.ts';
+
+const VERSION = 1;
+const PLAIN = 0;
+const DEFLATED = 1;
+const DEFLATE_FROM_BYTES = 1024;
+/** Of inflated JSON: whatever a peer sends, no more memory is taken. */
+const JSON_BYTES_MAX = 256 << 20;
+const TEXT_MAX = 1024;
+
+/** A command as an entry has it: who proposed it knows it again by its id. */
+export interface ProposedCommand {
+  readonly id: string;
+  readonly command: ClusterCommand;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** Thrown inside of decoders only. */
+class Malformed extends Error {}
+
+/** A value of JSON, versioned and deflated if that pays. */
+export function encodeJson(value: unknown): Uint8Array {
+  const plain = Buffer.from(JSON.stringify(value));
+  const deflate = plain.length >= DEFLATE_FROM_BYTES;
+  const body = deflate ? deflateRawSync(plain, { level: 3 }) : plain;
+  return Buffer.concat([Uint8Array.of(VERSION, deflate ? DEFLATED : PLAIN), body]);
+}
+
+/** @returns what `read` makes of the value; null if the bytes are malformed or `read` throws */
+export function decodeJson<T>(bytes: Uint8Array, read: (value: Json) => T): T | null {
+  try {
+    if (bytes[0] !== VERSION || bytes[1] > DEFLATED) return null;
+    const body = bytes.subarray(2);
+    const plain =
+      bytes[1] === DEFLATED ? inflateRawSync(body, { maxOutputLength: JSON_BYTES_MAX }) : body;
+    return read(asObject(JSON.parse(Buffer.from(plain).toString('utf8'))));
+  } catch {
+    return null;
+  }
+}
+
+function asObject(value: unknown): Json {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Malformed();
+  return value as Json;
+}
+
+/** A text of a peer. @throws if it is none, or too long */
+export function asText(value: unknown): string {
+  if (typeof value !== 'string' || value.length > TEXT_MAX) throw new Malformed();
+  return value;
+}
+
+/** A whole number that is not negative. @throws if it is none */
+export function asCount(value: unknown, max = Number.MAX_SAFE_INTEGER): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > max) {
+    throw new Malformed();
+  }
+  return value as number;
+}
+
+function asArray(value: unknown): readonly unknown[] {
+  if (!Array.isArray(value)) throw new Malformed();
+  return value;
+}
+
+const STATES: readonly NodeState[] = ['joining', 'normal', 'left'];
+
+/** @throws if it is none */
+export function nodeFromJson(value: unknown): NodeInfo {
+  const json = asObject(value);
+  const tokens = asArray(json['tokens']).map((token) => BigInt.asIntN(64, BigInt(asText(token))));
+  const state = STATES.find((one) => one === json['state']);
+  if (state === undefined || tokens.length > GRID_BUCKETS) throw new Malformed();
+  return {
+    hostId: asText(json['hostId']),
+    address: asText(json['address']),
+    controlPort: asCount(json['controlPort'], 0xffff),
+    dataPort: asCount(json['dataPort'], 0xffff),
+    datacenter: asText(json['datacenter']),
+    rack: asText(json['rack']),
+    rpcAddress: asText(json['rpcAddress']),
+    rpcPort: asCount(json['rpcPort'], 0xffff),
+    tokens,
+    state,
+    releaseVersion: asText(json['releaseVersion']),
+  };
+}
+
+export function nodeToJson(node: NodeInfo): unknown {
+  return { ...node, tokens: node.tokens.map(String) };
+}
+
+/** Made once to see that all of it is there. */
+function checkedSchema(value: unknown): SchemaJson {
+  const schema = asObject(value) as unknown as SchemaJson;
+  asCount(schema.epoch);
+  asText(schema.version);
+  schemaFromJson(schema);
+  return schema;
+}
+
+export function encodeCommand({ id, command }: ProposedCommand): Uint8Array {
+  const body = command.kind === 'schema' ? command : { ...command, node: nodeToJson(command.node) };
+  return encodeJson({ id, command: body });
+}
+
+/** @returns null if malformed or of a version that is not known */
+export function decodeCommand(bytes: Uint8Array): ProposedCommand | null {
+  return decodeJson(bytes, (json) => {
+    const command = asObject(json['command']);
+    return { id: asText(json['id']), command: commandFromJson(command) };
+  });
+}
+
+function commandFromJson(json: Json): ClusterCommand {
+  const kind = json['kind'];
+  if (kind === 'add-node' || kind === 'update-node')
+    return { kind, node: nodeFromJson(json['node']) };
+  if (kind !== 'schema') throw new Malformed();
+  return { kind, base: asCount(json['base']), schema: checkedSchema(json['schema']) };
+}
+
+export function encodeState(state: ClusterState): Uint8Array {
+  return encodeJson({ ...state, nodes: [...state.nodes.values()].map(nodeToJson) });
+}
+
+/** @returns null if malformed */
+export function decodeState(bytes: Uint8Array): ClusterState | null {
+  return decodeJson(bytes, (json) => {
+    const nodes = asArray(json['nodes']).map(nodeFromJson);
+    return {
+      epoch: asCount(json['epoch']),
+      clusterName: asText(json['clusterName']),
+      nodes: new Map(nodes.map((node) => [node.hostId, node])),
+      schema: checkedSchema(json['schema']),
+    };
+  });
+}

@@ -1,0 +1,212 @@
+/** Joining a cluster: what a new node asks, and what a member answers. */
+import {
+  LinkError,
+  type Links,
+  type Peer,
+  type Responder,
+  request,
+  Verb,
+} from '../internode/links.ts';
+import type { ClusterCommand, ClusterState, Liveness, NodeInfo } from './cluster-state.ts';
+import { isSameNode, refusalOfNewNode } from './commands.ts';
+import { JoinRefusedError, MetadataError } from './metadata-errors.ts';
+import {
+  decodeJoinAnswer,
+  decodeJoinRequest,
+  encodeJoinAnswer,
+  encodeJoinRequest,
+  FORMATS,
+  type JoinAnswer,
+  type JoinRequest,
+  PARTITIONER,
+} from './metadata-messages.ts';
+import type { ClusterClock } from './ports.ts';
+import type { RaftSnapshot } from './raft-types.ts';
+import { chooseTokens, TokensExhaustedError } from './tokens.ts';
+
+const JOINS_MAX = 16;
+/** Other nodes may take the tokens that were chosen. */
+const CHOICES_MAX = 10;
+const PROPOSE_MILLIS = 10_000;
+const ANSWER_MILLIS = 15_000;
+const RETRY_MILLIS = 500;
+
+/** The part of the metadata log that takes new nodes in. */
+export interface JoinLog {
+  current(): ClusterState;
+  propose(
+    command: ClusterCommand,
+    timeoutMillis: number,
+  ): Promise<{ readonly applied: boolean; readonly reason: string | null }>;
+}
+
+export interface JoinDeskDeps {
+  readonly log: JoinLog;
+  snapshot(): RaftSnapshot | null;
+  readonly liveness: Liveness;
+  random(): number;
+}
+
+/** Answers nodes that want to join. */
+export class JoinDesk {
+  private readonly deps: JoinDeskDeps;
+  private serving = 0;
+
+  constructor(deps: JoinDeskDeps) {
+    this.deps = deps;
+  }
+
+  serve(body: Uint8Array, responder: Responder): void {
+    const ask = decodeJoinRequest(body);
+    if (ask === null) {
+      responder.fail('FAILED', 'the request to join is malformed');
+      return;
+    }
+    if (this.serving >= JOINS_MAX) {
+      responder.fail('OVERLOADED', 'too many nodes join at once');
+      return;
+    }
+    this.serving++;
+    this.take(ask)
+      .catch((error: unknown): JoinAnswer => {
+        if (error instanceof TokensExhaustedError) {
+          return { kind: 'refused', reason: error.message };
+        }
+        return { kind: 'retry', reason: error instanceof Error ? error.message : String(error) };
+      })
+      .then((answer) => responder.answer(encodeJoinAnswer(answer)))
+      .finally(() => {
+        this.serving--;
+      });
+  }
+
+  private async take(ask: JoinRequest): Promise<JoinAnswer> {
+    const state = this.deps.log.current();
+    if (state.epoch === 0) return { kind: 'retry', reason: 'this node is not in a cluster yet' };
+    const mismatch = refusalOfCluster(state.clusterName, ask);
+    if (mismatch !== null) return { kind: 'refused', reason: mismatch };
+    for (let choices = 0; ; choices++) {
+      const now = this.deps.log.current();
+      const node = this.withTokens(ask, now);
+      const reason = this.refusal(now, node);
+      if (reason !== null) return { kind: 'refused', reason };
+      const known = now.nodes.get(node.hostId);
+      if (isSameNode(known, node)) return this.joined(node);
+      const outcome = await this.deps.log.propose({ kind: 'add-node', node }, PROPOSE_MILLIS);
+      if (outcome.applied) return this.joined(node);
+      if (ask.node.tokens.length > 0 || choices >= CHOICES_MAX) {
+        return { kind: 'refused', reason: outcome.reason ?? '' };
+      }
+    }
+  }
+
+  private withTokens(ask: JoinRequest, { nodes }: ClusterState): NodeInfo {
+    const { node, tokenCount } = ask;
+    if (node.tokens.length > 0) return node;
+    const known = nodes.get(node.hostId);
+    // It has asked before and did not hear the answer.
+    if (known !== undefined) return { ...node, tokens: known.tokens };
+    const { random } = this.deps;
+    const { datacenter } = node;
+    const tokens = chooseTokens({ nodes: nodes.values(), datacenter, count: tokenCount, random });
+    return { ...node, tokens };
+  }
+
+  private refusal(state: ClusterState, node: NodeInfo): string | null {
+    const known = state.nodes.get(node.hostId);
+    const isElsewhere =
+      known !== undefined &&
+      (known.address !== node.address || known.controlPort !== node.controlPort);
+    if (isElsewhere && known.state !== 'left' && this.deps.liveness.isAlive(node.hostId)) {
+      return `a node with the host id ${node.hostId} is alive at ${known.address}:${known.controlPort}: was its data directory copied?`;
+    }
+    return refusalOfNewNode(state, node);
+  }
+
+  private joined(node: NodeInfo): JoinAnswer {
+    const snapshot = this.deps.snapshot();
+    return snapshot === null
+      ? { kind: 'retry', reason: 'this node has no state to give' }
+      : { kind: 'joined', snapshot, node };
+  }
+}
+
+function refusalOfCluster(clusterName: string, ask: JoinRequest): string | null {
+  if (ask.clusterName !== clusterName) {
+    return `the cluster is named '${clusterName}', this node is to be in '${ask.clusterName}'`;
+  }
+  if (ask.partitioner !== PARTITIONER) {
+    return `the cluster has the partitioner ${PARTITIONER}, this node ${ask.partitioner}`;
+  }
+  for (const name of Object.keys(FORMATS) as (keyof typeof FORMATS)[]) {
+    if (ask.formats[name] === FORMATS[name]) continue;
+    return `format '${name}' is ${FORMATS[name]} in the cluster and ${ask.formats[name]} in this node: the versions of Ilion do not fit together`;
+  }
+  return null;
+}
+
+export interface JoinAsk {
+  readonly clusterName: string;
+  readonly self: NodeInfo;
+  readonly tokenCount: number;
+  readonly timeoutMillis: number;
+}
+
+export interface JoinWorld {
+  readonly links: Links;
+  readonly clock: ClusterClock;
+  stopped(): boolean;
+}
+
+/**
+ * Asks the contacts in turn until one has taken this node in.
+ * @returns what this node's log begins with
+ * @throws JoinRefusedError, MetadataError
+ */
+export async function joinByContacts(
+  world: JoinWorld,
+  contacts: readonly Peer[],
+  ask: JoinAsk,
+): Promise<RaftSnapshot> {
+  const { clock } = world;
+  const deadline = clock.nowMillis() + ask.timeoutMillis;
+  const { clusterName, self, tokenCount } = ask;
+  const body = encodeJoinRequest({
+    clusterName,
+    partitioner: PARTITIONER,
+    formats: FORMATS,
+    node: self,
+    tokenCount,
+  });
+  let reason = 'there are no contacts';
+  for (let i = 0; ; i++) {
+    const left = deadline - clock.nowMillis();
+    if (world.stopped()) throw new MetadataError('STOPPED', 'this node is stopping');
+    if (left <= 0 || contacts.length === 0) {
+      throw new MetadataError('NO_MAJORITY', `no contact could take this node: ${reason}`);
+    }
+    const contact = contacts[i % contacts.length];
+    const answer = await askContact(world, contact, body, Math.min(ANSWER_MILLIS, left));
+    if (answer.kind === 'joined') return answer.snapshot;
+    if (answer.kind === 'refused') throw new JoinRefusedError(answer.reason);
+    reason = `${contact.address}:${contact.controlPort}: ${answer.reason}`;
+    if (i % contacts.length === contacts.length - 1) {
+      await new Promise<void>((resolve) => clock.after(RETRY_MILLIS, resolve));
+    }
+  }
+}
+
+async function askContact(
+  { links }: JoinWorld,
+  contact: Peer,
+  body: Uint8Array,
+  timeoutMillis: number,
+): Promise<JoinAnswer> {
+  try {
+    const answer = await request(links, contact, Verb.Join, body, timeoutMillis);
+    return decodeJoinAnswer(answer) ?? { kind: 'retry', reason: 'its answer is malformed' };
+  } catch (error) {
+    if (!(error instanceof LinkError)) throw error;
+    return { kind: 'retry', reason: error.message };
+  }
+}

@@ -1,0 +1,557 @@
+/**
+ * The metadata log as one node uses it: what all nodes agree on, changes to it, joining it. Any node proposes; the leader
+ * orders. Up to five voters are chosen by the leader; all other members follow.
+ */
+import { type Links, type Peer, type Responder, request, Verb } from '../internode/links.ts';
+import type { SchemaJson } from '../schema/schema-json.ts';
+import type { ClusterCommand, ClusterState, Liveness, NodeInfo } from './cluster-state.ts';
+import {
+  decodeCommand,
+  encodeCommand,
+  encodeState,
+  type ProposedCommand,
+} from './command-codec.ts';
+import { EMPTY_CLUSTER, isSameNode } from './commands.ts';
+import { JoinDesk, joinByContacts } from './join.ts';
+import { MetadataError } from './metadata-errors.ts';
+import {
+  decodeLeaderAnswer,
+  decodeLeaderRequest,
+  encodeLeaderAnswer,
+  encodeLeaderRequest,
+  type LeaderAnswer,
+  type LeaderRequest,
+} from './metadata-messages.ts';
+import { MetadataReplica, type ReplicaOptions } from './metadata-replica.ts';
+import type { ClusterClock, ClusterLogger, MetadataDisk } from './ports.ts';
+import type { RaftNode } from './raft.ts';
+import { ENTRY_BYTES_MAX } from './raft-types.ts';
+import { chooseTokens, TOKENS_PER_NODE } from './tokens.ts';
+import { planVoters } from './voters.ts';
+
+export interface MetadataLogDeps {
+  readonly hostId: string;
+  readonly links: Links;
+  readonly disk: MetadataDisk;
+  readonly clock: ClusterClock;
+  /** In [0, 1). */
+  random(): number;
+  readonly liveness: Liveness;
+  /** Where a node is, by gossip, which is newer than the log. Null: not known. */
+  peerOf(hostId: string): Peer | null;
+  readonly logger: ClusterLogger;
+  /** The log cannot go on: the node has to stop. */
+  onFatal(error: Error): void;
+}
+
+export interface MetadataLogOptions extends ReplicaOptions {
+  readonly tickMillis: number;
+  /** A voter that is dead for so long is replaced. */
+  readonly voterGraceMillis: number;
+  /** Between two looks at who votes, and whether the log has this node's addresses. */
+  readonly upkeepMillis: number;
+}
+
+export const METADATA_LOG_DEFAULTS: MetadataLogOptions = {
+  heartbeatMillis: 150,
+  electionMillis: 1_000,
+  retryMillisMax: 5_000,
+  snapshotEntries: 1_000,
+  snapshotBytes: 4 << 20,
+  tickMillis: 50,
+  voterGraceMillis: 60_000,
+  upkeepMillis: 1_000,
+};
+
+/** What became of a proposal, when it is applied on this node. */
+export interface ProposalOutcome {
+  readonly applied: boolean;
+  /** Null: applied. */
+  readonly reason: string | null;
+}
+
+export interface JoinOptions {
+  readonly clusterName: string;
+  /** Without tokens: `tokenCount` are chosen. */
+  readonly self: NodeInfo;
+  readonly tokenCount?: number;
+  readonly timeoutMillis: number;
+}
+
+type StateListener = (state: ClusterState, previous: ClusterState) => void;
+
+interface Pending {
+  readonly command: ClusterCommand;
+  readonly settle: (outcome: ProposalOutcome | MetadataError) => void;
+}
+
+const PENDING_MAX = 1_024;
+const ASK_MILLIS_MAX = 2_000;
+const RETRY_MILLIS = 100;
+/** Who is dead is not believed sooner after a proposal has begun: this node may have just started. */
+const GIVE_UP_MILLIS = 2_000;
+const ANNOUNCE_TIMEOUT_MILLIS = 5_000;
+
+export class MetadataLog {
+  private readonly deps: MetadataLogDeps;
+  private readonly options: MetadataLogOptions;
+  private readonly replica: MetadataReplica;
+  private readonly listeners = new Set<StateListener>();
+  private readonly pending = new Map<string, Pending>();
+  private readonly reads = new Map<number, (index: number | null) => void>();
+  private reaching: { readonly index: number; readonly resolve: () => void }[] = [];
+  private readonly deadSince = new Map<string, number>();
+  private readonly timers: (() => void)[] = [];
+  private readonly session: string;
+  private counter = 0;
+  private self: NodeInfo | null = null;
+  private announcing = false;
+  private stopping = false;
+
+  private constructor(deps: MetadataLogDeps, options: MetadataLogOptions) {
+    this.deps = deps;
+    this.options = options;
+    this.session = `${deps.hostId}/${Math.floor(deps.random() * 2 ** 48).toString(36)}`;
+    this.replica = new MetadataReplica(deps, options, {
+      applied: (proposed, refused) => this.onApplied(proposed, refused),
+      installed: (state) => this.onInstalled(state),
+      changed: (state, previous) => {
+        for (const listener of this.listeners) listener(state, previous);
+      },
+      reached: (index) => this.onReached(index),
+      read: (context, index) => {
+        this.reads.get(context)?.(index);
+        this.reads.delete(context);
+      },
+      fatal: (error) => deps.onFatal(error),
+    });
+  }
+
+  /**
+   * Starts with what the disk has. A node that was never in a cluster goes on with `bootstrap` or `join`.
+   * @throws MetadataDamagedError, or an error of the disk
+   */
+  static async start(
+    deps: MetadataLogDeps,
+    options: Partial<MetadataLogOptions> = {},
+  ): Promise<MetadataLog> {
+    const log = new MetadataLog(deps, { ...METADATA_LOG_DEFAULTS, ...options });
+    await log.replica.load();
+    log.listen();
+    return log;
+  }
+
+  private listen(): void {
+    const { links, clock } = this.deps;
+    links.handle(Verb.Raft, (from, body, responder) => {
+      this.replica.receive(from, body);
+      responder.answer(new Uint8Array(0));
+    });
+    links.handle(Verb.Propose, (_from, body, responder) => this.onRequest(body, responder));
+    const desk = new JoinDesk({
+      log: this,
+      snapshot: () => this.replica.snapshot(),
+      liveness: this.deps.liveness,
+      random: this.deps.random,
+    });
+    links.handle(Verb.Join, (_from, body, responder) => desk.serve(body, responder));
+    this.timers.push(
+      clock.every(this.options.tickMillis, () => this.replica.tick()),
+      clock.every(this.options.upkeepMillis, () => this.upkeep()),
+    );
+  }
+
+  /** Whether this node is, or was, in a cluster: its log is on the disk. */
+  get isMember(): boolean {
+    return this.replica.raft !== null;
+  }
+
+  /** The newest state that this node knows. Epoch 0: not in a cluster yet. */
+  current(): ClusterState {
+    return this.replica.current;
+  }
+
+  /** For metrics and the admin service. */
+  status(): RaftNode['state'] | null {
+    return this.replica.raft?.state ?? null;
+  }
+
+  /** @param listener called at each change, in order, with this state current @returns stops it */
+  onChange(listener: StateListener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /**
+   * Starts a cluster of one node.
+   * @param self without tokens: they are chosen
+   * @param schema what the node had before there were clusters
+   */
+  async bootstrap(clusterName: string, self: NodeInfo, schema?: SchemaJson): Promise<void> {
+    this.requireStranger();
+    const { random } = this.deps;
+    const tokens =
+      self.tokens.length > 0
+        ? self.tokens
+        : chooseTokens({ nodes: [], datacenter: self.datacenter, count: TOKENS_PER_NODE, random });
+    const node = { ...self, tokens };
+    const state: ClusterState = {
+      epoch: 1,
+      clusterName,
+      nodes: new Map([[node.hostId, node]]),
+      schema: schema ?? EMPTY_CLUSTER.schema,
+    };
+    await this.replica.create({
+      index: 1,
+      term: 1,
+      voters: [node.hostId],
+      data: encodeState(state),
+    });
+  }
+
+  /**
+   * Becomes a member of the cluster of any one of the contacts.
+   * @param contacts asked in turn, again and again; a host id that is not known is empty
+   * @throws JoinRefusedError; MetadataError NO_MAJORITY: none of them could take this node in time
+   */
+  async join(contacts: readonly Peer[], options: JoinOptions): Promise<void> {
+    this.requireStranger();
+    const { links, clock } = this.deps;
+    const snapshot = await joinByContacts(
+      { links, clock, stopped: () => this.stopping },
+      contacts,
+      { tokenCount: TOKENS_PER_NODE, ...options },
+    );
+    await this.replica.create(snapshot);
+  }
+
+  private requireStranger(): void {
+    if (this.isMember) {
+      throw new MetadataError(
+        'NOT_JOINED',
+        `this node is a member of the cluster '${this.current().clusterName}' already`,
+      );
+    }
+  }
+
+  /** From now on the log is brought to say this of this node, its tokens and state as they are agreed. */
+  announce(self: NodeInfo): void {
+    this.self = self;
+    this.upkeep();
+  }
+
+  /**
+   * Proposes a change; resolves when it is applied, or refused, on this node.
+   * @throws MetadataError
+   */
+  async propose(command: ClusterCommand, timeoutMillis: number): Promise<ProposalOutcome> {
+    this.requireMember();
+    if (this.pending.size >= PENDING_MAX) {
+      throw new MetadataError('OVERLOADED', 'too many changes of the cluster wait for agreement');
+    }
+    const id = `${this.session}/${this.counter++}`;
+    const entry = encodeCommand({ id, command });
+    if (entry.length > ENTRY_BYTES_MAX) {
+      throw new MetadataError('TOO_LARGE', `the change has ${entry.length} bytes`);
+    }
+    const outcome = Promise.withResolvers<ProposalOutcome | MetadataError>();
+    this.pending.set(id, { command, settle: outcome.resolve });
+    const { clusterName } = this.current();
+    void this.pursue(
+      { kind: 'propose', clusterName, entry },
+      timeoutMillis,
+      () => !this.pending.has(id),
+    ).then((failure) => failure !== null && outcome.resolve(failure));
+    const result = await outcome.promise;
+    this.pending.delete(id);
+    if (result instanceof MetadataError) throw result;
+    return result;
+  }
+
+  /**
+   * Gives a proposal to the leader, again if nothing comes of it: the first one that is applied counts.
+   * @returns why nothing came of it; null: it is settled
+   */
+  private async pursue(
+    ask: LeaderRequest,
+    timeoutMillis: number,
+    isSettled: () => boolean,
+  ): Promise<MetadataError | null> {
+    const started = this.deps.clock.nowMillis();
+    const deadline = started + timeoutMillis;
+    let accepted = false;
+    for (;;) {
+      const answer = await this.askLeader(ask, deadline);
+      const now = this.deps.clock.nowMillis();
+      if (isSettled()) return null;
+      if (answer?.kind === 'refused') {
+        if (answer.code === 'TOO_LARGE') return new MetadataError('TOO_LARGE', 'too large');
+        if (now >= deadline) return new MetadataError('OVERLOADED', 'the leader is overloaded');
+      }
+      accepted ||= answer?.kind === 'accepted';
+      if (this.stopping || now >= deadline) return this.failure(accepted);
+      if (answer === null && now - started >= GIVE_UP_MILLIS && !this.hasMajority()) {
+        return this.failure(accepted);
+      }
+      const wait = answer?.kind === 'accepted' ? this.options.electionMillis * 2 : RETRY_MILLIS;
+      await this.sleep(Math.min(wait, deadline - now), isSettled);
+      if (isSettled()) return null;
+    }
+  }
+
+  private failure(accepted: boolean): MetadataError {
+    if (this.stopping) return new MetadataError('STOPPED', 'this node is stopping');
+    const voters = (this.status()?.voters ?? []).map((id) => {
+      const address = this.current().nodes.get(id)?.address ?? 'address not known';
+      return `${id} (${address}, ${this.isAlive(id) ? 'up' : 'down'})`;
+    });
+    const what = 'changes of schema and topology need a majority of the voters of the metadata log';
+    return accepted
+      ? new MetadataError(
+          'TIMEOUT',
+          `${what}: this one was not agreed in time, and may still be. The voters are ${voters.join(', ')}. Reads and writes go on`,
+        )
+      : new MetadataError(
+          'NO_MAJORITY',
+          `${what}, and there is none now. The voters are ${voters.join(', ')}. Reads and writes go on`,
+        );
+  }
+
+  private isAlive(hostId: string): boolean {
+    return hostId === this.deps.hostId || this.deps.liveness.isAlive(hostId);
+  }
+
+  private hasMajority(): boolean {
+    const voters = this.status()?.voters ?? [];
+    return voters.filter((id) => this.isAlive(id)).length * 2 > voters.length;
+  }
+
+  private requireMember(): void {
+    if (this.stopping) throw new MetadataError('STOPPED', 'this node is stopping');
+    if (!this.isMember) throw new MetadataError('NOT_JOINED', 'this node is not in a cluster yet');
+  }
+
+  /**
+   * Resolves when this node has applied all that was agreed, by any node, before the call.
+   * @throws MetadataError
+   */
+  async barrier(timeoutMillis: number): Promise<void> {
+    this.requireMember();
+    const { clock } = this.deps;
+    const deadline = clock.nowMillis() + timeoutMillis;
+    const { clusterName } = this.current();
+    for (;;) {
+      const answer = await this.askLeader({ kind: 'barrier', clusterName }, deadline);
+      if (answer?.kind === 'accepted') {
+        await this.reach(answer.index, deadline);
+        return;
+      }
+      const left = deadline - clock.nowMillis();
+      if (this.stopping || left <= 0) throw this.failure(false);
+      await this.sleep(Math.min(RETRY_MILLIS, left), () => false);
+    }
+  }
+
+  private async reach(index: number, deadline: number): Promise<void> {
+    if (this.replica.appliedIndex >= index) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiter = { index, resolve };
+    this.reaching.push(waiter);
+    const { clock } = this.deps;
+    const cancel = clock.after(Math.max(0, deadline - clock.nowMillis()), resolve);
+    await promise;
+    cancel();
+    this.reaching = this.reaching.filter((one) => one !== waiter);
+    if (this.replica.appliedIndex < index) throw this.failure(false);
+  }
+
+  private sleep(millis: number, isOver: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      let left = Math.ceil(millis / this.options.tickMillis);
+      // In small steps: what is waited for may be there sooner.
+      const stop = this.deps.clock.every(this.options.tickMillis, () => {
+        if (--left > 0 && !isOver() && !this.stopping) return;
+        stop();
+        resolve();
+      });
+    });
+  }
+
+  // The leader.
+
+  /** @returns null: no leader was reached */
+  private async askLeader(ask: LeaderRequest, deadline: number): Promise<LeaderAnswer | null> {
+    const raft = this.replica.raft;
+    if (raft === null) return null;
+    const { leader, voters } = raft.state;
+    if (leader === this.deps.hostId) return this.serve(ask);
+    const others = voters.filter((id) => id !== this.deps.hostId);
+    const first = leader ?? others[Math.floor(this.deps.random() * others.length)];
+    if (first === undefined) return null;
+    const answer = await this.askNode(first, ask, deadline);
+    if (answer?.kind !== 'not-leader') return answer;
+    const { leader: hint } = answer;
+    if (hint === null || hint === first || hint === this.deps.hostId) return null;
+    const second = await this.askNode(hint, ask, deadline);
+    return second?.kind === 'not-leader' ? null : second;
+  }
+
+  private async askNode(
+    hostId: string,
+    ask: LeaderRequest,
+    deadline: number,
+  ): Promise<LeaderAnswer | null> {
+    const { links, clock } = this.deps;
+    const peer = this.deps.peerOf(hostId) ?? this.current().nodes.get(hostId);
+    const millis = Math.min(ASK_MILLIS_MAX, deadline - clock.nowMillis());
+    if (peer === undefined || peer === null || millis <= 0) return null;
+    try {
+      const body = encodeLeaderRequest(ask);
+      return decodeLeaderAnswer(await request(links, peer, Verb.Propose, body, millis));
+    } catch {
+      // Any LinkError: another node is asked, or this one again.
+      return null;
+    }
+  }
+
+  private onRequest(body: Uint8Array, responder: Responder): void {
+    const ask = decodeLeaderRequest(body);
+    const { clusterName } = this.current();
+    if (ask === null || ask.clusterName !== clusterName) {
+      responder.fail('FAILED', 'malformed, or of another cluster');
+      return;
+    }
+    if (ask.kind === 'propose' && decodeCommand(ask.entry) === null) {
+      responder.fail('FAILED', 'the change is malformed, or of a later version');
+      return;
+    }
+    void this.serve(ask).then((answer) => responder.answer(encodeLeaderAnswer(answer)));
+  }
+
+  private async serve(ask: LeaderRequest): Promise<LeaderAnswer> {
+    const raft = this.replica.raft;
+    if (raft === null || raft.state.role !== 'leader') {
+      return { kind: 'not-leader', leader: raft?.state.leader ?? null };
+    }
+    if (ask.kind === 'barrier') {
+      const index = await this.readIndex(raft);
+      return index === null ? { kind: 'not-leader', leader: null } : { kind: 'accepted', index };
+    }
+    const proposed = raft.propose(ask.entry);
+    void this.replica.pump();
+    if ('index' in proposed) return { kind: 'accepted', index: proposed.index };
+    const { refused } = proposed;
+    return refused === 'NOT_LEADER'
+      ? { kind: 'not-leader', leader: null }
+      : { kind: 'refused', code: refused };
+  }
+
+  private readIndex(raft: RaftNode): Promise<number | null> {
+    if (this.reads.size >= PENDING_MAX) return Promise.resolve(null);
+    return new Promise((resolve) => {
+      const context = this.counter++;
+      this.reads.set(context, resolve);
+      raft.readIndex(context);
+      void this.replica.pump();
+    });
+  }
+
+  // What the replica tells.
+
+  private onApplied({ id }: ProposedCommand, refused: string | null): void {
+    const pending = this.pending.get(id);
+    if (pending === undefined) return;
+    this.pending.delete(id);
+    pending.settle({ applied: refused === null, reason: refused });
+  }
+
+  /** The entry of a proposal may be one that this node never sees. */
+  private onInstalled(state: ClusterState): void {
+    for (const [id, { command, settle }] of this.pending) {
+      const isThere =
+        command.kind === 'schema'
+          ? state.schema.version === command.schema.version
+          : isSameNode(state.nodes.get(command.node.hostId), command.node);
+      if (!isThere) continue;
+      this.pending.delete(id);
+      settle({ applied: true, reason: null });
+    }
+  }
+
+  private onReached(index: number): void {
+    if (this.reaching.length === 0) return;
+    for (const waiter of this.reaching) if (waiter.index <= index) waiter.resolve();
+  }
+
+  // Upkeep.
+
+  private upkeep(): void {
+    const raft = this.replica.raft;
+    if (raft === null || this.stopping) return;
+    this.announceSelf();
+    if (raft.state.role !== 'leader') {
+      this.deadSince.clear();
+      return;
+    }
+    const now = this.deps.clock.nowMillis();
+    const { nodes } = this.current();
+    for (const id of raft.state.voters) {
+      if (this.isAlive(id)) this.deadSince.delete(id);
+      else if (!this.deadSince.has(id)) this.deadSince.set(id, now);
+    }
+    const voters = planVoters({
+      nodes: nodes.values(),
+      voters: raft.state.voters,
+      self: this.deps.hostId,
+      isAlive: (id) => this.isAlive(id),
+      isGone: (id) => now - (this.deadSince.get(id) ?? now) >= this.options.voterGraceMillis,
+      isCaughtUp: (id) => (raft.matchOf(id) ?? 0) >= raft.state.commit,
+    });
+    if (voters === null || raft.state.votersChanging) return;
+    if ('refused' in raft.proposeVoters(voters)) return;
+    this.deps.logger.info('voters of the metadata log change', { voters });
+    void this.replica.pump();
+  }
+
+  private announceSelf(): void {
+    const known = this.self === null ? undefined : this.current().nodes.get(this.self.hostId);
+    if (this.self === null || known === undefined || this.announcing) return;
+    const node = { ...this.self, tokens: known.tokens, state: known.state };
+    if (known.state === 'left' || isSameNode(known, node)) return;
+    this.announcing = true;
+    this.propose({ kind: 'update-node', node }, ANNOUNCE_TIMEOUT_MILLIS)
+      .then(({ reason }) => {
+        if (reason === null) return;
+        this.deps.logger.warn('the cluster does not take what this node says of itself', {
+          reason,
+        });
+        this.self = null;
+      })
+      .catch((error: unknown) => {
+        this.deps.logger.warn('this node could not tell its addresses yet', { error });
+      })
+      .finally(() => {
+        this.announcing = false;
+      });
+  }
+
+  /** Hands leadership over if this node has it, and waits for what is being written. */
+  async stop(): Promise<void> {
+    if (this.stopping) return;
+    const raft = this.replica.raft;
+    if (raft?.state.role === 'leader' && raft.state.voters.length > 1) {
+      raft.transferLeadership();
+      void this.replica.pump();
+      await this.sleep(this.options.electionMillis, () => raft.state.role !== 'leader');
+    }
+    this.stopping = true;
+    for (const stop of this.timers) stop();
+    await this.replica.stop();
+    const stopped = new MetadataError('STOPPED', 'this node is stopping');
+    for (const { settle } of this.pending.values()) settle(stopped);
+    for (const resolve of this.reads.values()) resolve(null);
+    for (const { resolve } of this.reaching) resolve();
+    this.pending.clear();
+    this.reads.clear();
+  }
+}

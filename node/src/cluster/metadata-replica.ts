@@ -1,0 +1,276 @@
+/**
+ * One node's copy of the metadata log: Raft driven by time, messages and the disk, and the state that its committed
+ * entries make. What it is asked to do is done one after another: persist, send, apply.
+ */
+import { Reader, Writer } from '../common/bytes.ts';
+import { type AnswerSink, type Links, type Peer, Verb } from '../internode/links.ts';
+import type { ClusterState } from './cluster-state.ts';
+import { decodeCommand, decodeState, encodeState, type ProposedCommand } from './command-codec.ts';
+import { applyCommand, EMPTY_CLUSTER } from './commands.ts';
+import { MetadataDamagedError } from './metadata-errors.ts';
+import type { ClusterClock, MetadataDisk, MetadataFiles } from './ports.ts';
+import { RaftNode, type RaftTimes } from './raft.ts';
+import { decodeRaftMessage, encodeRaftMessage } from './raft-codec.ts';
+import type {
+  AddressedMessage,
+  HardState,
+  RaftEntry,
+  RaftReady,
+  RaftSnapshot,
+} from './raft-types.ts';
+
+export interface ReplicaOptions extends RaftTimes {
+  /** A snapshot is made after so many entries, or so many bytes of them. */
+  readonly snapshotEntries: number;
+  readonly snapshotBytes: number;
+}
+
+export interface ReplicaDeps {
+  readonly hostId: string;
+  readonly links: Links;
+  readonly disk: MetadataDisk;
+  readonly clock: ClusterClock;
+  /** In [0, 1). */
+  random(): number;
+  peerOf(hostId: string): Peer | null;
+}
+
+/** What the replica tells of. */
+export interface ReplicaEvents {
+  /** @param refused null: applied */
+  applied(proposed: ProposedCommand, refused: string | null): void;
+  /** The state is that of a snapshot: what was proposed may be in it. */
+  installed(state: ClusterState): void;
+  changed(state: ClusterState, previous: ClusterState): void;
+  /** After each round: everything up to `index` is applied. */
+  reached(index: number): void;
+  /** @param index null: not the leader any more */
+  read(context: number, index: number | null): void;
+  /** The disk failed, or what is on it cannot be: the log has stopped. */
+  fatal(error: Error): void;
+}
+
+/** Entries that stay in memory although a snapshot has them: for nodes that are a little behind. */
+const KEPT_ENTRIES = 64;
+const APPEND_BYTES_MAX = 256 << 10;
+const APPEND_ENTRIES_MAX = 256;
+const UNAPPLIED_BYTES_MAX = 32 << 20;
+const MESSAGE_TIMEOUT_MILLIS = 5_000;
+
+/** Messages of Raft are sent again by itself. */
+const NO_ANSWER: AnswerSink = { answered: () => {}, failed: () => {} };
+
+export class MetadataReplica {
+  private readonly deps: ReplicaDeps;
+  private readonly options: ReplicaOptions;
+  private readonly events: ReplicaEvents;
+  private node: RaftNode | null = null;
+  private state: ClusterState = EMPTY_CLUSTER;
+  private applied = 0;
+  private snapshotIndex = 0;
+  private hardState: HardState = { term: 0, votedFor: '', commit: 0 };
+  private draining = false;
+  private drained: Promise<void> = Promise.resolve();
+  private stopped = false;
+
+  constructor(deps: ReplicaDeps, options: ReplicaOptions, events: ReplicaEvents) {
+    this.deps = deps;
+    this.options = options;
+    this.events = events;
+  }
+
+  /** Null: not a member of a cluster. */
+  get raft(): RaftNode | null {
+    return this.node;
+  }
+
+  get current(): ClusterState {
+    return this.state;
+  }
+
+  /** Index of the last entry in `current`. */
+  get appliedIndex(): number {
+    return this.applied;
+  }
+
+  /** Starts with what is on the disk. @returns false: nothing @throws MetadataDamagedError, or an error of the disk */
+  async load(): Promise<boolean> {
+    const files = await this.deps.disk.load();
+    if (files !== null) await this.open(files);
+    return files !== null;
+  }
+
+  /** Starts a log of which this is the first that this node has. */
+  async create(snapshot: RaftSnapshot): Promise<void> {
+    const hardState = { term: snapshot.term, votedFor: '', commit: snapshot.index };
+    const files: MetadataFiles = { snapshot, entries: [], hardState };
+    await this.deps.disk.replace(files);
+    await this.open(files);
+  }
+
+  private async open(files: MetadataFiles): Promise<void> {
+    const { snapshot } = files;
+    this.become(snapshot);
+    this.hardState = files.hardState;
+    this.node = new RaftNode(files, {
+      ...this.options,
+      hostId: this.deps.hostId,
+      random: this.deps.random,
+      appendBytesMax: APPEND_BYTES_MAX,
+      appendEntriesMax: APPEND_ENTRIES_MAX,
+      unappliedBytesMax: UNAPPLIED_BYTES_MAX,
+    });
+    this.node.tick(this.deps.clock.nowMillis());
+    this.updateLearners();
+    await this.pump();
+  }
+
+  private become(snapshot: RaftSnapshot): void {
+    const state = decodeState(snapshot.data);
+    if (state === null) {
+      throw new MetadataDamagedError(
+        `its snapshot at ${snapshot.index} is damaged or of a later version of Ilion`,
+      );
+    }
+    const previous = this.state;
+    this.state = state;
+    this.applied = snapshot.index;
+    this.snapshotIndex = snapshot.index;
+    this.events.installed(state);
+    this.events.changed(state, previous);
+  }
+
+  private updateLearners(): void {
+    const members = [...this.state.nodes.values()].filter(({ state }) => state !== 'left');
+    this.node?.setLearners(members.map(({ hostId }) => hostId));
+  }
+
+  tick(): void {
+    if (this.stopped || this.node === null) return;
+    this.node.tick(this.deps.clock.nowMillis());
+    void this.pump();
+  }
+
+  /** @param body of Verb.Raft, lent */
+  receive(from: string, body: Uint8Array): void {
+    if (this.stopped || this.node === null) return;
+    const message = openEnvelope(body, this.state.clusterName);
+    if (message === null) return;
+    this.node.step(from, message);
+    void this.pump();
+  }
+
+  /** Does what Raft wants done. Resolves when nothing is left; never rejects. */
+  pump(): Promise<void> {
+    if (!this.draining) this.drained = this.drain();
+    return this.drained;
+  }
+
+  private async drain(): Promise<void> {
+    this.draining = true;
+    try {
+      while (!this.stopped && this.node !== null) {
+        const ready = this.node.ready();
+        if (ready === null) return;
+        await this.turn(this.node, ready);
+      }
+    } catch (error) {
+      this.stopped = true;
+      this.events.fatal(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      this.draining = false;
+    }
+  }
+
+  private async turn(node: RaftNode, ready: RaftReady): Promise<void> {
+    await this.persist(ready);
+    if (this.stopped) return;
+    for (const message of ready.messages) this.send(message);
+    if (ready.snapshot !== null) this.become(ready.snapshot);
+    const before = this.state.nodes;
+    for (const entry of ready.committed) this.apply(entry);
+    if (ready.snapshot !== null || this.state.nodes !== before) this.updateLearners();
+    node.advance();
+    for (const { context, index } of ready.reads) this.events.read(context, index);
+    this.events.reached(this.applied);
+    await this.compact(node);
+  }
+
+  private async persist({ snapshot, entries, hardState }: RaftReady): Promise<void> {
+    const { disk } = this.deps;
+    this.hardState = hardState ?? this.hardState;
+    if (snapshot !== null) {
+      await disk.replace({ snapshot, entries, hardState: this.hardState });
+    } else if (entries.length > 0 || hardState !== null) {
+      await disk.append(entries, hardState);
+    }
+  }
+
+  private send({ to, message }: AddressedMessage): void {
+    const peer = this.deps.peerOf(to) ?? this.state.nodes.get(to);
+    if (peer === undefined || peer === null) return;
+    const body = envelope(this.state.clusterName, encodeRaftMessage(message));
+    this.deps.links.call(peer, Verb.Raft, body, MESSAGE_TIMEOUT_MILLIS, NO_ANSWER);
+  }
+
+  private apply(entry: RaftEntry): void {
+    this.applied = entry.index;
+    if (entry.kind !== 'command') return;
+    const proposed = decodeCommand(entry.data);
+    if (proposed === null) {
+      // Others understand it: going on without it would make this node another cluster.
+      throw new MetadataDamagedError(
+        `its entry ${entry.index} is of a later version of Ilion: start that version`,
+      );
+    }
+    const previous = this.state;
+    const { state, refused } = applyCommand(previous, proposed.command, entry.index);
+    this.state = state;
+    if (state !== previous) this.events.changed(state, previous);
+    this.events.applied(proposed, refused);
+  }
+
+  private async compact(node: RaftNode): Promise<void> {
+    const { logBytes } = node.state;
+    const { applied, snapshotIndex, options } = this;
+    const isLong = applied - snapshotIndex >= options.snapshotEntries;
+    const isLarge = logBytes >= options.snapshotBytes && applied - snapshotIndex >= KEPT_ENTRIES;
+    if (!isLong && !isLarge) return;
+    const snapshot = node.compact(applied, encodeState(this.state), KEPT_ENTRIES);
+    if (snapshot === null) return;
+    this.snapshotIndex = snapshot.index;
+    const entries = node.entriesAfter(snapshot.index);
+    await this.deps.disk.replace({ snapshot, entries, hardState: this.hardState });
+  }
+
+  /** The state as a node can start with it. Null: not a member of a cluster. */
+  snapshot(): RaftSnapshot | null {
+    const position = this.node?.positionOf(this.applied) ?? null;
+    if (position === null) return null;
+    return { index: this.applied, ...position, data: encodeState(this.state) };
+  }
+
+  /** Nothing is done any more; what is being written is waited for. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    await this.drained;
+  }
+}
+
+/** [string] name of the cluster, so that a node of another one does no harm, and the message. */
+function envelope(clusterName: string, message: Uint8Array): Uint8Array {
+  const out = new Writer(message.length + clusterName.length * 3 + 2);
+  out.string(clusterName);
+  out.raw(message);
+  return out.view();
+}
+
+function openEnvelope(body: Uint8Array, clusterName: string) {
+  try {
+    const from = new Reader(body);
+    if (from.string() !== clusterName) return null;
+    return decodeRaftMessage(body.subarray(from.offset));
+  } catch {
+    return null;
+  }
+}
