@@ -32,7 +32,10 @@ class WriteGroup implements WriteSink {
 }
 
 /** Merges records and resolves when all are applied (and durable, in `group`). @throws CqlError */
-export function applyMutations(store: LocalStore, mutations: readonly Mutation[]): Promise<void> {
+export function applyMutations(
+  store: Pick<LocalStore, 'merge' | 'addSink'>,
+  mutations: readonly Mutation[],
+): Promise<void> {
   if (mutations.length === 0) return Promise.resolve();
   const shards = new Set<number>();
   for (const { handle, key, record } of mutations) {

@@ -1,16 +1,17 @@
 /**
- * Runs planned modifications on this node: writes, conditional writes, counters, batches.
+ * Runs planned modifications: writes, conditional writes, counters, batches. Where rows are is the data path's business.
  */
 import { Writer } from '../common/bytes.ts';
-import { casWriteUnknown, invalidRequest, writeTimeout } from '../common/errors.ts';
+import { invalidRequest } from '../common/errors.ts';
 import type { ColumnDef } from '../schema/schema.ts';
 import type { LocalStore } from '../storage/local-store.ts';
-import { type Cell, compareCellPlaces, encodeRecord } from '../storage/record.ts';
+import type { RecordSource } from '../storage/record-source.ts';
 import { nativeType } from '../types/type-facts.ts';
-import { applyMutations } from './apply-mutations.ts';
 import type { BatchLog } from './batch-log.ts';
 import { checkMixed, conditionalTarget, type Target } from './conditional-targets.ts';
+import type { CounterChange, DataPath, Decision } from './data-path.ts';
 import { findRow, firstRows, priorOf } from './find-row.ts';
+import { LocalPath } from './local-path.ts';
 import {
   type BoundModification,
   type Mutation,
@@ -33,7 +34,7 @@ export interface PartitionLocks {
 }
 
 export interface ExecutorDeps {
-  readonly store: LocalStore;
+  readonly store: RecordSource & Pick<LocalStore, 'merge' | 'addSink'>;
   readonly locks: PartitionLocks;
   readonly batchLog: BatchLog;
   /** Who counts: the path of this node's counter cells, 16 bytes. */
@@ -44,96 +45,67 @@ export interface ExecutorDeps {
 
 export type BatchKind = 'logged' | 'unlogged' | 'counter';
 
-const CAS_TIMEOUT_MS = 1_000;
-const COUNTER_TIMEOUT_MS = 5_000;
-const SERIAL = 8;
 const APPLIED: ResultColumn = { name: '[applied]', type: nativeType('boolean') };
 
 export class Executor {
-  private readonly deps: ExecutorDeps;
+  /** That of a node alone. */
+  private readonly localPath: DataPath;
 
   constructor(deps: ExecutorDeps) {
-    this.deps = deps;
+    this.localPath = new LocalPath(deps);
   }
 
-  /** A modification outside of a batch. @returns rows for a conditional one, else null @throws CqlError */
-  async modify(modification: BoundModification, options: WriteOptions): Promise<RowsResult | null> {
+  /**
+   * A modification outside of a batch.
+   * @param path where rows are; null: on this node alone
+   * @returns rows for a conditional one, else null @throws CqlError
+   */
+  async modify(
+    modification: BoundModification,
+    options: WriteOptions,
+    path: DataPath | null = null,
+  ): Promise<RowsResult | null> {
     const { plan } = modification;
-    if (plan.conditions !== null) return this.conditional([modification], options, false);
+    const on = path ?? this.localPath;
+    if (plan.conditions !== null) return this.conditional([modification], options, on, false);
     if (plan.isCounter) {
-      await this.count([modification], options);
+      await this.count([modification], options, on);
       return null;
     }
-    await applyMutations(this.deps.store, await this.mutations(modification, options));
+    await on.write(await mutationsOf(modification, options, on), 'SIMPLE');
     return null;
   }
 
-  private async mutations(
-    modification: BoundModification,
-    options: WriteOptions,
-    timestamp: bigint | null = null,
-  ): Promise<Mutation[]> {
-    const { plan, handle, binding } = modification;
-    if (!plan.needsPrior) return makeMutations(plan, handle, binding, options, timestamp);
-    const { partitions, points } = targetsOf(plan, handle, binding);
-    const wanted = [...plan.regular, ...plan.statics]
-      .filter((operation) => operation.needsPrior)
-      .map((operation) => operation.column);
-    const priors: PriorRow[] = [];
-    for (const partition of partitions) {
-      for (const point of points.length === 0 ? [null] : points) {
-        const found = await findRow(
-          this.deps.store,
-          handle,
-          partition,
-          point,
-          wanted,
-          options.nowSeconds,
-        );
-        priors.push(priorOf(found, plan.table));
-      }
-    }
-    return makeMutations(plan, handle, binding, options, timestamp, priors);
-  }
-
-  /** @returns rows for a conditional batch, else null @throws CqlError */
+  /** @param path where rows are; null: on this node alone @returns rows for a conditional batch, else null @throws CqlError */
   async batch(
     kind: BatchKind,
     modifications: readonly BoundModification[],
     options: WriteOptions,
+    path: DataPath | null = null,
   ): Promise<RowsResult | null> {
+    const on = path ?? this.localPath;
     if (modifications.some(({ plan }) => plan.conditions !== null)) {
-      return this.conditional(modifications, options, true);
+      return this.conditional(modifications, options, on, true);
     }
     if (modifications.some(({ plan }) => plan.table.isCounter)) {
-      await this.count(modifications, options);
+      await this.count(modifications, options, on);
       return null;
     }
     const mutations: Mutation[] = [];
     for (const modification of modifications) {
-      mutations.push(...(await this.mutations(modification, options)));
+      mutations.push(...(await mutationsOf(modification, options, on)));
     }
-    const { store, batchLog } = this.deps;
-    const shards = new Set(mutations.map(({ key }) => store.shardOf(key)));
-    if (kind === 'logged' && shards.size > 1) await batchLog.apply(mutations);
-    else await applyMutations(store, mutations);
+    if (kind === 'logged') await on.writeLogged(mutations);
+    else await on.write(mutations, 'UNLOGGED_BATCH');
     return null;
-  }
-
-  private async lock(partitions: readonly Uint8Array[], timeoutMs: number): Promise<() => void> {
-    const release = await this.deps.locks.acquire(partitions, timeoutMs);
-    if (release === null) {
-      throw writeTimeout({ consistency: SERIAL, received: 0, required: 1 }, 'CAS', 0);
-    }
-    return release;
   }
 
   private async conditional(
     modifications: readonly BoundModification[],
     options: WriteOptions,
+    path: DataPath,
     isBatch: boolean,
   ): Promise<RowsResult> {
-    const { store } = this.deps;
     const [{ handle }] = modifications;
     if (modifications.some((modification) => modification.plan.table.id !== handle.table.id)) {
       throw invalidRequest('Batch with conditions cannot span multiple tables');
@@ -144,34 +116,41 @@ export class Executor {
       throw invalidRequest('Batch with conditions cannot span multiple partitions');
     }
     checkMixed(modifications, targets);
-    const release = await this.lock([partition], CAS_TIMEOUT_MS);
-    try {
-      let applies = true;
-      for (const [i, { plan, binding }] of modifications.entries()) {
-        if (plan.conditions === null) continue;
-        const { columns } = plan.table;
-        const { point } = targets[i];
-        const { nowSeconds } = options;
-        const { row, exists } = await findRow(store, handle, partition, point, columns, nowSeconds);
-        const tested = plan.conditions.kind === 'columns' || exists ? row : null;
-        applies &&= plan.conditions.holds(tested, binding);
+    return path.conditional(handle, partition, async (source): Promise<Decision<RowsResult>> => {
+      if (!(await this.holds(modifications, targets, options, source))) {
+        const result = await this.refused(modifications, targets, options, source, isBatch);
+        return { applies: false, result };
       }
-      if (!applies) return await this.refused(modifications, targets, options, isBatch);
-      const timestamp = this.deps.serialMicros();
-      const mutations: Mutation[] = [];
-      for (const modification of modifications) {
-        mutations.push(...(await this.mutations(modification, options, timestamp)));
-      }
-      try {
-        await applyMutations(store, mutations);
-      } catch (error) {
-        if (mutations.length === 0) throw error;
-        throw casWriteUnknown({ consistency: SERIAL, received: 0, required: 1 });
-      }
-      return { ...rows([APPLIED], [[TRUE]]), table: handle.table };
-    } finally {
-      release();
+      return {
+        applies: true,
+        mutations: async (timestamp) => {
+          const mutations: Mutation[] = [];
+          for (const modification of modifications) {
+            mutations.push(...(await mutationsOf(modification, options, path, source, timestamp)));
+          }
+          return mutations;
+        },
+        result: { ...rows([APPLIED], [[TRUE]]), table: handle.table },
+      };
+    });
+  }
+
+  /** Whether all of the conditions are met. */
+  private async holds(
+    modifications: readonly BoundModification[],
+    targets: readonly Target[],
+    { nowSeconds }: WriteOptions,
+    source: RecordSource,
+  ): Promise<boolean> {
+    for (const [i, { plan, handle, binding }] of modifications.entries()) {
+      if (plan.conditions === null) continue;
+      const { partition, point } = targets[i];
+      const { columns } = plan.table;
+      const { row, exists } = await findRow(source, handle, partition, point, columns, nowSeconds);
+      const tested = plan.conditions.kind === 'columns' || exists ? row : null;
+      if (!plan.conditions.holds(tested, binding)) return false;
     }
+    return true;
   }
 
   /** What a client is shown when conditions are not met: the rows that they are about. */
@@ -179,6 +158,7 @@ export class Executor {
     modifications: readonly BoundModification[],
     targets: readonly Target[],
     options: WriteOptions,
+    store: RecordSource,
     isBatch: boolean,
   ): Promise<RowsResult> {
     const [{ handle, binding }] = modifications;
@@ -194,7 +174,7 @@ export class Executor {
       point === null || modifications[i].plan.conditions === null ? [] : [point],
     );
     const found = await firstRows(
-      { store: this.deps.store, handle, binding, nowSeconds: options.nowSeconds },
+      { store, handle, binding, nowSeconds: options.nowSeconds },
       targets[0].partition,
       points.length === 0 ? null : sortDistinct(points),
       columns,
@@ -205,76 +185,77 @@ export class Executor {
     return { ...rows([APPLIED, ...shownColumns], values), table };
   }
 
+  /** In one batch the same counter may be counted twice, and deleted in between: one statement after another. */
   private async count(
     modifications: readonly BoundModification[],
     options: WriteOptions,
+    path: DataPath,
   ): Promise<void> {
-    const { store, hostId } = this.deps;
-    const targets = modifications.map(({ plan, handle, binding }) =>
-      targetsOf(plan, handle, binding),
-    );
-    const partitions = targets.flatMap((target) => target.partitions);
-    const release = await this.lock(partitions, COUNTER_TIMEOUT_MS);
-    try {
-      // In one batch the same counter may be counted twice: each statement sees what those before it wrote.
-      for (const [i, { plan, handle, binding }] of modifications.entries()) {
-        const mutations: Mutation[] = [];
-        if (!plan.isCounter) {
-          mutations.push(...makeMutations(plan, handle, binding, options));
-        }
-        for (const partition of targets[i].partitions) {
-          const points = plan.touchesRows ? targets[i].points : [null];
-          for (const point of plan.isCounter ? points : []) {
-            const operations = [...plan.regular, ...plan.statics];
-            const columns = operations.map((operation) => operation.column);
-            const { row } = await findRow(
-              store,
-              handle,
-              partition,
-              point,
-              columns,
-              options.nowSeconds,
-            );
-            const cells: Cell[] = [];
-            for (const operation of operations) {
-              const delta = operation.delta?.(binding);
-              if (delta === undefined) continue;
-              const own = row.counterShard(plan.table.columns.indexOf(operation.column), hostId);
-              const now = this.deps.serialMicros();
-              cells.push({
-                column: operation.column.id,
-                kind: 'live',
-                timestamp: own !== null && own.timestamp >= now ? own.timestamp + 1n : now,
-                ttl: 0,
-                localSeconds: 0,
-                path: hostId,
-                value: int64(BigInt.asIntN(64, (own?.value ?? 0n) + delta)),
-              });
-            }
-            if (cells.length === 0) continue;
-            cells.sort(compareCellPlaces);
-            const key =
-              point === null || point.length === 0 ? partition : Buffer.concat([partition, point]);
-            const record = encodeRecord({ liveness: null, deletion: null, ranges: [], cells });
-            mutations.push({ handle, key, record });
-          }
-        }
-        await applyMutations(store, mutations);
+    let changes: CounterChange[] = [];
+    const flush = async () => {
+      const byPartition = new Map<string, CounterChange[]>();
+      for (const change of changes) {
+        const name = `${change.handle.table.id} ${Buffer.from(change.partition).toString('latin1')}`;
+        const known = byPartition.get(name);
+        if (known === undefined) byPartition.set(name, [change]);
+        else known.push(change);
       }
-    } finally {
-      release();
+      changes = [];
+      for (const own of byPartition.values()) await path.count(own);
+    };
+    for (const modification of modifications) {
+      const { plan, handle, binding } = modification;
+      if (plan.isCounter) {
+        changes.push(...changesOf(modification));
+        continue;
+      }
+      await flush();
+      await path.write(makeMutations(plan, handle, binding, options), 'COUNTER');
+    }
+    await flush();
+  }
+}
+
+/** What an UPDATE adds to counters. */
+function changesOf({ plan, handle, binding }: BoundModification): CounterChange[] {
+  const { partitions, points } = targetsOf(plan, handle, binding);
+  const deltas = [...plan.regular, ...plan.statics].flatMap((operation) => {
+    const delta = operation.delta?.(binding);
+    return delta === undefined ? [] : [{ column: operation.column.id, delta }];
+  });
+  if (deltas.length === 0) return [];
+  const rowPoints = plan.touchesRows ? points : [null];
+  return partitions.flatMap((partition) =>
+    rowPoints.map((point) => ({ handle, partition, point, deltas })),
+  );
+}
+
+/** What a modification writes; if it depends on rows, they are read from `source` first. */
+async function mutationsOf(
+  { plan, handle, binding }: BoundModification,
+  options: WriteOptions,
+  path: DataPath,
+  source: RecordSource | null = null,
+  timestamp: bigint | null = null,
+): Promise<Mutation[]> {
+  if (!plan.needsPrior) return makeMutations(plan, handle, binding, options, timestamp);
+  const { partitions, points } = targetsOf(plan, handle, binding);
+  const wanted = [...plan.regular, ...plan.statics]
+    .filter((operation) => operation.needsPrior)
+    .map((operation) => operation.column);
+  const store = source ?? path.source;
+  const priors: PriorRow[] = [];
+  for (const partition of partitions) {
+    for (const point of points.length === 0 ? [null] : points) {
+      const found = await findRow(store, handle, partition, point, wanted, options.nowSeconds);
+      priors.push(priorOf(found, plan.table));
     }
   }
+  return makeMutations(plan, handle, binding, options, timestamp, priors);
 }
 
 const TRUE = Uint8Array.of(1);
 const FALSE = Uint8Array.of(0);
-
-function int64(value: bigint): Buffer {
-  const bytes = Buffer.allocUnsafe(8);
-  bytes.writeBigInt64BE(value);
-  return bytes;
-}
 
 /** A small result made here. */
 export function rows(

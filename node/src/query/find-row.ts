@@ -1,8 +1,7 @@
 /** Rows as they are before a statement that depends on them. */
 import type { ColumnDef, TableDef } from '../schema/schema.ts';
 import { decodePartitionKey } from '../storage/keys.ts';
-import type { LocalStore } from '../storage/local-store.ts';
-import type { TableHandle } from '../storage/record-source.ts';
+import type { RecordSource, TableHandle } from '../storage/record-source.ts';
 import type { PriorRow } from './operations.ts';
 import { RowReader } from './read.ts';
 import { wholePartition } from './read-plan.ts';
@@ -19,7 +18,7 @@ export interface FoundRow {
 
 /** Reads the row at `point`, or with null the partition's static content alone. */
 export async function findRow(
-  store: LocalStore,
+  store: RecordSource,
   handle: TableHandle,
   partition: Uint8Array,
   point: Uint8Array | null,
@@ -63,7 +62,7 @@ export function priorOf({ row }: FoundRow, table: TableDef): PriorRow {
 
 /** What rows are read with. */
 export interface ReadContext {
-  readonly store: LocalStore;
+  readonly store: RecordSource;
   readonly handle: TableHandle;
   readonly binding: Binding;
   readonly nowSeconds: number;

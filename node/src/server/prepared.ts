@@ -1,8 +1,9 @@
 /** Statements that have been planned: by id for EXECUTE, by text for QUERY. Both bounded. */
 import { createHash } from 'node:crypto';
+import type { Replicated } from '../coordinator/replicated.ts';
 import { TableRow } from '../query/row.ts';
 import type { PlannedStatement } from '../query/statement.ts';
-import type { Schema } from '../schema/schema.ts';
+import type { Schema, TableDef } from '../schema/schema.ts';
 import type { TableHandle } from '../storage/record-source.ts';
 import {
   type ColumnSpec,
@@ -10,7 +11,7 @@ import {
   encodeMetadata,
   type ProtocolVersion,
 } from '../transport/index.ts';
-import type { Replicas } from './consistency.ts';
+import type { DataPaths } from './data-paths.ts';
 import { kindOf } from './latency.ts';
 
 const NAME_OF_NO_TABLE = { keyspace: '', name: '' };
@@ -22,26 +23,20 @@ export class Runnable {
   readonly schema: Schema;
   /** Of the plan's table, unless it is virtual or there is none. */
   readonly handle: TableHandle | null;
-  /** Those of its table; null if it reads or writes none, or several. */
-  readonly replicas: Replicas | null;
   /** Under what its requests are timed. */
   readonly latencyKind: number;
   private row: TableRow | null = null;
+  private replicated: Replicated | null = null;
+  private replicatedVersion = -1;
   private readonly resultMetadata: (EncodedMetadata | undefined)[] = [];
   private readonly markerMetadata: (EncodedMetadata | undefined)[] = [];
   private idOfResult: Buffer | null = null;
   private readonly markerIndexes = new Map<string, number[]>();
 
-  constructor(
-    statement: PlannedStatement,
-    schema: Schema,
-    handle: TableHandle | null,
-    replicas: Replicas | null,
-  ) {
+  constructor(statement: PlannedStatement, schema: Schema, handle: TableHandle | null) {
     this.statement = statement;
     this.schema = schema;
     this.handle = handle;
-    this.replicas = replicas;
     this.latencyKind = kindOf(statement.plan);
     for (const [i, { name }] of statement.markers.entries()) {
       const indexes = this.markerIndexes.get(name);
@@ -53,6 +48,15 @@ export class Runnable {
   /** Places of the markers called `name`. */
   indexesOf(name: string): readonly number[] {
     return this.markerIndexes.get(name) ?? [];
+  }
+
+  /** Who has the rows of its table. @throws CqlError Invalid: the keyspace has been dropped */
+  replicatedIn(paths: DataPaths, table: Pick<TableDef, 'keyspace'>): Replicated {
+    if (this.replicated === null || this.replicatedVersion !== paths.version) {
+      this.replicated = paths.replicatedOf(table);
+      this.replicatedVersion = paths.version;
+    }
+    return this.replicated;
   }
 
   /** The row that this plan's point reads look through, one after another. */

@@ -5,6 +5,7 @@
  */
 import { Writer as BytesWriter, type Writer } from '../common/bytes.ts';
 import { CqlError, serverError } from '../common/errors.ts';
+import { isSerial } from '../coordinator/levels.ts';
 import { type ModificationPlan, makeFastMutation } from '../query/modify.ts';
 import type { TableRow } from '../query/row.ts';
 import type { SelectPlan } from '../query/select.ts';
@@ -24,7 +25,7 @@ import {
   writePrepared,
 } from '../transport/index.ts';
 import { bindValues } from './bind.ts';
-import { checkModification, checkRead } from './consistency.ts';
+import { DataPaths, type DataPathsDeps } from './data-paths.ts';
 import {
   type DataRequest,
   nowSecondsOf,
@@ -40,7 +41,7 @@ import { type PreparedDirectory, Statements } from './statements.ts';
 import type { Trace, Tracer } from './tracing.ts';
 import { UseWarnings } from './use-warning.ts';
 
-export interface RequestHandlerDeps extends PlanRunnerDeps {
+export interface RequestHandlerDeps extends PlanRunnerDeps, DataPathsDeps {
   readonly directory: PreparedDirectory;
   readonly tracer: Tracer;
   /** Where the times of requests are counted. */
@@ -55,6 +56,7 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
   readonly latencies: Latencies;
   private readonly deps: RequestHandlerDeps;
   private readonly statements: Statements;
+  private readonly paths: DataPaths;
   private readonly runner: PlanRunner;
   private readonly useWarnings = new UseWarnings();
   private readonly binding: SharedBinding;
@@ -66,7 +68,8 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
     this.deps = deps;
     this.latencies = deps.latencies;
     this.statements = new Statements(schema, deps);
-    this.runner = new PlanRunner(this.statements, deps);
+    this.paths = new DataPaths(schema, deps);
+    this.runner = new PlanRunner(this.statements, this.paths, deps);
     this.binding = new SharedBinding(deps.context);
     this.writeOptions = new RequestWriteOptions(deps.listPlace);
     this.rowContext = { row: null as never, binding: this.binding, aggregates: [], leaves: null };
@@ -74,6 +77,7 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
 
   /** From now on requests are planned with this schema. */
   setSchema(schema: Schema): void {
+    this.paths.setSchema(schema);
     this.statements.schema = schema;
   }
 
@@ -141,20 +145,18 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
 
   private run(runnable: Runnable, request: DataRequest, connection: ClientConnection): void {
     const { plan } = runnable.statement;
-    const { handle, replicas } = runnable;
+    const { handle } = runnable;
     const values = bindValues(request, runnable);
-    if (handle !== null && replicas !== null && !request.tracing) {
+    if (handle !== null && !request.tracing) {
       if (plan.kind === 'modification' && plan.isFast) {
-        const refused = checkModification(plan, request, replicas);
-        if (refused === null) this.writeFast(plan, handle, values, request, connection);
-        else connection.fail(request, refused);
+        this.writeFast(plan, handle, runnable, values, request, connection);
         return;
       }
       if (plan.kind === 'select' && plan.isPoint && request.pagingState === null) {
-        const refused = checkRead(request.consistency, replicas);
-        if (refused === null) this.readPoint(plan, handle, runnable, values, request, connection);
-        else connection.fail(request, refused);
-        return;
+        if (!isSerial(request.consistency) || this.paths.isAlone) {
+          this.readPoint(plan, handle, runnable, values, request, connection);
+          return;
+        }
       }
     }
     const trace = request.tracing
@@ -167,10 +169,18 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
   private writeFast(
     plan: ModificationPlan,
     handle: TableHandle,
+    runnable: Runnable,
     values: readonly Value[],
     request: DataRequest,
     connection: ClientConnection,
   ): void {
+    const { paths } = this;
+    const replicated = runnable.replicatedIn(paths, plan.table);
+    const refused = paths.checkModification(plan, request, replicated);
+    if (refused !== null) {
+      connection.fail(request, refused);
+      return;
+    }
     const { store, clock } = this.deps;
     const micros = clock.micros();
     const { binding, writeOptions } = this;
@@ -178,8 +188,14 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
     writeOptions.take(request, micros);
     const bound = plan.rebind === null ? binding : plan.rebind(binding);
     const fast = makeFastMutation(plan, handle, bound, writeOptions);
-    const shard = store.merge(handle, fast.key, fast.keyLength, fast.record, fast.recordLength);
-    store.addSink(shard, new WriteAnswer(request, connection, this.latencies));
+    const answer = new WriteAnswer(request, connection, this.latencies);
+    const { key, keyLength, record, recordLength } = fast;
+    if (paths.coordinator !== null && !paths.isHere(replicated)) {
+      const write = { handle, key, keyLength, record, recordLength };
+      paths.coordinator.write(replicated, write, request.consistency, answer);
+    } else {
+      store.addSink(store.merge(handle, key, keyLength, record, recordLength), answer);
+    }
   }
 
   private readPoint(
@@ -190,8 +206,15 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
     request: DataRequest,
     connection: ClientConnection,
   ): void {
-    const { store, clock } = this.deps;
-    const micros = clock.micros();
+    const { paths } = this;
+    const replicated = runnable.replicatedIn(paths, plan.table);
+    const refused = paths.checkRead(request.consistency, replicated);
+    if (refused !== null) {
+      connection.fail(request, refused);
+      return;
+    }
+    const source = paths.source(replicated, request.consistency);
+    const micros = this.deps.clock.micros();
     const { binding, key } = this;
     binding.take(values, micros);
     const { partition, clustering } = plan.read.restrictions;
@@ -199,13 +222,13 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
     key.reset();
     writePartitionKey(handle.keys, partition.keys(binding)[0], key);
     const partitionLength = key.length;
-    const shard = store.shardOf(key.buffer);
+    const shard = source.shardOf(key.buffer);
     const hasClustering = handle.keys.clustering.length > 0;
     if (hasClustering) {
-      store.get(handle, shard, key.buffer, partitionLength);
+      source.get(handle, shard, key.buffer, partitionLength);
       key.raw(clustering.points(binding)[0]);
     }
-    store.get(handle, shard, key.buffer, key.length);
+    source.get(handle, shard, key.buffer, key.length);
     const showsKey = hasClustering || plan.read.wanted.some((column) => column.kind !== 'regular');
     const answer = new PointAnswer(
       this,
@@ -217,7 +240,7 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
       showsKey ? key.copy() : null,
       showsKey ? partitionLength : 0,
     );
-    store.addReader(shard, answer, hasClustering ? 2 : 1);
+    source.addReader(shard, answer, hasClustering ? 2 : 1);
   }
 
   writeRow(out: Writer, plan: SelectPlan, row: TableRow, values: readonly Value[]): void {

@@ -1,5 +1,8 @@
 /** Runs everything that is not on a fast path. */
+import { Writer } from '../common/bytes.ts';
 import { invalidRequest } from '../common/errors.ts';
+import { isSerial, quorumOf } from '../coordinator/levels.ts';
+import type { Replicated } from '../coordinator/replicated.ts';
 import type { BatchKind, Executor } from '../query/execute.ts';
 import type { EvaluationContext } from '../query/functions/function.ts';
 import type { BoundModification, ModificationPlan, WriteOptions } from '../query/modify.ts';
@@ -8,8 +11,9 @@ import { type BatchPlan, checkBatch } from '../query/statement.ts';
 import type { Binding, Value } from '../query/term-values.ts';
 import type { VirtualTables } from '../query/virtual/rows.ts';
 import { describe } from '../schema/describe.ts';
-import { keyLayout } from '../storage/keys.ts';
+import { keyLayout, writePartitionKey } from '../storage/keys.ts';
 import type { LocalStore } from '../storage/local-store.ts';
+import type { RecordSource, TableHandle } from '../storage/record-source.ts';
 import type {
   BatchRequest,
   BatchStatement,
@@ -17,7 +21,7 @@ import type {
   SchemaChange,
 } from '../transport/index.ts';
 import { bindValues } from './bind.ts';
-import { checkModification, checkRead, replicasOf } from './consistency.ts';
+import type { DataPaths } from './data-paths.ts';
 import { describePage } from './describe-page.ts';
 import { type DataRequest, nowSecondsOf, RequestWriteOptions } from './evaluation.ts';
 import { type Outcome, VOID } from './outcome.ts';
@@ -41,7 +45,6 @@ export interface PlanRunnerDeps {
   readonly clock: { micros(): number };
   readonly context: Omit<EvaluationContext, 'nowMillis'>;
   readonly listPlace: WriteOptions['listPlace'];
-  readonly datacenter: string;
   readonly clusterName: string;
 }
 
@@ -61,9 +64,11 @@ const BATCH_KINDS: readonly BatchKind[] = ['logged', 'unlogged', 'counter'];
 export class PlanRunner {
   private readonly deps: PlanRunnerDeps;
   private readonly statements: Statements;
+  private readonly paths: DataPaths;
 
-  constructor(statements: Statements, deps: PlanRunnerDeps) {
+  constructor(statements: Statements, paths: DataPaths, deps: PlanRunnerDeps) {
     this.statements = statements;
+    this.paths = paths;
     this.deps = deps;
   }
 
@@ -121,8 +126,8 @@ export class PlanRunner {
   }
 
   private checkLevels(plan: ModificationPlan, request: DataRequest | BatchRequest): void {
-    const replicas = replicasOf(this.statements.schema, plan.table, this.deps.datacenter);
-    const refused = checkModification(plan, request, replicas);
+    const replicated = this.paths.replicatedOf(plan.table);
+    const refused = this.paths.checkModification(plan, request, replicated);
     if (refused !== null) throw refused;
   }
 
@@ -138,6 +143,7 @@ export class PlanRunner {
     const result = await this.deps.executor.modify(
       this.boundTo(plan, binding),
       this.optionsOf(request, micros),
+      this.paths.path(request),
     );
     trace?.add('Appended to the write-ahead log and applied to the memtable');
     return result === null ? VOID : { kind: 'rows', result, isOwn: true };
@@ -145,9 +151,10 @@ export class PlanRunner {
 
   private async select(run: SelectRun): Promise<Outcome> {
     const { plan, runnable, binding, request, micros, trace } = run;
-    const { store, virtualTables, datacenter } = this.deps;
-    const replicas = replicasOf(this.statements.schema, plan.table, datacenter);
-    const refused = checkRead(request.consistency, replicas);
+    const { paths } = this;
+    const { consistency } = request;
+    const replicated = paths.replicatedOf(plan.table);
+    const refused = paths.checkRead(consistency, replicated);
     if (refused !== null) throw refused;
     const options = {
       pageSize: request.pageSize,
@@ -160,10 +167,38 @@ export class PlanRunner {
       keys: keyLayout(plan.table),
       families: [],
     };
-    const source = runnable.handle === null ? virtualTables.records(handle) : store;
+    const source =
+      runnable.handle === null
+        ? this.deps.virtualTables.records(handle)
+        : isSerial(consistency)
+          ? await this.serialSource(plan, handle, binding, replicated, consistency)
+          : paths.source(replicated, consistency);
     const result = await runSelect(plan, source, handle, binding, options);
     trace?.add(`Read ${result.rowCount} live rows`);
     return { kind: 'rows', result, isOwn: false };
+  }
+
+  /** What a read at a serial level reads from. @throws CqlError */
+  private async serialSource(
+    plan: SelectPlan,
+    handle: TableHandle,
+    binding: Binding,
+    replicated: Replicated,
+    level: number,
+  ): Promise<RecordSource> {
+    const { paths } = this;
+    if (paths.isHere(replicated)) return paths.source(replicated, level);
+    const { partition } = plan.read.restrictions;
+    const keys = partition.kind === 'keys' ? partition.keys(binding) : [];
+    if (keys.length !== 1) {
+      throw invalidRequest(
+        'SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time',
+      );
+    }
+    const key = new Writer(64);
+    writePartitionKey(handle.keys, keys[0], key);
+    await paths.settle(handle, replicated, key.view(), level);
+    return paths.source(replicated, quorumOf(level));
   }
 
   private async runBatch(
@@ -192,7 +227,12 @@ export class PlanRunner {
   ): Promise<Outcome> {
     if (modifications.length === 0) return VOID;
     for (const { plan } of modifications) this.checkLevels(plan, request);
-    const result = await this.deps.executor.batch(kind, modifications, options);
+    const result = await this.deps.executor.batch(
+      kind,
+      modifications,
+      options,
+      this.paths.path(request),
+    );
     return result === null ? VOID : { kind: 'rows', result, isOwn: true };
   }
 

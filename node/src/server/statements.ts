@@ -4,7 +4,6 @@ import { planStatement } from '../query/statement.ts';
 import { isVirtual } from '../query/virtual/definitions.ts';
 import type { Schema } from '../schema/schema.ts';
 import type { LocalStore } from '../storage/local-store.ts';
-import { replicasOf } from './consistency.ts';
 import { RecentCache, Runnable, statementId } from './prepared.ts';
 
 const PREPARED_MAX = 10_000;
@@ -21,7 +20,6 @@ export interface StatementsDeps {
   readonly store: Pick<LocalStore, 'handle'>;
   readonly directory: PreparedDirectory;
   readonly clock: { micros(): number };
-  readonly datacenter: string;
 }
 
 /** A statement just prepared. */
@@ -92,11 +90,9 @@ export class Statements {
     const statement = planStatement(text, this.schema, keyspace, nowMillis);
     const { plan } = statement;
     if (plan.kind !== 'select' && plan.kind !== 'modification') {
-      return new Runnable(statement, this.schema, null, null);
+      return new Runnable(statement, this.schema, null);
     }
-    const { store, datacenter } = this.deps;
-    const handle = isVirtual(plan.table) ? null : store.handle(plan.table);
-    const replicas = replicasOf(this.schema, plan.table, datacenter);
-    return new Runnable(statement, this.schema, handle, replicas);
+    const handle = isVirtual(plan.table) ? null : this.deps.store.handle(plan.table);
+    return new Runnable(statement, this.schema, handle);
   }
 }

@@ -1,4 +1,5 @@
 /** Traces of single requests, kept for a day in system_traces, where cqlsh and drivers look for them. */
+import type { DataPath } from '../query/data-path.ts';
 import type { Executor } from '../query/execute.ts';
 import type { EvaluationContext } from '../query/functions/function.ts';
 import type { WriteOptions } from '../query/modify.ts';
@@ -27,6 +28,8 @@ export interface TracerDeps {
   readonly port: number;
   /** Name of this worker, shown with each event. */
   readonly thread: string;
+  /** Where traces are written; null (or none given): on this node alone. */
+  path?(): DataPath | null;
   /** The system keyspaces are in it. */
   readonly schema: Schema;
   logError(message: string, error: unknown): void;
@@ -119,6 +122,7 @@ export class Tracer {
       nowSeconds: Math.floor(micros / 1e6),
       listPlace,
     };
-    await executor.modify({ plan, handle: store.handle(plan.table), binding }, options);
+    const path = this.deps.path?.() ?? null;
+    await executor.modify({ plan, handle: store.handle(plan.table), binding }, options, path);
   }
 }

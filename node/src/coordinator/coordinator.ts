@@ -1,0 +1,138 @@
+/**
+ * One worker's coordinator: takes requests of clients to the replicas of the ring, and serves as a replica for the
+ * coordinators of its peers.
+ */
+import type { ClusterState } from '../cluster/cluster-state.ts';
+import type { DataPath } from '../query/data-path.ts';
+import type { Schema } from '../schema/schema.ts';
+import type { WriteSink } from '../storage/local-store.ts';
+import type { RecordSource, TableHandle } from '../storage/record-source.ts';
+import { CoordinatorContext, type CoordinatorMetrics } from './context.ts';
+import { CoordinatedPath, type Levels } from './coordinated-path.ts';
+import { CoordinatedSource } from './coordinated-source.ts';
+import { Hints } from './hints.ts';
+import { quorumOf } from './levels.ts';
+import {
+  type CoordinatorDeps,
+  type CoordinatorOptions,
+  DEFAULT_COORDINATOR_OPTIONS,
+} from './ports.ts';
+import { Replica } from './replica.ts';
+import type { Replicated } from './replicated.ts';
+import { Topology } from './topology.ts';
+import { startWrite } from './write.ts';
+
+/** One record to write: `key[0, keyLength)`, `record[0, recordLength)`, copied before the call returns. */
+export interface SingleWrite {
+  readonly handle: TableHandle;
+  readonly key: Uint8Array;
+  readonly keyLength: number;
+  readonly record: Uint8Array;
+  readonly recordLength: number;
+}
+
+export interface Coordinator {
+  /** This node is the only one of the ring: requests need no other, and go to its store directly. */
+  readonly isAlone: boolean;
+  readonly topology: Topology;
+  readonly metrics: Readonly<CoordinatorMetrics>;
+  /** From now on these are the members of the cluster. */
+  setNodes(state: Pick<ClusterState, 'nodes'>): void;
+  /** From now on these are the tables, those of the system among them. Before requests are planned with them. */
+  setSchema(schema: Schema): void;
+  /** Reads of one request of a table whose keyspace is replicated. */
+  source(level: number): RecordSource;
+  /** Writes one record; `sink` hears of it once, maybe before this returns. */
+  write(replicated: Replicated, write: SingleWrite, level: number, sink: WriteSink): void;
+  /** Everything that is more than that. */
+  path(levels: Levels): DataPath;
+  /**
+   * After this, reads at `quorumOf(serial)` see every conditional write of the partition that was answered before.
+   * @throws CqlError
+   */
+  settle(handle: TableHandle, partition: Uint8Array, serial: number): Promise<void>;
+  /** Bytes and number of hints that wait for a node, in this worker. */
+  hintsFor(hostId: string): { readonly bytes: number; readonly count: number };
+  /** Serves peers, and finds and replays what was left open before. After `setNodes` and `setSchema`. @throws KvError */
+  start(): Promise<void>;
+  stop(): void;
+}
+
+class CoordinatorImpl implements Coordinator {
+  private readonly context: CoordinatorContext;
+  readonly topology: Topology;
+  private readonly hints: Hints;
+
+  constructor(deps: CoordinatorDeps, options: CoordinatorOptions) {
+    this.context = new CoordinatorContext(deps, options);
+    this.hints = new Hints(this.context);
+    this.context.hints = this.hints;
+    this.topology = new Topology(deps.self);
+    new Replica(this.context).register(deps.links);
+  }
+
+  get isAlone(): boolean {
+    return this.topology.isAlone;
+  }
+
+  get metrics(): Readonly<CoordinatorMetrics> {
+    return this.context.metrics;
+  }
+
+  setNodes(state: Pick<ClusterState, 'nodes'>): void {
+    this.topology.setNodes(state);
+    this.hints.setMembers(state.nodes);
+    this.context.latencies.retain(state.nodes);
+  }
+
+  setSchema(schema: Schema): void {
+    this.topology.setSchema(schema);
+    this.context.tables.set(schema);
+  }
+
+  source(level: number): RecordSource {
+    return new CoordinatedSource(this.context, this.topology, level);
+  }
+
+  write(replicated: Replicated, write: SingleWrite, level: number, sink: WriteSink): void {
+    const request = {
+      replicated,
+      replicas: replicated.placement.ofKey(write.key),
+      entries: [write],
+      level,
+      writeType: 'SIMPLE' as const,
+      timeoutMillis: this.context.options.writeTimeoutMillis,
+    };
+    startWrite(this.context, request, sink);
+  }
+
+  path(levels: Levels): DataPath {
+    return new CoordinatedPath(this.context, this.topology, levels);
+  }
+
+  async settle(handle: TableHandle, partition: Uint8Array, serial: number): Promise<void> {
+    const path = this.path({ consistency: quorumOf(serial), serialConsistency: serial });
+    await path.conditional(handle, partition, async () => ({ applies: false, result: null }));
+  }
+
+  hintsFor(hostId: string): { readonly bytes: number; readonly count: number } {
+    return this.hints.keptFor(hostId);
+  }
+
+  start(): Promise<void> {
+    return this.hints.start();
+  }
+
+  stop(): void {
+    this.hints.stop();
+    this.context.delays.stop();
+  }
+}
+
+/** @param options what is not given is as in `DEFAULT_COORDINATOR_OPTIONS` */
+export function createCoordinator(
+  deps: CoordinatorDeps,
+  options: Partial<CoordinatorOptions> = {},
+): Coordinator {
+  return new CoordinatorImpl(deps, { ...DEFAULT_COORDINATOR_OPTIONS, ...options });
+}

@@ -1,0 +1,372 @@
+/**
+ * Writes for replicas that were away, kept in this node's own `system.hints` and sent again, oldest first, when they are
+ * there. Bounded in bytes and age; each worker has hints of its own, those of a worker that is no more go to another.
+ */
+import type { NodeInfo } from '../cluster/cluster-state.ts';
+import { Writer } from '../common/bytes.ts';
+import { request, Verb } from '../internode/links.ts';
+import { SYSTEM_KEYSPACES } from '../query/virtual/definitions.ts';
+import type { TableDef } from '../schema/schema.ts';
+import {
+  decodeClustering,
+  decodePartitionKey,
+  partitionLength,
+  writeClustering,
+  writePartitionKey,
+} from '../storage/keys.ts';
+import { decodeRecord, encodeRecord } from '../storage/record.ts';
+import type { TableHandle } from '../storage/record-source.ts';
+import { formatUuid, parseUuid, timeUuidMillis } from '../types/uuid.ts';
+import type { CoordinatorContext, HintKeeper } from './context.ts';
+import { localPage } from './local-page.ts';
+import { addMutation, beginMutations, readMutations } from './messages.ts';
+
+const SCAN_ENTRIES = 512;
+const NOTHING = Buffer.alloc(0);
+
+function hintsTable(): TableDef {
+  const table = SYSTEM_KEYSPACES.get('system')?.tables.get('hints');
+  if (table === undefined) throw new TypeError('system.hints is not defined');
+  return table;
+}
+
+/** What is kept for one node by one worker. */
+interface Kept {
+  readonly hostId: string;
+  readonly partition: Buffer;
+  bytes: number;
+  count: number;
+  /** When the oldest was stored, wall clock. */
+  oldestMillis: number;
+  /** Nothing is left before this key. */
+  cursor: Buffer;
+  isReplaying: boolean;
+}
+
+/** One hint as it is stored. */
+interface Hint {
+  readonly key: Buffer;
+  readonly storedMillis: number;
+  readonly timestamp: bigint;
+  readonly message: Buffer;
+}
+
+export class Hints implements HintKeeper {
+  private readonly context: CoordinatorContext;
+  private readonly handle: TableHandle;
+  private readonly column: number;
+  /** By partition, hex. */
+  private readonly kept = new Map<string, Kept>();
+  private readonly own = new Map<string, Kept>();
+  private bytes = 0;
+  private inFlightBytes = 0;
+  private isStopped = false;
+  private cancel: (() => void) | null = null;
+  /** Members of the cluster; null: not known yet. */
+  private members: ReadonlyMap<string, NodeInfo> | null = null;
+
+  constructor(context: CoordinatorContext) {
+    this.context = context;
+    const table = hintsTable();
+    this.handle = context.deps.store.handle(table);
+    this.column = table.columns.find(({ name }) => name === 'message')?.id ?? 0;
+  }
+
+  get isOverloaded(): boolean {
+    return this.inFlightBytes > this.context.options.hints.inFlightBytesMax;
+  }
+
+  setMembers(members: ReadonlyMap<string, NodeInfo>): void {
+    this.members = members;
+  }
+
+  /** Bytes kept for a node, and how many hints. */
+  keptFor(hostId: string): { readonly bytes: number; readonly count: number } {
+    let bytes = 0;
+    let count = 0;
+    for (const kept of this.kept.values()) {
+      if (kept.hostId !== hostId) continue;
+      bytes += kept.bytes;
+      count += kept.count;
+    }
+    return { bytes, count };
+  }
+
+  private partitionOf(hostId: string): Buffer {
+    const worker = Buffer.alloc(4);
+    worker.writeInt32BE(this.context.options.worker);
+    const out = new Writer(64);
+    writePartitionKey(this.handle.keys, [parseUuid(hostId) ?? NOTHING, worker], out);
+    return out.copy();
+  }
+
+  private ownFor(hostId: string): Kept {
+    let kept = this.own.get(hostId);
+    if (kept === undefined) {
+      kept = this.keptIn(this.partitionOf(hostId), hostId);
+      this.own.set(hostId, kept);
+    }
+    return kept;
+  }
+
+  private keptIn(partition: Buffer, hostId: string): Kept {
+    const name = partition.toString('hex');
+    let kept = this.kept.get(name);
+    if (kept === undefined) {
+      kept = {
+        hostId,
+        partition,
+        bytes: 0,
+        count: 0,
+        oldestMillis: 0,
+        cursor: Buffer.concat([partition, Buffer.of(0)]),
+        isReplaying: false,
+      };
+      this.kept.set(name, kept);
+    }
+    return kept;
+  }
+
+  private add(kept: Kept, bytes: number, storedMillis: number): void {
+    if (kept.count === 0) kept.oldestMillis = storedMillis;
+    kept.count++;
+    kept.bytes += bytes;
+    this.bytes += bytes;
+    this.context.metrics.hintBytes = this.bytes;
+  }
+
+  private remove(kept: Kept, bytes: number): void {
+    kept.count--;
+    kept.bytes -= bytes;
+    this.bytes -= bytes;
+    this.context.metrics.hintBytes = this.bytes;
+  }
+
+  store(hostId: string, body: Buffer, done: ((stored: boolean) => void) | null): void {
+    const { deps, options, metrics } = this.context;
+    const { bytesMax, windowMillis } = options.hints;
+    const kept = this.ownFor(hostId);
+    const nowMicros = deps.clock.micros();
+    const nowMillis = Math.floor(nowMicros / 1000);
+    const isTooLate = kept.count > 0 && nowMillis - kept.oldestMillis > windowMillis;
+    if (this.isStopped || isTooLate || this.bytes + body.length > bytesMax) {
+      metrics.hintsRefused++;
+      done?.(false);
+      return;
+    }
+    const out = new Writer(64);
+    out.raw(kept.partition);
+    writeClustering(this.handle.keys, [deps.timeUuid()], out);
+    const timestamp = BigInt(nowMicros);
+    const record = encodeRecord({
+      liveness: { timestamp, ttl: 0, expiry: 0 },
+      deletion: null,
+      ranges: [],
+      cells: [
+        {
+          column: this.column,
+          kind: 'live',
+          timestamp,
+          ttl: 0,
+          localSeconds: 0,
+          path: null,
+          value: body,
+        },
+      ],
+    });
+    this.inFlightBytes += body.length;
+    this.add(kept, body.length, nowMillis);
+    const { store } = deps;
+    const shard = store.merge(this.handle, out.buffer, out.length, record, record.length);
+    store.addSink(shard, {
+      written: (error) => {
+        this.inFlightBytes -= body.length;
+        if (error === null) metrics.hintsStored++;
+        else {
+          metrics.hintsRefused++;
+          this.remove(kept, body.length);
+        }
+        done?.(error === null);
+      },
+    });
+  }
+
+  /** Finds what was kept before the start, then sends it whenever its nodes are there. */
+  async start(): Promise<void> {
+    const { deps, options } = this.context;
+    let lower: Buffer | null = null;
+    for (;;) {
+      const page = await localPage(deps.store, this.handle, {
+        lower,
+        upper: null,
+        reverse: false,
+        bytesMax: options.pageBytes,
+        entriesMax: SCAN_ENTRIES,
+      });
+      for (const [key, record] of entriesOf(page.entries)) {
+        lower = Buffer.concat([key, Buffer.of(0)]);
+        this.found(key, record);
+      }
+      if (page.isLast) break;
+    }
+    this.schedule();
+  }
+
+  private found(key: Buffer, record: Buffer): void {
+    const { worker, workers } = this.context.options;
+    const length = partitionLength(this.handle.keys, key);
+    const [host, owner] = decodePartitionKey(this.handle.keys, key, 0, length);
+    if (host.length !== 16 || Buffer.from(owner).readInt32BE(0) % workers !== worker) return;
+    const hint = this.hintOf(key, record);
+    if (hint === null) return;
+    const kept = this.keptIn(Buffer.from(key.subarray(0, length)), formatUuid(host));
+    this.add(kept, hint.message.length, hint.storedMillis);
+  }
+
+  private hintOf(key: Buffer, record: Buffer): Hint | null {
+    const cell = decodeRecord(record).cells.find(({ column }) => column === this.column);
+    if (cell === undefined || cell.value === null) return null;
+    const [id] = decodeClustering(this.handle.keys, key, partitionLength(this.handle.keys, key));
+    return {
+      key,
+      storedMillis: Number(timeUuidMillis(id)),
+      timestamp: cell.timestamp,
+      message: Buffer.from(cell.value),
+    };
+  }
+
+  stop(): void {
+    this.isStopped = true;
+    this.cancel?.();
+    this.cancel = null;
+  }
+
+  private schedule(): void {
+    if (this.isStopped) return;
+    this.cancel = this.context.deps.timers.after(this.context.options.hints.intervalMillis, () => {
+      this.replayAll();
+      this.schedule();
+    });
+  }
+
+  private replayAll(): void {
+    if (this.members === null) return;
+    for (const kept of this.kept.values()) {
+      if (kept.count === 0 || kept.isReplaying) continue;
+      const node = this.members.get(kept.hostId);
+      const isGone = node === undefined || node.state === 'left';
+      if (!isGone && !this.context.isAlive(node)) continue;
+      kept.isReplaying = true;
+      this.replay(kept, isGone ? null : node)
+        .catch((error: unknown) => this.context.deps.logError('hints cannot be replayed', error))
+        .finally(() => {
+          kept.isReplaying = false;
+        });
+    }
+  }
+
+  /** @param node null: it has left, and nobody wants them */
+  private async replay(kept: Kept, node: NodeInfo | null): Promise<void> {
+    const { deps, options } = this.context;
+    const { batchBytes, bytesPerSecond } = options.hints;
+    while (!this.isStopped && kept.count > 0) {
+      const page = await localPage(deps.store, this.handle, {
+        lower: kept.cursor,
+        upper: Buffer.concat([kept.partition, Buffer.of(0xff)]),
+        reverse: false,
+        bytesMax: batchBytes,
+        entriesMax: SCAN_ENTRIES,
+      });
+      const hints: Hint[] = [];
+      let lastKey: Buffer | null = null;
+      for (const [key, record] of entriesOf(page.entries)) {
+        lastKey = key;
+        const hint = this.hintOf(key, record);
+        if (hint !== null) hints.push(hint);
+      }
+      if (lastKey === null) return;
+      const sent = await Promise.all(hints.map((hint) => this.send(hint, node)));
+      const firstLost = sent.indexOf(false);
+      const gone = hints.filter((_, i) => sent[i]);
+      await this.forget(kept, gone);
+      if (firstLost >= 0) return;
+      kept.cursor = Buffer.concat([lastKey, Buffer.of(0)]);
+      if (page.isLast) return;
+      const bytes = hints.reduce((sum, { message }) => sum + message.length, 0);
+      await this.pause((bytes / bytesPerSecond) * 1000);
+    }
+  }
+
+  private pause(millis: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.context.deps.timers.after(millis, resolve);
+    });
+  }
+
+  /** @returns false if it has to be sent again later */
+  private async send(hint: Hint, node: NodeInfo | null): Promise<boolean> {
+    const { deps, options, metrics } = this.context;
+    const body = node === null ? null : this.usefulPart(hint);
+    if (body === null || node === null) {
+      metrics.hintsDropped++;
+      return true;
+    }
+    try {
+      await request(deps.links, node, Verb.Hint, body, options.writeTimeoutMillis);
+      metrics.hintsReplayed++;
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Without what is of no use any more: of tables that are gone, or so old that a deletion may have been forgotten. */
+  private usefulPart({ message, storedMillis }: Hint): Buffer | null {
+    const { tables, deps } = this.context;
+    const ageSeconds = deps.clock.micros() / 1e6 - storedMillis / 1e3;
+    const out = new Writer(message.length + 16);
+    beginMutations(out);
+    const start = out.length;
+    readMutations(message, (ref, key, record) => {
+      const handle = tables.find(ref);
+      if (handle === null || ageSeconds > handle.table.options.gc_grace_seconds) return;
+      addMutation(out, handle.table, key, key.length, record, record.length);
+    });
+    return out.length === start ? null : out.copy();
+  }
+
+  /** Resolves when they are gone for good. */
+  private forget(kept: Kept, hints: readonly Hint[]): Promise<void> {
+    const { store } = this.context.deps;
+    const shards = new Set<number>();
+    for (const { key, timestamp, message } of hints) {
+      const deletion = { timestamp, localSeconds: Number(timestamp / 1_000_000n) };
+      const record = encodeRecord({ liveness: null, deletion, ranges: [], cells: [] });
+      shards.add(store.merge(this.handle, key, key.length, record, record.length));
+      this.remove(kept, message.length);
+    }
+    // A deletion that is lost costs one more replay, which changes nothing.
+    return new Promise((resolve) => {
+      let left = shards.size;
+      if (left === 0) resolve();
+      for (const shard of shards) {
+        store.addSink(shard, {
+          written: () => {
+            if (--left === 0) resolve();
+          },
+        });
+      }
+    });
+  }
+}
+
+/** Key and record of each entry of a page: views. */
+function* entriesOf(entries: Buffer): Generator<readonly [Buffer, Buffer]> {
+  let at = 0;
+  while (at < entries.length) {
+    const keyEnd = at + 8 + entries.readUInt32LE(at);
+    const end = keyEnd + entries.readUInt32LE(at + 4);
+    yield [entries.subarray(at + 8, keyEnd), entries.subarray(keyEnd, end)];
+    at = end;
+  }
+}

@@ -1,0 +1,390 @@
+/**
+ * One read of some keys of a partition: the records from the nearest replica, digests from as many others as the level asks
+ * for. If they differ, the records of all of them are merged and those that lack something are repaired before the
+ * answer, so that a later quorum never sees less than this one did.
+ * @hot
+ */
+import type { NodeInfo } from '../cluster/cluster-state.ts';
+import { Writer } from '../common/bytes.ts';
+import { type CqlError, readFailure, readTimeout, serverError } from '../common/errors.ts';
+import { type AnswerSink, LinkError, Verb } from '../internode/links.ts';
+import { ABSENT } from '../storage/kv.ts';
+import type { PointReader, TableHandle } from '../storage/record-source.ts';
+import {
+  areTimeouts,
+  type CoordinatorContext,
+  failureReasons,
+  Reason,
+  type ReplicaFailure,
+  reasonOf,
+} from './context.ts';
+import type { Delayed } from './delays.ts';
+import { isDatacenterLocal } from './levels.ts';
+import {
+  type Digest,
+  digestMatches,
+  locateRecords,
+  MESSAGE_VERSION,
+  readDigest,
+  recordsAnswer,
+  writeKeysRequest,
+} from './messages.ts';
+import { lacks, mergeVersions, type RepairEntry, sendRepair } from './repair.ts';
+import { type Replicated, Tally } from './replicated.ts';
+
+export interface ReadRequest {
+  readonly replicated: Replicated;
+  /** Of all of the keys. */
+  readonly replicas: readonly NodeInfo[];
+  readonly handle: TableHandle;
+  readonly keys: readonly Uint8Array[];
+  readonly level: number;
+  readonly timeoutMillis: number;
+}
+
+/**
+ * Which replicas a read at `level` asks, nearest first, and which may stand in for them.
+ * @param live replicas that are alive, enough for the level
+ */
+export function contactsOf(
+  context: CoordinatorContext,
+  replicated: Replicated,
+  level: number,
+  live: readonly NodeInfo[],
+): { readonly contacts: NodeInfo[]; readonly spares: NodeInfo[] } {
+  let sorted = context.byProximity(live);
+  if (isDatacenterLocal(level)) {
+    sorted = sorted.filter((node) => replicated.counts(level, node));
+  }
+  if (!replicated.isPerDatacenter(level)) {
+    const count = replicated.blockFor(level);
+    return { contacts: sorted.slice(0, count), spares: sorted.slice(count) };
+  }
+  const left = new Map(replicated.quorums);
+  const contacts: NodeInfo[] = [];
+  const spares: NodeInfo[] = [];
+  for (const node of sorted) {
+    const wanted = left.get(node.datacenter) ?? 0;
+    (wanted > 0 ? contacts : spares).push(node);
+    left.set(node.datacenter, wanted - 1);
+  }
+  return { contacts, spares };
+}
+
+/** What one replica was asked and what it said. */
+class Contact implements AnswerSink, PointReader {
+  readonly node: NodeInfo;
+  /** The replica's records; null as long as there is only a digest, or nothing. */
+  answer: Buffer | null = null;
+  digest: Digest | null = null;
+  /** It has been asked for records that have not come yet. */
+  isFetching = false;
+  private readonly read: PointRead;
+  private readonly sinceMillis: number;
+
+  constructor(read: PointRead, node: NodeInfo) {
+    this.read = read;
+    this.node = node;
+    this.sinceMillis = read.context.deps.clock.monotonicMillis();
+  }
+
+  get hasAnswered(): boolean {
+    return this.answer !== null || this.digest !== null;
+  }
+
+  ask(what: 'records' | 'digest'): void {
+    const { context, request } = this.read;
+    this.isFetching = what === 'records';
+    if (context.isSelf(this.node)) {
+      const { store } = context.deps;
+      const shard = store.shardOf(request.keys[0]);
+      this.isFetching = true;
+      for (const key of request.keys) store.get(request.handle, shard, key, key.length);
+      store.addReader(shard, this, request.keys.length);
+      return;
+    }
+    writeKeysRequest(context.out, request.handle.table, request.keys);
+    const verb = what === 'digest' ? Verb.ReadDigest : Verb.ReadRecords;
+    context.deps.links.call(this.node, verb, context.out.view(), request.timeoutMillis, this);
+  }
+
+  /** From a peer. */
+  answered(body: Uint8Array): void {
+    this.time();
+    try {
+      if (this.isFetching) this.take(Buffer.from(body));
+      else {
+        this.digest = readDigest(body);
+        if (this.digest.kind === 'records') this.take(this.digest.bytes);
+      }
+    } catch {
+      this.digest = null;
+      this.read.failed(this, Reason.UNKNOWN);
+      return;
+    }
+    this.read.look();
+  }
+
+  /** From this node's store. */
+  records(
+    buffer: Uint8Array,
+    starts: Int32Array,
+    ends: Int32Array,
+    first: number,
+    count: number,
+  ): void {
+    this.time();
+    const { out } = this.read.context;
+    recordsAnswer(out, buffer, starts, ends, first, count);
+    this.take(out.copy());
+    this.read.look();
+  }
+
+  private take(answer: Buffer): void {
+    locateRecords(answer, this.read.request.keys.length);
+    this.answer = answer;
+    this.isFetching = false;
+  }
+
+  private time(): void {
+    const { latencies, deps } = this.read.context;
+    latencies.add(this.node.hostId, deps.clock.monotonicMillis() - this.sinceMillis);
+  }
+
+  failed(error: LinkError | CqlError): void {
+    const reason = error instanceof LinkError ? reasonOf(error) : Reason.UNKNOWN;
+    this.read.failed(this, reason);
+  }
+}
+
+/** asking: for as many answers as the level needs; fetching: the records of all that answered. */
+type Phase = 'asking' | 'fetching' | 'repairing' | 'done';
+
+class PointRead implements Delayed {
+  readonly context: CoordinatorContext;
+  readonly request: ReadRequest;
+  private readonly reader: PointReader;
+  private phase: Phase = 'asking';
+  private contacts: Contact[] = [];
+  private spares: NodeInfo[] = [];
+  private readonly failures: ReplicaFailure[] = [];
+
+  constructor(context: CoordinatorContext, request: ReadRequest, reader: PointReader) {
+    this.context = context;
+    this.request = request;
+    this.reader = reader;
+  }
+
+  start(contacts: readonly NodeInfo[], spares: NodeInfo[]): void {
+    const { context } = this;
+    this.spares = spares;
+    this.contacts = contacts.map((node) => new Contact(this, node));
+    if (spares.length > 0) context.delays.add(this, this.patienceMillis(contacts));
+    // A store may answer at once: all contacts are known before the first is asked.
+    for (const [i, contact] of this.contacts.slice().entries()) {
+      contact.ask(i === 0 ? 'records' : 'digest');
+    }
+  }
+
+  /** How long the slowest of the contacts may take before another replica is asked as well. */
+  private patienceMillis(contacts: readonly NodeInfo[]): number {
+    const { latencies, options } = this.context;
+    const { speculationMillisMin, speculationMillisMax } = options;
+    let millis = speculationMillisMin;
+    for (const { hostId } of contacts) {
+      millis = Math.max(millis, latencies.percentileMillis(hostId) ?? 2 * speculationMillisMin);
+    }
+    return Math.min(millis, speculationMillisMax, this.request.timeoutMillis / 2);
+  }
+
+  delayed(): void {
+    if (this.phase !== 'asking' || !this.askSpare('records')) return;
+    this.context.metrics.speculativeRetries++;
+  }
+
+  private askSpare(what: 'records' | 'digest'): boolean {
+    const { context, request } = this;
+    let node = this.spares.shift();
+    while (node !== undefined && !context.isAlive(node)) node = this.spares.shift();
+    if (node === undefined) return false;
+    if (request.replicated.isPerDatacenter(request.level) && this.failures.length > 0) {
+      // Only a node of the same datacenter can stand in.
+      const wanted = this.failures[this.failures.length - 1].node.datacenter;
+      if (node.datacenter !== wanted) return this.askSpare(what);
+    }
+    const contact = new Contact(this, node);
+    this.contacts.push(contact);
+    contact.ask(what);
+    return true;
+  }
+
+  private tallyOf(contacts: readonly Contact[]): Tally {
+    const tally = new Tally(this.request.replicated, this.request.level);
+    for (const { node } of contacts) tally.add(node);
+    return tally;
+  }
+
+  failed(contact: Contact, reasonCode: number): void {
+    if (this.phase === 'done' || this.phase === 'repairing') return;
+    const at = this.contacts.indexOf(contact);
+    if (at < 0) return;
+    this.contacts.splice(at, 1);
+    this.failures.push({ node: contact.node, reasonCode });
+    const hasRecords = this.contacts.some(
+      ({ answer, isFetching }) => answer !== null || isFetching,
+    );
+    if (this.askSpare(this.phase === 'fetching' || !hasRecords ? 'records' : 'digest')) return;
+    if (!this.tallyOf(this.contacts).isMet) this.fail();
+    else this.look();
+  }
+
+  /** Goes on as far as what has come allows. */
+  look(): void {
+    if (this.phase === 'asking') this.lookAtAnswers();
+    else if (this.phase === 'fetching') this.lookAtRecords();
+  }
+
+  private lookAtAnswers(): void {
+    const answered = this.contacts.filter(({ hasAnswered }) => hasAnswered);
+    if (!this.tallyOf(answered).isMet) return;
+    const source = answered.find(({ answer }) => answer !== null);
+    const { answer = null } = source ?? {};
+    if (answer === null) {
+      // Digests alone: the replica that was to send the records has failed and nobody is left to ask.
+      if (!this.contacts.some(({ isFetching }) => isFetching)) answered[0].ask('records');
+      return;
+    }
+    if (answered.every((contact) => contact === source || agrees(contact, answer))) {
+      this.phase = 'done';
+      this.deliver(answer);
+      return;
+    }
+    this.context.metrics.digestMismatches++;
+    this.phase = 'fetching';
+    this.contacts = answered;
+    for (const contact of answered) if (contact.answer === null) contact.ask('records');
+    this.lookAtRecords();
+  }
+
+  private lookAtRecords(): void {
+    if (this.phase !== 'fetching' || this.contacts.some(({ answer }) => answer === null)) return;
+    this.phase = 'repairing';
+    try {
+      this.repair();
+    } catch (error) {
+      this.context.deps.logError('records of replicas cannot be merged', error);
+      this.end(serverError('records of replicas cannot be merged', { cause: error }));
+    }
+  }
+
+  private repair(): void {
+    const { context, request, contacts } = this;
+    const { handle, keys, timeoutMillis } = request;
+    const versions = contacts.map(({ answer }) => recordsOf(answer ?? NOTHING, keys.length));
+    const merged = keys.map((_, i) => mergeVersions(versions.map((records) => records[i])));
+    const answer = answerOf(merged);
+    const holders: Contact[] = [];
+    let left = 0;
+    const look = () => {
+      if (this.phase !== 'repairing') return;
+      if (this.tallyOf(holders).isMet) {
+        this.phase = 'done';
+        this.deliver(answer);
+      } else if (left === 0) {
+        this.fail();
+      }
+    };
+    const repairs = handle.table.options.read_repair !== 'NONE';
+    for (const [c, contact] of contacts.entries()) {
+      const entries: RepairEntry[] = [];
+      for (const [i, record] of merged.entries()) {
+        if (record !== null && lacks(versions[c][i], record))
+          entries.push({ key: keys[i], record });
+      }
+      if (entries.length === 0 || !repairs) {
+        holders.push(contact);
+        continue;
+      }
+      left++;
+      sendRepair(context, handle, contact.node, entries, timeoutMillis).then((isDurable) => {
+        left--;
+        if (isDurable) holders.push(contact);
+        else this.failures.push({ node: contact.node, reasonCode: Reason.TIMEOUT });
+        look();
+      });
+    }
+    look();
+  }
+
+  private deliver(answer: Buffer): void {
+    const count = this.request.keys.length;
+    const { starts, ends } = locateRecords(answer, count);
+    this.reader.records(answer, starts, ends, 0, count);
+  }
+
+  private fail(): void {
+    const { failures, request, contacts } = this;
+    const { metrics } = this.context;
+    const tally = this.tallyOf(contacts.filter(({ hasAnswered }) => hasAnswered));
+    const hasData = contacts.some(({ answer }) => answer !== null);
+    const counted = failures.filter(({ node }) => request.replicated.counts(request.level, node));
+    if (areTimeouts(counted)) {
+      metrics.readTimeouts++;
+      this.end(readTimeout(tally.told, hasData));
+    } else {
+      metrics.readFailures++;
+      this.end(readFailure(tally.told, failureReasons(counted), hasData));
+    }
+  }
+
+  private end(error: CqlError): void {
+    this.phase = 'done';
+    this.reader.failed(error);
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function agrees({ answer, digest }: Contact, other: Buffer): boolean {
+  if (answer !== null) return answer.equals(other);
+  return digest !== null && digestMatches(digest, other);
+}
+
+function recordsOf(answer: Buffer, count: number): (Buffer | null)[] {
+  const { starts, ends } = locateRecords(answer, count);
+  return Array.from({ length: count }, (_, i) =>
+    starts[i] === ABSENT ? null : answer.subarray(starts[i], ends[i]),
+  );
+}
+
+function answerOf(records: readonly (Uint8Array | null)[]): Buffer {
+  const out = new Writer(256);
+  out.u8(MESSAGE_VERSION);
+  for (const record of records) out.bytes(record);
+  return out.copy();
+}
+
+/** Starts a read; `reader` hears of it once, at once if it is refused. */
+export function startRead(
+  context: CoordinatorContext,
+  request: ReadRequest,
+  reader: PointReader,
+): void {
+  const { replicated, replicas, level, handle, keys } = request;
+  const live = context.live(replicas);
+  const refused = replicated.refusal(level, live);
+  if (refused !== null) {
+    context.metrics.unavailables++;
+    reader.failed(refused);
+    return;
+  }
+  const { contacts, spares } = contactsOf(context, replicated, level, live);
+  if (contacts.length === 1 && context.isSelf(contacts[0])) {
+    const { store } = context.deps;
+    const shard = store.shardOf(keys[0]);
+    for (const key of keys) store.get(handle, shard, key, key.length);
+    store.addReader(shard, reader, keys.length);
+    return;
+  }
+  new PointRead(context, request, reader).start(contacts, spares);
+}

@@ -1,0 +1,149 @@
+/**
+ * One keyspace's replication as requests see it: how many answers each consistency level asks for, and whether enough
+ * replicas are there. Required numbers come from the replication factor, not from how many nodes there are.
+ * Source: Cassandra's ConsistencyLevel.blockFor, ReplicaPlans.assureSufficientLiveReplicas.
+ */
+import type { NodeInfo } from '../cluster/cluster-state.ts';
+import type { Placement, Replication } from '../cluster/ring.ts';
+import { isReplicated, replicationFactors } from '../cluster/ring.ts';
+import { type CqlError, unavailable } from '../common/errors.ts';
+import { isDatacenterLocal, Level } from './levels.ts';
+
+function quorum(replicas: number): number {
+  return Math.floor(replicas / 2) + 1;
+}
+
+export class Replicated {
+  /** False: every node has rows of its own (LocalStrategy), and requests never leave the node. */
+  readonly isReplicated: boolean;
+  readonly isNetworkTopology: boolean;
+  readonly placement: Placement;
+  /** Of the coordinator. */
+  readonly datacenter: string;
+  /** Nodes of each datacenter that make a quorum there; empty unless the strategy knows datacenters. */
+  readonly quorums: ReadonlyMap<string, number>;
+  private readonly required: readonly number[];
+
+  constructor(replication: Replication, placement: Placement, datacenter: string) {
+    this.placement = placement;
+    this.datacenter = datacenter;
+    this.isReplicated = isReplicated(replication);
+    this.isNetworkTopology = (replication['class'] ?? '').endsWith('NetworkTopologyStrategy');
+    const factors = replicationFactors(replication);
+    const all = this.isReplicated
+      ? [...factors.values()].reduce((sum, count) => sum + count, 0)
+      : 1;
+    const quorums = new Map<string, number>();
+    for (const [name, factor] of factors) if (name !== null) quorums.set(name, quorum(factor));
+    this.quorums = quorums;
+    const localQuorum = this.isNetworkTopology ? (quorums.get(datacenter) ?? 1) : quorum(all);
+    const eachQuorum = this.isNetworkTopology
+      ? [...quorums.values()].reduce((sum, count) => sum + count, 0)
+      : quorum(all);
+    const required: number[] = new Array(11).fill(1);
+    required[Level.TWO] = 2;
+    required[Level.THREE] = 3;
+    required[Level.QUORUM] = quorum(all);
+    required[Level.ALL] = all;
+    required[Level.LOCAL_QUORUM] = localQuorum;
+    required[Level.EACH_QUORUM] = eachQuorum;
+    required[Level.SERIAL] = quorum(all);
+    required[Level.LOCAL_SERIAL] = localQuorum;
+    this.required = required;
+  }
+
+  /** Answers that `level` waits for. */
+  blockFor(level: number): number {
+    return this.required[level];
+  }
+
+  /** Whether a node's answer counts at `level`. */
+  counts(level: number, node: NodeInfo): boolean {
+    return !isDatacenterLocal(level) || node.datacenter === this.datacenter;
+  }
+
+  /** Each datacenter has to have a quorum of its own. */
+  isPerDatacenter(level: number): boolean {
+    return level === Level.EACH_QUORUM && this.isNetworkTopology;
+  }
+
+  /** @param live replicas that are alive @returns Unavailable if they are too few for `level`, or null */
+  refusal(level: number, live: readonly NodeInfo[]): CqlError | null {
+    if (level === Level.ANY) return null;
+    if (!this.isReplicated) {
+      const own = this.required[level];
+      return own > 1 ? unavailable(level, own, 1) : null;
+    }
+    if (this.isPerDatacenter(level)) return this.refusalPerDatacenter(level, live);
+    let alive = 0;
+    for (let i = 0; i < live.length; i++) if (this.counts(level, live[i])) alive++;
+    const required = this.required[level];
+    return alive < required ? unavailable(level, required, alive) : null;
+  }
+
+  private refusalPerDatacenter(level: number, live: readonly NodeInfo[]): CqlError | null {
+    for (const [datacenter, required] of this.quorums) {
+      const alive = live.filter((node) => node.datacenter === datacenter).length;
+      if (alive < required) return unavailable(level, required, alive);
+    }
+    return null;
+  }
+}
+
+/** Counts what came of one request to several replicas. */
+export class Tally {
+  readonly level: number;
+  readonly required: number;
+  received = 0;
+  private readonly replicated: Replicated;
+  private readonly byDatacenter: Map<string, number> | null;
+
+  constructor(replicated: Replicated, level: number) {
+    this.replicated = replicated;
+    this.level = level;
+    this.required = replicated.blockFor(level);
+    this.byDatacenter = replicated.isPerDatacenter(level) ? new Map() : null;
+  }
+
+  add(node: NodeInfo): void {
+    if (!this.replicated.counts(this.level, node)) return;
+    this.received++;
+    const { byDatacenter } = this;
+    byDatacenter?.set(node.datacenter, (byDatacenter.get(node.datacenter) ?? 0) + 1);
+  }
+
+  get isMet(): boolean {
+    if (this.byDatacenter === null) return this.received >= this.required;
+    for (const [datacenter, needed] of this.replicated.quorums) {
+      if ((this.byDatacenter.get(datacenter) ?? 0) < needed) return false;
+    }
+    return true;
+  }
+
+  /** Whether it can still be met if all of `pending` answer. */
+  canBeMet(pending: readonly NodeInfo[]): boolean {
+    if (this.byDatacenter === null) {
+      let possible = this.received;
+      for (const node of pending) if (this.replicated.counts(this.level, node)) possible++;
+      return possible >= this.required;
+    }
+    for (const [datacenter, needed] of this.replicated.quorums) {
+      const more = pending.filter((node) => node.datacenter === datacenter).length;
+      if ((this.byDatacenter.get(datacenter) ?? 0) + more < needed) return false;
+    }
+    return true;
+  }
+
+  /** What a client is told was received: never enough, when it was not. */
+  get told(): {
+    readonly consistency: number;
+    readonly received: number;
+    readonly required: number;
+  } {
+    return {
+      consistency: this.level,
+      received: Math.max(0, Math.min(this.received, this.required - 1)),
+      required: this.required,
+    };
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * One write to all replicas of a partition: this node's own share goes to its store, that of live peers over the links, that
+ * of dead ones to the hints. Answered when the level is met; what comes later only decides about hints.
+ * @hot
+ */
+import type { NodeInfo } from '../cluster/cluster-state.ts';
+import {
+  type CqlError,
+  overloaded,
+  type WriteType,
+  writeFailure,
+  writeTimeout,
+} from '../common/errors.ts';
+import { type AnswerSink, type LinkError, Verb } from '../internode/links.ts';
+import type { WriteSink } from '../storage/local-store.ts';
+import type { TableHandle } from '../storage/record-source.ts';
+import {
+  areTimeouts,
+  type CoordinatorContext,
+  failureReasons,
+  Reason,
+  type ReplicaFailure,
+  reasonOf,
+} from './context.ts';
+import { Level } from './levels.ts';
+import { addMutation, beginMutations } from './messages.ts';
+import { type Replicated, Tally } from './replicated.ts';
+
+/** One record for one key: `key[0, keyLength)`, `record[0, recordLength)`. */
+export interface Entry {
+  readonly handle: TableHandle;
+  readonly key: Uint8Array;
+  readonly keyLength: number;
+  readonly record: Uint8Array;
+  readonly recordLength: number;
+}
+
+export interface WriteRequest {
+  readonly replicated: Replicated;
+  /** Of all of the entries. */
+  readonly replicas: readonly NodeInfo[];
+  /** Copied before `startWrite` returns. */
+  readonly entries: readonly Entry[];
+  readonly level: number;
+  readonly writeType: WriteType;
+  readonly timeoutMillis: number;
+  /** A replica that has it already and counts; it gets nothing. */
+  readonly done?: NodeInfo;
+}
+
+/** Tells the operation about one peer. */
+class PeerAnswer implements AnswerSink {
+  private readonly write: Write;
+  private readonly node: NodeInfo;
+
+  constructor(write: Write, node: NodeInfo) {
+    this.write = write;
+    this.node = node;
+  }
+
+  answered(): void {
+    this.write.acknowledged(this.node);
+  }
+
+  failed(error: LinkError): void {
+    this.write.failed(this.node, reasonOf(error), true);
+  }
+}
+
+class Write implements WriteSink {
+  private readonly context: CoordinatorContext;
+  private readonly request: WriteRequest;
+  private readonly sink: WriteSink;
+  private readonly tally: Tally;
+  private readonly body: Buffer;
+  /** Replicas that have been asked and have not answered. */
+  private readonly pending: NodeInfo[] = [];
+  private readonly failures: ReplicaFailure[] = [];
+  private self: NodeInfo | null = null;
+  private localShards = 0;
+  private localError: CqlError | null = null;
+  private isDone = false;
+  private hintsPending = 0;
+  private hasStarted = false;
+
+  constructor(context: CoordinatorContext, request: WriteRequest, sink: WriteSink) {
+    this.context = context;
+    this.request = request;
+    this.sink = sink;
+    this.tally = new Tally(request.replicated, request.level);
+    const { out } = context;
+    beginMutations(out);
+    for (const { handle, key, keyLength, record, recordLength } of request.entries) {
+      addMutation(out, handle.table, key, keyLength, record, recordLength);
+    }
+    this.body = out.copy();
+  }
+
+  start(): void {
+    const { context, request } = this;
+    const { links } = context.deps;
+    for (const node of request.replicas) {
+      if (node === request.done) this.tally.add(node);
+      else if (context.isSelf(node)) this.applyHere(node);
+      else if (context.isAlive(node)) this.pending.push(node);
+      else this.hint(node);
+    }
+    const peers =
+      this.self === null ? this.pending.slice() : this.pending.filter((node) => node !== this.self);
+    for (const node of peers) {
+      links.call(node, Verb.Mutation, this.body, request.timeoutMillis, new PeerAnswer(this, node));
+    }
+    this.hasStarted = true;
+    this.look();
+  }
+
+  private applyHere(node: NodeInfo): void {
+    const { store } = this.context.deps;
+    this.self = node;
+    this.pending.push(node);
+    const shards: number[] = [];
+    for (const { handle, key, keyLength, record, recordLength } of this.request.entries) {
+      const shard = store.merge(handle, key, keyLength, record, recordLength);
+      if (!shards.includes(shard)) shards.push(shard);
+    }
+    this.localShards = shards.length;
+    for (const shard of shards) store.addSink(shard, this);
+  }
+
+  /** This node's own share. */
+  written(error: CqlError | null): void {
+    this.localError ??= error;
+    if (--this.localShards > 0 || this.self === null) return;
+    if (this.localError === null) this.acknowledged(this.self);
+    else this.failed(this.self, Reason.UNKNOWN, false);
+  }
+
+  acknowledged(node: NodeInfo): void {
+    this.settle(node);
+    this.tally.add(node);
+    this.look();
+  }
+
+  failed(node: NodeInfo, reasonCode: number, withHint: boolean): void {
+    this.settle(node);
+    this.failures.push({ node, reasonCode });
+    if (withHint) this.hint(node);
+    this.look();
+  }
+
+  private settle(node: NodeInfo): void {
+    this.pending.splice(this.pending.indexOf(node), 1);
+  }
+
+  private hint(node: NodeInfo): void {
+    const { hints } = this.context;
+    if (this.request.level !== Level.ANY || this.isDone) {
+      hints.store(node.hostId, this.body, null);
+      return;
+    }
+    this.hintsPending++;
+    hints.store(node.hostId, this.body, (stored) => {
+      this.hintsPending--;
+      if (stored) this.tally.add(node);
+      this.look();
+    });
+  }
+
+  /** Ends the write if it is decided. */
+  private look(): void {
+    if (this.isDone || !this.hasStarted) return;
+    if (this.tally.isMet) this.end(null);
+    else if (this.hintsPending === 0 && !this.tally.canBeMet(this.pending)) this.end(this.error());
+  }
+
+  private error(): CqlError {
+    const { tally, failures, request } = this;
+    const { metrics } = this.context;
+    const counted = failures.filter(({ node }) => request.replicated.counts(request.level, node));
+    if (areTimeouts(counted)) {
+      metrics.writeTimeouts++;
+      return writeTimeout(tally.told, request.writeType);
+    }
+    metrics.writeFailures++;
+    return writeFailure(tally.told, failureReasons(counted), request.writeType);
+  }
+
+  private end(error: CqlError | null): void {
+    this.isDone = true;
+    this.sink.written(error);
+  }
+}
+
+/** Starts a write; `sink` hears of it once, at once if it is refused. */
+export function startWrite(
+  context: CoordinatorContext,
+  request: WriteRequest,
+  sink: WriteSink,
+): void {
+  const { replicas, replicated, level } = request;
+  const live = context.live(replicas);
+  const refused = replicated.refusal(level, live);
+  if (refused !== null) {
+    context.metrics.unavailables++;
+    sink.written(refused);
+    return;
+  }
+  if (live.length < replicas.length && context.hints.isOverloaded) {
+    sink.written(overloaded('Too many hints are being stored for replicas that are down'));
+    return;
+  }
+  if (replicas.length === 1 && context.isSelf(replicas[0]))
+    applyHere(context, request.entries, sink);
+  else new Write(context, request, sink).start();
+}
+
+/** This node is the only replica: its store answers by itself. */
+function applyHere(
+  { deps: { store } }: CoordinatorContext,
+  entries: readonly Entry[],
+  sink: WriteSink,
+): void {
+  const shards: number[] = [];
+  for (const { handle, key, keyLength, record, recordLength } of entries) {
+    const shard = store.merge(handle, key, keyLength, record, recordLength);
+    if (!shards.includes(shard)) shards.push(shard);
+  }
+  let left = shards.length;
+  let failure: CqlError | null = null;
+  const all: WriteSink = {
+    written: (error) => {
+      failure ??= error;
+      if (--left === 0) sink.written(failure);
+    },
+  };
+  for (const shard of shards) store.addSink(shard, shards.length === 1 ? sink : all);
+}
