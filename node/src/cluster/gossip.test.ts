@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Writer } from '../common/bytes.ts';
+import { type Peer, Verb } from '../internode/links.ts';
+import { ArrivalWindow } from './failure-detector.ts';
+import { Gossip, type GossipEvent, StateKey } from './gossip.ts';
+import {
+  decodeGossip,
+  encodeGossip,
+  type GossipMessage,
+  NEWS_BYTES_MAX,
+  packHostId,
+  unpackHostId,
+} from './gossip-codec.ts';
+import { testNode } from './testing/nodes.ts';
+import { VirtualWorld } from './testing/virtual-world.ts';
+
+class Crowd {
+  readonly world: VirtualWorld;
+  readonly nodes: Gossip[] = [];
+  readonly peers: Peer[] = [];
+  readonly events: (GossipEvent & { readonly at: number; readonly by: number })[] = [];
+
+  constructor(seed: number, size: number) {
+    this.world = new VirtualWorld(seed);
+    for (let i = 0; i < size; i++) this.start(i, testNode(i + 1), 1);
+  }
+
+  start(i: number, peer: Peer, generation: number, clusterName = 'test'): Gossip {
+    const gossip = new Gossip({
+      hostId: peer.hostId,
+      clusterName,
+      generation,
+      links: this.world.links(peer),
+      clock: this.world.clock(),
+      random: this.world.random,
+    });
+    gossip.onEvent((event) => this.events.push({ ...event, at: this.world.now, by: i }));
+    const seeds = [testNode(1), testNode(2)].map((seed) => ({ ...seed, hostId: '' }));
+    gossip.start(peer, new Map([[StateKey.SchemaVersion, `schema of ${i}`]]), seeds);
+    this.nodes[i] = gossip;
+    this.peers[i] = peer;
+    return gossip;
+  }
+
+  kill(i: number): void {
+    this.world.remove(this.peers[i]);
+    this.nodes[i].stop();
+  }
+
+  /** Without a goodbye. */
+  crash(i: number): void {
+    for (const peer of this.peers) this.world.cut(peer, this.peers[i]);
+    this.kill(i);
+  }
+
+  seesAlive(i: number): number {
+    return this.nodes[i].peers().filter(({ alive }) => alive).length;
+  }
+
+  /** Virtual milliseconds until it is so. */
+  runUntil(isSo: () => boolean, millisMax: number): number {
+    const started = this.world.now;
+    while (!isSo()) {
+      assert.ok(this.world.now - started < millisMax, `not so after ${millisMax} ms`);
+      this.world.runSync(500);
+    }
+    return this.world.now - started;
+  }
+}
+
+test('200 nodes find each other; one that dies is seen dead by all, and no other', () => {
+  const size = 200;
+  const crowd = new Crowd(1, size);
+  const all = crowd.nodes.map((_, i) => i);
+  crowd.runUntil(() => all.every((i) => crowd.seesAlive(i) === size), 20_000);
+  for (const node of crowd.nodes) {
+    for (const { hostId } of crowd.peers) {
+      assert.match(node.peer(hostId)?.get(StateKey.SchemaVersion) ?? '', /^schema of/);
+    }
+  }
+  crowd.events.length = 0;
+  crowd.world.runSync(5_000);
+  crowd.crash(77);
+  const { hostId } = crowd.peers[77];
+  const others = all.filter((i) => i !== 77);
+  const millis = crowd.runUntil(() => others.every((i) => !crowd.nodes[i].isAlive(hostId)), 40_000);
+  assert.ok(millis > 5_000, `${millis} ms are too few to be sure`);
+  const down = crowd.events.filter(({ kind, by }) => kind === 'down' && by !== 77);
+  assert.ok(down.every(({ peer }) => peer.hostId === hostId));
+});
+
+test('messages a node sends do not depend on how many there are, nor are they large', () => {
+  const rate = (size: number) => {
+    const crowd = new Crowd(2, size);
+    crowd.world.runSync(6_000);
+    crowd.world.sent.clear();
+    crowd.world.largestBytes = 0;
+    crowd.world.runSync(3_000);
+    assert.ok(crowd.world.largestBytes < NEWS_BYTES_MAX * 2, `${crowd.world.largestBytes} bytes`);
+    return (crowd.world.sent.get(Verb.Gossip) ?? 0) / size / 3;
+  };
+  const [few, many] = [rate(20), rate(150)];
+  assert.ok(few < 14 && many < 14, `${few} and ${many} messages a node and second`);
+  assert.ok(many < few * 1.2, `${many} after ${few}`);
+});
+
+test('nobody is thought dead while 5 % of the messages are lost', () => {
+  const crowd = new Crowd(3, 40);
+  crowd.world.loss = 0.05;
+  crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === 40), 20_000);
+  crowd.events.length = 0;
+  crowd.world.runSync(120_000);
+  assert.deepEqual(
+    crowd.events.filter(({ kind }) => kind === 'down'),
+    [],
+  );
+});
+
+test('a node that says goodbye is dead at once, and alive again after a restart elsewhere', () => {
+  const crowd = new Crowd(4, 10);
+  crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === 10), 20_000);
+  const { hostId } = crowd.peers[5];
+  crowd.nodes[5].stop();
+  crowd.world.remove(crowd.peers[5]);
+  crowd.world.runSync(100);
+  assert.ok(crowd.nodes.every((node, i) => i === 5 || !node.isAlive(hostId)));
+  crowd.world.runSync(10_000);
+  assert.ok(crowd.nodes.every((node, i) => i === 5 || !node.isAlive(hostId)));
+  crowd.start(5, { ...crowd.peers[5], address: '10.9.9.9' }, 2);
+  crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === 10), 5_000);
+  assert.equal(crowd.nodes[0].peerOf(hostId)?.address, '10.9.9.9');
+});
+
+test('two halves that were apart find each other again; states that change are heard of', () => {
+  const crowd = new Crowd(5, 12);
+  crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === 12), 20_000);
+  for (const a of crowd.peers.slice(0, 4)) {
+    for (const b of crowd.peers.slice(4)) crowd.world.cut(a, b);
+  }
+  crowd.runUntil(() => crowd.seesAlive(0) === 4 && crowd.seesAlive(11) === 8, 40_000);
+  crowd.nodes[3].set(StateKey.SchemaVersion, 'another');
+  crowd.world.heal();
+  crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === 12), 20_000);
+  const said = (node: Gossip) => node.peer(crowd.peers[3].hostId)?.get(StateKey.SchemaVersion);
+  crowd.runUntil(() => crowd.nodes.every((node) => said(node) === 'another'), 5_000);
+});
+
+test('a node that was stopped for a while does not think that all others are dead', () => {
+  const crowd = new Crowd(6, 5);
+  crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === 5), 20_000);
+  crowd.events.length = 0;
+  // The clock runs on while nothing is done.
+  crowd.world.now += 60_000;
+  crowd.world.runSync(3_000);
+  assert.deepEqual(
+    crowd.events.filter(({ kind }) => kind === 'down'),
+    [],
+  );
+});
+
+test('one that has left is forgotten; members that were never heard of are tried', () => {
+  const crowd = new Crowd(7, 4);
+  crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === 4), 20_000);
+  const { hostId } = crowd.peers[3];
+  crowd.nodes[0].forget(hostId);
+  crowd.world.runSync(5_000);
+  assert.equal(crowd.nodes[0].peer(hostId), null);
+  const peer = testNode(50);
+  const late = new Gossip({
+    hostId: peer.hostId,
+    clusterName: 'test',
+    generation: 1,
+    links: crowd.world.links(peer),
+    clock: crowd.world.clock(),
+    random: crowd.world.random,
+  });
+  late.start(peer, new Map(), []);
+  crowd.nodes[1].setMembers([peer]);
+  crowd.runUntil(() => late.isAlive(crowd.peers[0].hostId), 20_000);
+});
+
+test('another cluster is not heard', () => {
+  const crowd = new Crowd(8, 3);
+  crowd.start(3, testNode(9), 1, 'other');
+  crowd.world.runSync(10_000);
+  assert.equal(crowd.seesAlive(3), 1);
+  assert.equal(crowd.seesAlive(0), 3);
+});
+
+test('phi grows with time and is small for those that are regular', () => {
+  const window = new ArrivalWindow({ intervalMillis: 1_000, phiThreshold: 8 }, 0);
+  for (let second = 1; second <= 200; second++) window.arrived(second * 1_000);
+  assert.ok(window.phi(201_000) < 1);
+  assert.ok(!window.isDead(217_000));
+  assert.ok(window.isDead(219_500));
+});
+
+test('messages are read as they were written; others are refused', () => {
+  const id = packHostId(testNode(7).hostId) ?? '';
+  assert.equal(unpackHostId(id), testNode(7).hostId);
+  assert.equal(packHostId('not a uuid'), null);
+  const digest = { id, generation: 4_000_000_000, version: 17 };
+  const news = { ...digest, states: new Map([[10, { value: 'ü', version: 3 }]]) };
+  const messages: GossipMessage[] = [
+    { kind: 'offer', isAll: true, digests: [digest, digest] },
+    { kind: 'answer', wanted: [digest], news: [news] },
+    { kind: 'news', news: [news, news] },
+    { kind: 'goodbye', digest },
+  ];
+  for (const message of messages) {
+    const bytes = Uint8Array.from(encodeGossip(new Writer(), 'c', message));
+    assert.deepEqual(decodeGossip(bytes, 'c'), message);
+    assert.equal(decodeGossip(bytes, 'd'), null);
+    for (let cut = 0; cut < bytes.length; cut++) {
+      assert.equal(decodeGossip(bytes.subarray(0, cut), 'c'), null);
+    }
+    fc.assert(
+      fc.property(fc.nat(bytes.length - 1), fc.nat(255), (at, value) => {
+        const changed = Uint8Array.from(bytes);
+        changed[at] = value;
+        decodeGossip(changed, 'c');
+      }),
+    );
+  }
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      decodeGossip(bytes, '');
+    }),
+  );
+});

@@ -1,0 +1,496 @@
+/**
+ * Gossip: each second a node tells a few others what it knows of all, and learns what they know. From how regularly a
+ * node's heartbeat grows follows whether it is alive. Messages have a bounded size and a node sends the same number of
+ * them however large the cluster is. Source: Cassandra's Gossiper; van Renesse et al., "Efficient reconciliation and
+ * flow control for anti-entropy protocols".
+ *
+ *     A ── offer: digests ──▶ B          what A knows, by version
+ *     A ◀─ answer: news, wanted ── B     what A does not know; what B does not know
+ *     A ── news ──▶ B
+ */
+import { Writer } from '../common/bytes.ts';
+import {
+  type AnswerSink,
+  type Links,
+  type Peer,
+  type Responder,
+  Verb,
+} from '../internode/links.ts';
+import type { Liveness } from './cluster-state.ts';
+import { type ArrivalOptions, ArrivalWindow } from './failure-detector.ts';
+import {
+  DIGESTS_MAX,
+  type Digest,
+  decodeGossip,
+  encodeGossip,
+  type GossipMessage,
+  NEWS_BYTES_MAX,
+  type News,
+  newsBytes,
+  packHostId,
+  STATE_BYTES_MAX,
+  type StateValue,
+  unpackHostId,
+} from './gossip-codec.ts';
+import type { ClusterClock } from './ports.ts';
+
+/** What a node says of itself; on the wire by number, which never means another thing. Unknown ones are passed on. */
+export const StateKey = {
+  Address: 1,
+  ControlPort: 2,
+  DataPort: 3,
+  RpcAddress: 4,
+  RpcPort: 5,
+  Datacenter: 6,
+  Rack: 7,
+  ReleaseVersion: 8,
+  SchemaVersion: 9,
+  /** Bytes of data, decimal. */
+  Load: 10,
+  /** `GossipStatus` */
+  Status: 11,
+  /** Epoch of the cluster state that the node has. */
+  Epoch: 12,
+} as const;
+export type StateKey = (typeof StateKey)[keyof typeof StateKey];
+
+/** draining: takes no new requests. */
+export type GossipStatus = 'normal' | 'draining';
+
+/** What is known of one node. */
+export interface PeerView {
+  readonly hostId: string;
+  readonly alive: boolean;
+  readonly generation: number;
+  readonly heartbeat: number;
+  get(key: StateKey): string | null;
+}
+
+export interface GossipEvent {
+  readonly kind: 'up' | 'down' | 'changed';
+  readonly peer: PeerView;
+}
+
+export interface GossipDeps {
+  readonly hostId: string;
+  readonly clusterName: string;
+  /** Larger at each start of the node, e.g. seconds since 1970; below 2^32. */
+  readonly generation: number;
+  readonly links: Links;
+  readonly clock: ClusterClock;
+  /** In [0, 1). */
+  random(): number;
+}
+
+export interface GossipOptions extends ArrivalOptions {
+  /** Live nodes that are told each time. */
+  readonly fanout: number;
+}
+
+export const GOSSIP_DEFAULTS: GossipOptions = { intervalMillis: 1_000, phiThreshold: 8, fanout: 2 };
+
+/** Nodes that are known; more are not taken in. */
+const NODES_MAX = 20_000;
+const ANSWER_MILLIS = 2_000;
+/** This node did not run for so many intervals: nobody is judged by that. */
+const PAUSE_INTERVALS = 5;
+/** Goodbyes at the end. */
+const GOODBYES_MAX = 1_000;
+/** A generation that is so much larger than the one known is a broken clock, not a restart. */
+const GENERATION_STEP_MAX = 366 * 86_400;
+
+const NO_STATES: ReadonlyMap<number, StateValue> = new Map();
+
+class Endpoint implements PeerView {
+  readonly id: string;
+  readonly hostId: string;
+  alive = false;
+  generation: number;
+  heartbeat = 0;
+  /** The newest of heartbeat and states. */
+  version = 0;
+  states = new Map<number, StateValue>();
+  /** The newest of the states. */
+  statesVersion = 0;
+  readonly arrivals: ArrivalWindow;
+
+  constructor(id: string, generation: number, arrivals: ArrivalWindow) {
+    this.id = id;
+    this.hostId = unpackHostId(id);
+    this.generation = generation;
+    this.arrivals = arrivals;
+  }
+
+  get(key: StateKey): string | null {
+    return this.states.get(key)?.value ?? null;
+  }
+
+  newsAfter(version: number): News {
+    const { id, generation, heartbeat } = this;
+    if (this.statesVersion <= version) {
+      return { id, generation, version: heartbeat, states: NO_STATES };
+    }
+    const states = new Map<number, StateValue>();
+    for (const [key, state] of this.states) if (state.version > version) states.set(key, state);
+    return { id, generation, version: heartbeat, states };
+  }
+}
+
+export class Gossip implements Liveness {
+  private readonly deps: GossipDeps;
+  private readonly options: GossipOptions;
+  private readonly endpoints = new Map<string, Endpoint>();
+  /** The same, for random choices. */
+  private list: Endpoint[] = [];
+  private readonly byHostId = new Map<string, Endpoint>();
+  private readonly self: Endpoint;
+  private seeds: readonly Peer[] = [];
+  private members = new Map<string, Peer>();
+  private readonly forgotten = new Set<string>();
+  private readonly listeners = new Set<(event: GossipEvent) => void>();
+  private readonly out = new Writer(4096);
+  private stopTimer: (() => void) | null = null;
+  private lastRound: number;
+
+  /** @throws TypeError if the host id is not a UUID */
+  constructor(deps: GossipDeps, options: Partial<GossipOptions> = {}) {
+    this.deps = deps;
+    this.options = { ...GOSSIP_DEFAULTS, ...options };
+    this.lastRound = deps.clock.nowMillis();
+    const id = packHostId(deps.hostId);
+    if (id === null) throw new TypeError(`the host id ${deps.hostId} is not a UUID`);
+    this.self = this.addEndpoint(id, deps.generation);
+    this.self.alive = true;
+  }
+
+  /**
+   * Begins to tell and to listen.
+   * @param peer where this node is
+   * @param states what else it says of itself
+   * @param seeds told sometimes even if they do not answer, so that parts of a cluster find each other; a host id that
+   *   is not known is empty
+   */
+  start(peer: Peer, states: ReadonlyMap<StateKey, string>, seeds: readonly Peer[]): void {
+    this.seeds = seeds.filter(
+      ({ address, controlPort }) => address !== peer.address || controlPort !== peer.controlPort,
+    );
+    this.set(StateKey.Address, peer.address);
+    this.set(StateKey.ControlPort, String(peer.controlPort));
+    this.set(StateKey.DataPort, String(peer.dataPort));
+    this.set(StateKey.Status, 'normal');
+    for (const [key, value] of states) this.set(key, value);
+    const { links, clock } = this.deps;
+    links.handle(Verb.Gossip, (from, body, responder) => this.onRequest(from, body, responder));
+    this.stopTimer = clock.every(this.options.intervalMillis, () => this.round());
+    this.round();
+  }
+
+  /** Says something else of this node. Values are cut at 512 characters. */
+  set(key: StateKey, value: string): void {
+    const { self } = this;
+    const text = value.slice(0, STATE_BYTES_MAX);
+    if (self.get(key) === text) return;
+    self.version++;
+    self.statesVersion = self.version;
+    self.states.set(key, { value: text, version: self.version });
+  }
+
+  /** Who belongs to the cluster, by the log: they are told of, and their last addresses are tried. */
+  setMembers(peers: Iterable<Peer>): void {
+    this.members = new Map([...peers].map((peer) => [peer.hostId, peer]));
+    this.members.delete(this.deps.hostId);
+  }
+
+  /** A node has left for good: nothing of it is kept or heard any more. */
+  forget(hostId: string): void {
+    const id = packHostId(hostId);
+    if (id === null || id === this.self.id) return;
+    this.forgotten.add(id);
+    const endpoint = this.endpoints.get(id);
+    if (endpoint === undefined) return;
+    this.setAlive(endpoint, false);
+    this.endpoints.delete(id);
+    this.byHostId.delete(hostId);
+    this.list = this.list.filter((one) => one !== endpoint);
+  }
+
+  isAlive(hostId: string): boolean {
+    return this.byHostId.get(hostId)?.alive ?? false;
+  }
+
+  peer(hostId: string): PeerView | null {
+    return this.byHostId.get(hostId) ?? null;
+  }
+
+  /** All that are known, this node among them. */
+  peers(): readonly PeerView[] {
+    return this.list;
+  }
+
+  /** How sure it is that a node is dead; 0 for this one and for those that are not known. */
+  phi(hostId: string): number {
+    const endpoint = this.byHostId.get(hostId);
+    if (endpoint === undefined || endpoint === this.self) return 0;
+    return endpoint.arrivals.phi(this.deps.clock.nowMillis());
+  }
+
+  /** Where a node says that it is; null: not known. */
+  peerOf(hostId: string): Peer | null {
+    const endpoint = this.byHostId.get(hostId);
+    return endpoint === undefined ? null : placeOf(endpoint);
+  }
+
+  /** @returns stops it */
+  onEvent(listener: (event: GossipEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Tells those that are alive that this node goes, so that they need not find out. */
+  stop(): void {
+    if (this.stopTimer === null) return;
+    this.stopTimer();
+    this.stopTimer = null;
+    const digest = this.self;
+    const living = this.list.filter((one) => one.alive && one !== this.self);
+    for (const endpoint of living.slice(0, GOODBYES_MAX)) {
+      const peer = placeOf(endpoint);
+      if (peer !== null) this.call(peer, { kind: 'goodbye', digest });
+    }
+  }
+
+  private addEndpoint(id: string, generation: number): Endpoint {
+    const arrivals = new ArrivalWindow(this.options, this.deps.clock.nowMillis());
+    const endpoint = new Endpoint(id, generation, arrivals);
+    this.endpoints.set(id, endpoint);
+    this.byHostId.set(endpoint.hostId, endpoint);
+    this.list.push(endpoint);
+    return endpoint;
+  }
+
+  private emit(kind: GossipEvent['kind'], peer: PeerView): void {
+    for (const listener of this.listeners) listener({ kind, peer });
+  }
+
+  private setAlive(endpoint: Endpoint, alive: boolean): void {
+    if (endpoint.alive === alive || endpoint === this.self) return;
+    endpoint.alive = alive;
+    if (alive) endpoint.arrivals.restart(this.deps.clock.nowMillis());
+    this.emit(alive ? 'up' : 'down', endpoint);
+  }
+
+  // Telling.
+
+  private round(): void {
+    const now = this.deps.clock.nowMillis();
+    const wasPaused = now - this.lastRound > this.options.intervalMillis * PAUSE_INTERVALS;
+    this.lastRound = now;
+    this.self.version++;
+    this.self.heartbeat = this.self.version;
+    for (const endpoint of this.list) {
+      if (wasPaused) endpoint.arrivals.restart(now);
+      else if (endpoint.alive && endpoint.arrivals.isDead(now)) this.setAlive(endpoint, false);
+    }
+    for (const peer of this.choosePeers()) this.call(peer, this.offer());
+  }
+
+  private pick<T>(items: readonly T[]): T | undefined {
+    return items[Math.floor(this.deps.random() * items.length)];
+  }
+
+  /** Some that are alive; sometimes one that is dead; sometimes a seed. */
+  private choosePeers(): Iterable<Peer> {
+    const chosen = new Map<string, Peer>();
+    const choose = (peer: Peer | null | undefined) => {
+      if (peer) chosen.set(`${peer.address} ${peer.controlPort}`, peer);
+    };
+    const living = this.list.filter((one) => one.alive && one !== this.self);
+    for (let i = 0; i < this.options.fanout && i < living.length; i++) {
+      const endpoint = this.pick(living);
+      choose(endpoint && placeOf(endpoint));
+    }
+    const dead = this.deadPeers();
+    if (this.deps.random() < dead.length / (living.length + 1)) choose(this.pick(dead));
+    const lonely = living.length < this.seeds.length;
+    if (lonely || this.deps.random() < this.seeds.length / (living.length + 1)) {
+      choose(this.pick(this.seeds));
+    }
+    return chosen.values();
+  }
+
+  private deadPeers(): readonly Peer[] {
+    const dead: Peer[] = [];
+    for (const endpoint of this.list) {
+      const peer = endpoint.alive ? null : placeOf(endpoint);
+      if (peer !== null) dead.push(peer);
+    }
+    for (const [hostId, peer] of this.members) if (!this.byHostId.has(hostId)) dead.push(peer);
+    return dead;
+  }
+
+  /** Digests of all, or of this node and of as many others as fit. */
+  private offer(): GossipMessage {
+    const { list } = this;
+    const isAll = list.length <= DIGESTS_MAX;
+    if (!isAll) {
+      // Those that come first are another choice each time.
+      for (let i = 0; i < DIGESTS_MAX; i++) {
+        const j = i + Math.floor(this.deps.random() * (list.length - i));
+        [list[i], list[j]] = [list[j], list[i]];
+      }
+    }
+    const digests: Digest[] = isAll ? list : list.slice(0, DIGESTS_MAX);
+    if (!digests.includes(this.self)) digests[0] = this.self;
+    return { kind: 'offer', isAll, digests };
+  }
+
+  private call(peer: Peer, message: GossipMessage): void {
+    const { links, clusterName } = this.deps;
+    const body = encodeGossip(this.out, clusterName, message);
+    const sink: AnswerSink = {
+      answered: (answer) => this.onAnswer(peer, answer),
+      failed: () => {},
+    };
+    links.call(peer, Verb.Gossip, body, ANSWER_MILLIS, sink);
+  }
+
+  // Hearing.
+
+  private onRequest(from: string, body: Uint8Array, responder: Responder): void {
+    const message = decodeGossip(body, this.deps.clusterName);
+    if (message === null) {
+      responder.fail('FAILED', 'malformed, or of another cluster');
+      return;
+    }
+    switch (message.kind) {
+      case 'offer':
+        responder.answer(encodeGossip(this.out, this.deps.clusterName, this.compare(message)));
+        return;
+      case 'goodbye':
+        this.onGoodbye(message.digest);
+        break;
+      case 'news':
+      case 'answer':
+        this.learn(from, message.news);
+    }
+    responder.answer(new Uint8Array(0));
+  }
+
+  private onGoodbye({ id, generation, version }: Digest): void {
+    const endpoint = this.endpoints.get(id);
+    if (endpoint === undefined || endpoint === this.self) return;
+    if (endpoint.generation !== generation) return;
+    // Earlier heartbeats that come by way of others do not make it live again.
+    endpoint.heartbeat = Math.max(endpoint.heartbeat, version);
+    this.setAlive(endpoint, false);
+  }
+
+  private compare(offer: GossipMessage & { readonly kind: 'offer' }): GossipMessage {
+    const wanted: Digest[] = [];
+    const news: News[] = [];
+    let bytes = 0;
+    const tell = (endpoint: Endpoint, after: number) => {
+      if (bytes > NEWS_BYTES_MAX || endpoint.version <= after) return;
+      const one = endpoint.newsAfter(after);
+      bytes += newsBytes(one);
+      news.push(one);
+    };
+    for (const digest of offer.digests) {
+      const known = this.endpoints.get(digest.id);
+      if (known === undefined) {
+        if (!this.forgotten.has(digest.id)) wanted.push({ ...digest, version: 0 });
+      } else if (known.generation > digest.generation) tell(known, 0);
+      else if (known.generation < digest.generation) wanted.push({ ...digest, version: 0 });
+      else if (known.version > digest.version) tell(known, digest.version);
+      else if (known.version < digest.version) wanted.push(known);
+    }
+    if (offer.isAll) {
+      const named = new Set(offer.digests.map(({ id }) => id));
+      const start = Math.floor(this.deps.random() * this.list.length);
+      for (let i = 0; i < this.list.length && bytes <= NEWS_BYTES_MAX; i++) {
+        const endpoint = this.list[(start + i) % this.list.length];
+        if (!named.has(endpoint.id)) tell(endpoint, 0);
+      }
+    }
+    return { kind: 'answer', wanted, news };
+  }
+
+  private onAnswer(peer: Peer, body: Uint8Array): void {
+    if (body.length === 0) return;
+    const message = decodeGossip(body, this.deps.clusterName);
+    if (message?.kind !== 'answer') return;
+    this.learn(peer.hostId, message.news);
+    const news: News[] = [];
+    let bytes = 0;
+    for (const { id, generation, version } of message.wanted) {
+      const known = this.endpoints.get(id);
+      if (known === undefined || bytes > NEWS_BYTES_MAX) continue;
+      const one = known.newsAfter(known.generation === generation ? version : 0);
+      bytes += newsBytes(one);
+      news.push(one);
+    }
+    if (news.length > 0) this.call(peer, { kind: 'news', news });
+  }
+
+  private learn(from: string, all: readonly News[]): void {
+    for (const news of all) {
+      if (news.id === this.self.id || this.forgotten.has(news.id)) continue;
+      const known = this.endpoints.get(news.id);
+      if (known === undefined) this.meet(from, news);
+      else this.update(from, known, news);
+    }
+  }
+
+  private meet(from: string, news: News): void {
+    if (this.endpoints.size >= NODES_MAX) return;
+    const endpoint = this.addEndpoint(news.id, news.generation);
+    this.merge(endpoint, news);
+    // Others may speak of one that died long ago; its next heartbeat tells.
+    if (endpoint.hostId === from) this.setAlive(endpoint, true);
+    this.emit('changed', endpoint);
+  }
+
+  private update(from: string, endpoint: Endpoint, news: News): void {
+    if (news.generation < endpoint.generation) return;
+    if (news.generation > endpoint.generation + GENERATION_STEP_MAX) return;
+    if (news.generation > endpoint.generation) {
+      endpoint.generation = news.generation;
+      endpoint.heartbeat = 0;
+      endpoint.version = 0;
+      endpoint.statesVersion = 0;
+      endpoint.states = new Map();
+    }
+    const isNewer = news.version > endpoint.heartbeat;
+    const isChanged = this.merge(endpoint, news);
+    if (isNewer) {
+      endpoint.arrivals.arrived(this.deps.clock.nowMillis());
+      this.setAlive(endpoint, true);
+    } else if (endpoint.hostId === from && isChanged) this.setAlive(endpoint, true);
+    if (isChanged) this.emit('changed', endpoint);
+  }
+
+  /** @returns whether a state is another one */
+  private merge(endpoint: Endpoint, news: News): boolean {
+    endpoint.heartbeat = Math.max(endpoint.heartbeat, news.version);
+    endpoint.version = Math.max(endpoint.version, news.version);
+    let isChanged = false;
+    for (const [key, state] of news.states) {
+      const known = endpoint.states.get(key);
+      if (known !== undefined && known.version >= state.version) continue;
+      endpoint.states.set(key, state);
+      endpoint.statesVersion = Math.max(endpoint.statesVersion, state.version);
+      endpoint.version = Math.max(endpoint.version, state.version);
+      isChanged = true;
+    }
+    return isChanged;
+  }
+}
+
+function placeOf(endpoint: Endpoint): Peer | null {
+  const address = endpoint.get(StateKey.Address);
+  const controlPort = Number(endpoint.get(StateKey.ControlPort));
+  const dataPort = Number(endpoint.get(StateKey.DataPort));
+  const isPort = (port: number) => Number.isInteger(port) && port > 0 && port < 0x10000;
+  if (address === null || !isPort(controlPort) || !isPort(dataPort)) return null;
+  return { hostId: endpoint.hostId, address, controlPort, dataPort };
+}
