@@ -87,6 +87,12 @@ export class VirtualNetwork {
     else this.qualities.set(pair, { ...this.quality(from, to), ...changed });
   }
 
+  /** All directions are as good as at the beginning. */
+  resetQualities(): void {
+    this.qualities.clear();
+    this.standard = QUALITY;
+  }
+
   quality(from: string, to: string): LinkQuality {
     return this.qualities.get(pairOf(from, to)) ?? this.standard;
   }
@@ -158,6 +164,16 @@ export class VirtualNetwork {
   count(from: string, bytes: number): void {
     const known = this.sent.get(from) ?? { packets: 0, bytes: 0 };
     this.sent.set(from, { packets: known.packets + 1, bytes: known.bytes + bytes });
+  }
+
+  /** Packets and bytes that have arrived. */
+  total(): { packets: number; bytes: number } {
+    const total = { packets: 0, bytes: 0 };
+    for (const { packets, bytes } of this.sent.values()) {
+      total.packets += packets;
+      total.bytes += bytes;
+    }
+    return total;
   }
 
   private open(from: string, to: Endpoint, events: StreamEvents): CarrierStream {

@@ -1,0 +1,217 @@
+/** What goes wrong in a world, drawn from its seed: one fault after another, some at the same time, all of them ending. */
+import type { SeededRandom } from './random.ts';
+import type { NodeSlot, SimulatedNode, World } from './world.ts';
+
+export type FaultKind =
+  | 'partition' // two halves cannot talk
+  | 'one-way' // one node hears and is not heard
+  | 'flapping' // a cut that comes and goes
+  | 'break' // all streams of one node break
+  | 'slow-link'
+  | 'loss' // packets sent again and again
+  | 'corruption' // bits change on the way
+  | 'crash'
+  | 'slow-disk'
+  | 'full-disk'
+  | 'clock' // jumps of the wall clock
+  | 'datacenter'; // all nodes of one crash
+
+export const ALL_FAULTS: readonly FaultKind[] = [
+  'partition',
+  'one-way',
+  'flapping',
+  'break',
+  'slow-link',
+  'loss',
+  'corruption',
+  'crash',
+  'slow-disk',
+  'full-disk',
+  'clock',
+  'datacenter',
+];
+
+export interface NemesisOptions {
+  readonly faults: readonly FaultKind[];
+  /** Between the beginnings of two faults, and their length: up to twice of these. */
+  readonly intervalMillis: number;
+  readonly lengthMillis: number;
+  /** Nodes that may be down at once; a whole datacenter counts as one. */
+  readonly downMax: number;
+}
+
+export const DEFAULT_NEMESIS: NemesisOptions = {
+  faults: ALL_FAULTS.filter((fault) => fault !== 'datacenter'),
+  intervalMillis: 1000,
+  lengthMillis: 2000,
+  downMax: 1,
+};
+
+const FLAP_MILLIS = 300;
+const CLOCK_MICROS_MAX = 5_000_000;
+
+export class Nemesis<Node extends SimulatedNode> {
+  /** How often each fault came. */
+  readonly counts = new Map<FaultKind, number>();
+  private readonly world: World<Node>;
+  private readonly options: NemesisOptions;
+  private readonly random: SeededRandom;
+  private running = false;
+  private groupsDown = 0;
+
+  constructor(world: World<Node>, options: Partial<NemesisOptions> = {}) {
+    this.world = world;
+    this.options = { ...DEFAULT_NEMESIS, ...options };
+    this.random = world.random.fork('nemesis');
+  }
+
+  /** Begins; faults come until `stop`. */
+  start(): void {
+    this.running = true;
+    this.next();
+  }
+
+  /** No more faults; the world is healed and all nodes are up. */
+  async stop(): Promise<void> {
+    this.running = false;
+    await this.world.heal();
+  }
+
+  private next(): void {
+    const { intervalMillis } = this.options;
+    this.world.scheduler.after(this.random.between(0, 2 * intervalMillis), () => {
+      if (!this.running) return;
+      this.strike(this.random.pick(this.options.faults));
+      this.next();
+    });
+  }
+
+  private strike(fault: FaultKind): void {
+    const { world, random } = this;
+    const node = random.pick(world.nodes);
+    this.counts.set(fault, (this.counts.get(fault) ?? 0) + 1);
+    world.note(node.index, `nemesis: ${fault}`);
+    switch (fault) {
+      case 'partition':
+        this.partition();
+        break;
+      case 'one-way':
+        this.cut([node], this.others(node), random.chance(0.5));
+        break;
+      case 'flapping':
+        this.flap(node, random.between(1, 6));
+        break;
+      case 'break':
+        for (const other of this.others(node)) {
+          world.network.breakStreams(node.address, other.address);
+        }
+        break;
+      case 'slow-link':
+        this.link(node, { latencyMin: 20, latencyMax: random.between(50, 400) });
+        break;
+      case 'loss':
+        this.link(node, { loss: random.between(0.05, 0.5) });
+        break;
+      case 'corruption':
+        this.link(node, { corruption: 0.02 });
+        break;
+      case 'crash':
+        this.crash([node]);
+        break;
+      case 'datacenter':
+        this.crash(world.nodes.filter((n) => n.place.datacenter === node.place.datacenter));
+        break;
+      case 'slow-disk':
+        node.disk.faults.syncMillis = node.disk.faults.readMillis = random.between(20, 500);
+        this.later(() => node.disk.heal());
+        break;
+      case 'full-disk':
+        node.disk.faults.writeFailure = 'NO_SPACE';
+        this.later(() => node.disk.heal());
+        break;
+      case 'clock':
+        node.skewMicros = Math.floor(random.between(-CLOCK_MICROS_MAX, CLOCK_MICROS_MAX));
+        this.later(() => {
+          node.skewMicros = 0;
+        });
+        break;
+    }
+  }
+
+  /** After the length of a fault, unless all is healed by then. */
+  private later(run: () => void): void {
+    this.world.scheduler.after(this.random.between(0, 2 * this.options.lengthMillis), () => {
+      if (this.running) run();
+    });
+  }
+
+  private others(node: NodeSlot<Node>): NodeSlot<Node>[] {
+    return this.world.nodes.filter((other) => other !== node);
+  }
+
+  private partition(): void {
+    const shuffled = this.random.shuffle(this.world.nodes);
+    const cut = 1 + this.random.below(Math.max(1, shuffled.length - 1));
+    const [left, right] = [shuffled.slice(0, cut), shuffled.slice(cut)];
+    this.cut(left, right, true);
+    this.cut(right, left, true);
+  }
+
+  /** @param outwards from left to right, else the other way */
+  private cut(
+    left: readonly NodeSlot<Node>[],
+    right: readonly NodeSlot<Node>[],
+    outwards: boolean,
+  ): void {
+    const { network } = this.world;
+    for (const a of outwards ? left : right) {
+      for (const b of outwards ? right : left) {
+        network.block(a.address, b.address);
+        this.later(() => network.unblock(a.address, b.address));
+      }
+    }
+  }
+
+  private flap(node: NodeSlot<Node>, times: number): void {
+    const { network, scheduler } = this.world;
+    const others = this.others(node);
+    for (const { address } of others) network.block(node.address, address);
+    scheduler.after(this.random.between(0, 2 * FLAP_MILLIS), () => {
+      for (const { address } of others) network.unblock(node.address, address);
+      if (times < 1 || !this.running) return;
+      scheduler.after(this.random.between(0, 2 * FLAP_MILLIS), () => {
+        if (this.running) this.flap(node, times - 1);
+      });
+    });
+  }
+
+  private link(
+    node: NodeSlot<Node>,
+    quality: Parameters<World<Node>['network']['setQuality']>[2],
+  ): void {
+    const { network } = this.world;
+    for (const other of this.others(node)) {
+      network.setQuality(node.address, other.address, quality);
+      this.later(() => network.setQuality(node.address, other.address, null));
+    }
+  }
+
+  private crash(nodes: readonly NodeSlot<Node>[]): void {
+    if (this.groupsDown >= this.options.downMax) return;
+    const group = nodes.filter((node) => node.running !== null);
+    this.groupsDown++;
+    for (const node of group) node.crash();
+    this.world.scheduler.after(this.random.between(0, 2 * this.options.lengthMillis), () => {
+      this.groupsDown--;
+      if (!this.running) return;
+      for (const node of group) {
+        // A node that cannot start, since it sees no other, goes on trying; only its own failure counts.
+        if (node.running === null) {
+          node.start().catch((error: unknown) => {
+            this.world.note(node.index, 'could not start', { error });
+          });
+        }
+      }
+    });
+  }
+}

@@ -1,0 +1,341 @@
+/**
+ * A whole cluster in one process: nodes made by a factory from the real code, on virtual time, network and disks. All that
+ * happens follows from the seed and from what the test does; `fingerprint` tells whether two runs were the same.
+ *
+ *   const world = new World(seed, { places: placesOf({ dc1: 3 }), create: (facts) => new MyNode(facts) });
+ *   await world.startAll();
+ *   world.network.partition([world.node(0).address], [world.node(1).address]);
+ *   world.node(2).crash();
+ *   await world.run(10_000);
+ */
+import type { MetadataDisk } from '../cluster/ports.ts';
+import type { AcceptStream, Carrier } from '../internode/carrier.ts';
+import type { Peer } from '../internode/links.ts';
+import type { KvEngine } from '../storage/kv.ts';
+import { History } from './history.ts';
+import { MemoryEngine } from './memory-kv.ts';
+import { MemoryMetadataDisk } from './metadata-disk.ts';
+import { VirtualNetwork } from './network.ts';
+import { SeededRandom } from './random.ts';
+import { Scheduler } from './scheduler.ts';
+import { VirtualDisk } from './virtual-disk.ts';
+
+const CONTROL_PORT = 7000;
+const DATA_PORT = 7001;
+/** Lines of the log that are kept. */
+const LINES_MAX = 5000;
+/** Wall clocks begin in 2025. */
+const EPOCH_MICROS = 1_735_689_600_000_000;
+
+/** A node's clock: its monotonic time is the world's, its wall clock may be wrong. Timers end with the process. */
+export interface NodeClock {
+  /** Milliseconds, monotonic. */
+  nowMillis(): number;
+  monotonicMillis(): number;
+  /** The wall clock: microseconds since 1970. */
+  micros(): number;
+  /** Runs once. @returns takes it back */
+  after(millis: number, run: () => void): () => void;
+  /** Runs again and again. @returns stops it */
+  every(millis: number, run: () => void): () => void;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+export interface NodeLog {
+  debug(message: string, fields?: Fields): void;
+  info(message: string, fields?: Fields): void;
+  warn(message: string, fields?: Fields): void;
+  error(message: string, fields?: Fields): void;
+}
+
+/** Where a node stands. */
+export interface NodePlace {
+  readonly datacenter: string;
+  readonly rack: string;
+}
+
+/** All that one life of a node's process gets from the world. */
+export interface NodeWorld extends Peer, NodePlace {
+  readonly index: number;
+  /** 1 at the first start, one more at each. */
+  readonly life: number;
+  readonly clock: NodeClock;
+  readonly random: SeededRandom;
+  readonly carrier: Carrier;
+  readonly metadata: MetadataDisk;
+  readonly log: NodeLog;
+  /** The other nodes as they are now, to be joined by. */
+  readonly contacts: readonly Peer[];
+  listen(port: number, accept: AcceptStream): void;
+  /** An engine for one more worker. */
+  engine(): KvEngine;
+  /** At the end of this turn of the node's event loop. */
+  schedule(run: () => void): void;
+}
+
+/** What the factory makes. */
+export interface SimulatedNode {
+  /** Resolves when it serves. */
+  start(): Promise<void>;
+  /** The orderly end: resolves when nothing is left to do. */
+  stop(): Promise<void>;
+}
+
+export interface WorldOptions<Node extends SimulatedNode> {
+  readonly places: readonly NodePlace[];
+  readonly create: (facts: NodeWorld) => Node;
+}
+
+/** Nodes by datacenter, spread over `racks` racks in each. */
+export function placesOf(datacenters: Readonly<Record<string, number>>, racks = 3): NodePlace[] {
+  return Object.entries(datacenters).flatMap(([datacenter, count]) =>
+    Array.from({ length: count }, (_, i) => ({ datacenter, rack: `rack${(i % racks) + 1}` })),
+  );
+}
+
+/** A UUID that follows from the number. */
+function hostIdOf(index: number): string {
+  return `00000000-0000-4000-8000-${(index + 1).toString(16).padStart(12, '0')}`;
+}
+
+/** The place of one node: what stays when its process dies. */
+export class NodeSlot<Node extends SimulatedNode> {
+  readonly index: number;
+  readonly hostId: string;
+  readonly place: NodePlace;
+  readonly disk: VirtualDisk;
+  /** May be changed while the node is down. */
+  address: string;
+  /** The wall clock's error. */
+  skewMicros = 0;
+  private readonly world: World<Node>;
+  private process: Node | null = null;
+  private life = 0;
+
+  constructor(world: World<Node>, index: number, place: NodePlace) {
+    this.world = world;
+    this.index = index;
+    this.place = place;
+    this.hostId = hostIdOf(index);
+    this.address = `node${index}`;
+    this.disk = new VirtualDisk(world.scheduler, world.random.fork(`disk ${index}`));
+  }
+
+  get peer(): Peer {
+    const { hostId, address } = this;
+    return { hostId, address, controlPort: CONTROL_PORT, dataPort: DATA_PORT };
+  }
+
+  /** Null: down. */
+  get running(): Node | null {
+    return this.process;
+  }
+
+  /** The process. @throws TypeError if the node is down */
+  get node(): Node {
+    if (this.process === null) throw new TypeError(`node ${this.index} is down`);
+    return this.process;
+  }
+
+  /** Begins a new life; resolves when the node serves, and never if it dies before. */
+  start(): Promise<void> {
+    if (this.process !== null) throw new TypeError(`node ${this.index} is up`);
+    this.life++;
+    this.world.note(this.index, 'starts');
+    const process = this.world.create(this.facts());
+    this.process = process;
+    return process.start();
+  }
+
+  /** Dies at once, as with kill -9 or the loss of power. */
+  crash(): void {
+    if (this.process === null) return;
+    this.world.note(this.index, 'crashes');
+    this.end();
+  }
+
+  /** Crashes if it is up, and starts again. */
+  restart(): Promise<void> {
+    this.crash();
+    return this.start();
+  }
+
+  /** Ends in good order. */
+  async stop(): Promise<void> {
+    const { process, life } = this;
+    if (process === null) return;
+    await process.stop();
+    if (this.life === life) this.end();
+  }
+
+  private end(): void {
+    this.process = null;
+    this.life++;
+    this.world.network.vanish(this.address);
+    this.disk.crash();
+  }
+
+  private facts(): NodeWorld {
+    const { world, life, address, index } = this;
+    const { scheduler, network } = world;
+    const alive = () => this.life === life;
+    const ifAlive = (run: () => void) => () => {
+      if (alive()) run();
+    };
+    return {
+      ...this.peer,
+      ...this.place,
+      index,
+      life: (life + 1) / 2,
+      clock: this.clock(ifAlive),
+      random: world.random.fork(`node ${index} life ${life}`),
+      carrier: network.carrier(address),
+      metadata: new MemoryMetadataDisk(this.disk),
+      log: world.logOf(index, alive),
+      contacts: world.nodes.filter((node) => node !== this).map(({ peer }) => peer),
+      listen: (port, accept) => void network.listen(address, port, accept),
+      engine: () => new MemoryEngine(this.disk),
+      schedule: (run) => scheduler.soon(ifAlive(run)),
+    };
+  }
+
+  private clock(ifAlive: (run: () => void) => () => void): NodeClock {
+    const { scheduler } = this.world;
+    const nowMillis = () => scheduler.now;
+    return {
+      nowMillis,
+      monotonicMillis: nowMillis,
+      micros: () => EPOCH_MICROS + Math.floor(scheduler.now * 1000) + this.skewMicros,
+      after: (millis, run) => scheduler.after(millis, ifAlive(run)),
+      every: (millis, run) => {
+        let cancel = () => {};
+        const again = (): void => {
+          cancel = scheduler.after(
+            millis,
+            ifAlive(() => {
+              again();
+              run();
+            }),
+          );
+        };
+        again();
+        return () => cancel();
+      },
+    };
+  }
+}
+
+export class World<Node extends SimulatedNode> {
+  readonly seed: number;
+  readonly random: SeededRandom;
+  readonly scheduler = new Scheduler();
+  readonly network: VirtualNetwork;
+  readonly nodes: readonly NodeSlot<Node>[];
+  readonly create: (facts: NodeWorld) => Node;
+  /** What clients did, for the checkers. */
+  readonly history = new History();
+  private lines: string[] = [];
+  private hash = 0x811c9dc5;
+
+  constructor(seed: number, { places, create }: WorldOptions<Node>) {
+    this.seed = seed;
+    this.random = new SeededRandom(seed, 'world');
+    this.network = new VirtualNetwork(this.scheduler, this.random.fork('network'));
+    this.create = create;
+    this.nodes = places.map((place, index) => new NodeSlot(this, index, place));
+  }
+
+  get now(): number {
+    return this.scheduler.now;
+  }
+
+  node(index: number): NodeSlot<Node> {
+    const node = this.nodes[index];
+    if (node === undefined) throw new RangeError(`there is no node ${index}`);
+    return node;
+  }
+
+  /** Nodes that are up. */
+  get alive(): readonly NodeSlot<Node>[] {
+    return this.nodes.filter(({ running }) => running !== null);
+  }
+
+  /** Lets things happen until this time. */
+  run(untilMillis: number): Promise<void> {
+    return this.scheduler.runUntil(untilMillis);
+  }
+
+  /** Lets things happen for so long. */
+  runFor(millis: number): Promise<void> {
+    return this.scheduler.runUntil(this.now + millis);
+  }
+
+  /** Lets things happen until the promise settles. @throws RangeError if it does not within `millisMax` */
+  async settle<T>(promise: Promise<T>, millisMax = 60_000): Promise<T> {
+    let open = true;
+    const done = (): void => {
+      open = false;
+    };
+    promise.then(done, done);
+    if (await this.scheduler.runWhile(() => open, this.now + millisMax)) return promise;
+    throw new RangeError(`seed ${this.seed}: nothing came in ${millisMax} ms of the world's time`);
+  }
+
+  /** Starts all nodes at once; resolves when all serve. */
+  async startAll(millisMax = 60_000): Promise<void> {
+    await this.settle(Promise.all(this.nodes.map((node) => node.start())), millisMax);
+  }
+
+  /** Nothing is wrong any more with network, disks and clocks; nodes that are down start. */
+  async heal(millisMax = 60_000): Promise<void> {
+    this.network.heal();
+    this.network.resetQualities();
+    for (const node of this.nodes) {
+      node.disk.heal();
+      node.skewMicros = 0;
+    }
+    const down = this.nodes.filter(({ running }) => running === null);
+    await this.settle(Promise.all(down.map((node) => node.start())), millisMax);
+  }
+
+  /** Adds to the trace. */
+  note(index: number, message: string, fields?: Fields): void {
+    const line = `${this.now.toFixed(3)} node${index} ${message}${shown(fields)}`;
+    for (let i = 0; i < line.length; i++) {
+      this.hash = Math.imul(this.hash ^ line.charCodeAt(i), 0x01000193);
+    }
+    this.lines.push(line);
+    if (this.lines.length > LINES_MAX) this.lines = this.lines.slice(LINES_MAX / 2);
+  }
+
+  /** The last lines that nodes logged, with the world's time. */
+  get trace(): readonly string[] {
+    return this.lines;
+  }
+
+  /** The same for two runs that were the same. */
+  fingerprint(): string {
+    const { packets, bytes } = this.network.total();
+    const { eventCount } = this.scheduler;
+    return `${(this.hash >>> 0).toString(16)}-${eventCount}-${packets}-${bytes}`;
+  }
+
+  logOf(index: number, alive: () => boolean): NodeLog {
+    const at =
+      (level: string) =>
+      (message: string, fields?: Fields): void => {
+        if (alive()) this.note(index, `${level} ${message}`, fields);
+      };
+    return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+  }
+}
+
+function shown(fields: Fields | undefined): string {
+  if (fields === undefined) return '';
+  const texts = Object.entries(fields).map(([name, value]) => {
+    const text = value instanceof Error ? String(value) : JSON.stringify(value);
+    return ` ${name}=${text ?? String(value)}`;
+  });
+  return texts.join('');
+}
