@@ -133,6 +133,16 @@ test('a node that says goodbye is dead at once, and alive again after a restart 
   assert.equal(crowd.nodes[0].peerOf(hostId)?.address, '10.9.9.9');
 });
 
+test('a node that starts with a generation of the past is heard all the same', () => {
+  const crowd = new Crowd(9, 6);
+  crowd.world.runSync(10_000);
+  const [, , peer] = crowd.peers;
+  crowd.kill(2);
+  crowd.start(2, { ...peer, address: '10.8.8.8' }, 0);
+  crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === 6), 20_000);
+  assert.equal(crowd.nodes[4].peerOf(peer.hostId)?.address, '10.8.8.8');
+});
+
 test('two halves that were apart find each other again; states that change are heard of', () => {
   const crowd = new Crowd(5, 12);
   crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === 12), 20_000);

@@ -74,7 +74,7 @@ export interface GossipEvent {
 export interface GossipDeps {
   readonly hostId: string;
   readonly clusterName: string;
-  /** Larger at each start of the node, e.g. seconds since 1970; below 2^32. */
+  /** Larger at each start of the node, e.g. seconds since 1970; below 2^32. One that is too small mends itself. */
   readonly generation: number;
   readonly links: Links;
   readonly clock: ClusterClock;
@@ -96,6 +96,7 @@ const ANSWER_MILLIS = 2_000;
 const PAUSE_INTERVALS = 5;
 /** Goodbyes at the end. */
 const GOODBYES_MAX = 1_000;
+const GENERATION_MAX = 0xffffffff;
 /** A generation that is so much larger than the one known is a broken clock, not a restart. */
 const GENERATION_STEP_MAX = 366 * 86_400;
 
@@ -434,11 +435,20 @@ export class Gossip implements Liveness {
 
   private learn(from: string, all: readonly News[]): void {
     for (const news of all) {
+      if (news.id === this.self.id) this.outdo(news);
       if (news.id === this.self.id || this.forgotten.has(news.id)) continue;
       const known = this.endpoints.get(news.id);
       if (known === undefined) this.meet(from, news);
       else this.update(from, known, news);
     }
+  }
+
+  /** Others know more of this node than it does: of a process before it, whose clock was ahead or that ended just now. */
+  private outdo({ generation, version }: News): void {
+    const { self } = this;
+    if (generation < self.generation) return;
+    if (generation === self.generation && version <= self.version) return;
+    if (generation < GENERATION_MAX) self.generation = generation + 1;
   }
 
   private meet(from: string, news: News): void {
