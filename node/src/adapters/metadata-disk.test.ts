@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { MetadataFiles } from '../cluster/ports.ts';
 import type { RaftEntry } from '../cluster/raft-types.ts';
-import { MetadataDiskError, openMetadataDisk } from './metadata-disk.ts';
+import { createMetadataDisk, MetadataDiskError } from './metadata-disk.ts';
 
 const SNAPSHOT = { index: 7, term: 2, voters: ['a', 'b', 'c'], data: Buffer.from('state') };
 const FILES: MetadataFiles = {
@@ -28,7 +28,7 @@ async function withDirectory(run: (directory: string, path: string) => Promise<v
 }
 
 async function load(directory: string): Promise<MetadataFiles | null> {
-  const disk = openMetadataDisk(directory);
+  const disk = createMetadataDisk(directory);
   try {
     return await disk.load();
   } finally {
@@ -38,7 +38,7 @@ async function load(directory: string): Promise<MetadataFiles | null> {
 
 /** A log with a replaced end. */
 async function write(directory: string): Promise<MetadataFiles> {
-  const disk = openMetadataDisk(directory);
+  const disk = createMetadataDisk(directory);
   assert.equal(await disk.load(), null);
   await disk.replace(FILES);
   await disk.append([entry(9, 2), entry(10, 2)], null);
@@ -56,7 +56,7 @@ test('what was written is there; a later end replaces an earlier one', async () 
   await withDirectory(async (directory) => {
     const written = await write(directory);
     assert.deepEqual(await load(directory), written);
-    const disk = openMetadataDisk(directory);
+    const disk = createMetadataDisk(directory);
     await disk.load();
     await disk.append([entry(12, 3)], null);
     const snapshot = { ...SNAPSHOT, index: 11, term: 3, data: Buffer.alloc(100_000, 7) };
@@ -75,7 +75,7 @@ test('a torn end is cut off, wherever it is torn, and the log goes on', async ()
     const before = { term: 3, votedFor: '', commit: 8 };
     for (const cut of [1, 5, 30, 70, 90]) {
       await writeFile(path, bytes.subarray(0, bytes.length - cut));
-      const disk = openMetadataDisk(directory);
+      const disk = createMetadataDisk(directory);
       const files = await disk.load();
       assert.deepEqual(files?.hardState, before);
       assert.deepEqual(files.entries, [entry(8, 2), entry(9, 2), entry(10, 2)]);
@@ -123,7 +123,7 @@ test('a replacement that did not come to its end is not there', async () => {
 test('a disk that does not work is an error with the name of the file', async () => {
   await withDirectory(async (_directory, path) => {
     await writeFile(path, 'in the way');
-    const disk = openMetadataDisk(path);
+    const disk = createMetadataDisk(path);
     await assert.rejects(disk.replace(FILES), (error) => {
       assert.ok(error instanceof MetadataDiskError);
       return error.code === 'IO' && error.message.includes(path);

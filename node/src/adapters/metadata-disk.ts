@@ -52,7 +52,7 @@ interface Loaded {
 }
 
 /** @param directory made if it is missing; one process at a time */
-export function openMetadataDisk(directory: string): MetadataDisk & { close(): Promise<void> } {
+export function createMetadataDisk(directory: string): MetadataDisk & { close(): Promise<void> } {
   return new FileMetadataDisk(directory);
 }
 
