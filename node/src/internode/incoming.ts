@@ -37,6 +37,31 @@ export interface IncomingOwner {
 
 const reader = new MessageReader();
 
+/** For so long at least the quickest packet is remembered. */
+const DELAY_WINDOW_MILLIS = 5000;
+
+/**
+ * How much longer than the quickest of the last seconds a packet was under way or waited here. Clocks of two nodes have
+ * nothing to do with each other and drift apart, or one may stand still for a while: so only what is recent counts.
+ */
+class DelayEstimate {
+  private windowStart = Number.NEGATIVE_INFINITY;
+  private least = 0;
+  private leastBefore = 0;
+
+  /** @param offset of the two clocks, as this packet shows it @returns milliseconds, not negative */
+  of(now: number, offset: number): number {
+    const age = now - this.windowStart;
+    if (age >= DELAY_WINDOW_MILLIS) {
+      this.leastBefore = age >= 2 * DELAY_WINDOW_MILLIS ? offset : this.least;
+      this.least = offset;
+      this.windowStart = now;
+    }
+    this.least = Math.min(this.least, offset);
+    return Math.max(0, offset - Math.min(this.least, this.leastBefore));
+  }
+}
+
 export class IncomingStream implements StreamEvents, Flushable {
   readonly outbox = new Outbox();
   readonly acceptedAt: number;
@@ -48,8 +73,7 @@ export class IncomingStream implements StreamEvents, Flushable {
   private ended = false;
   /** Requests with handlers. */
   private handledCount = 0;
-  /** Least difference seen between the clock here and the one in packets: what is above is delay on the way. */
-  private clockOffset = Number.NaN;
+  private readonly delays = new DelayEstimate();
 
   constructor(owner: IncomingOwner, context: LinkContext, stream: CarrierStream) {
     this.owner = owner;
@@ -169,7 +193,7 @@ export class IncomingStream implements StreamEvents, Flushable {
   private messages(packet: Uint8Array, from: string): void {
     const now = this.context.clock.nowMillis();
     const sentAt = packetClock(packet);
-    const delay = this.delayOf(clockWord(now) - sentAt);
+    const delay = this.delays.of(now, (clockWord(now) - sentAt) | 0);
     reader.start(packet);
     let more = reader.next();
     for (; more === true && !this.ended; more = reader.next()) {
@@ -180,13 +204,6 @@ export class IncomingStream implements StreamEvents, Flushable {
       this.request(from, now + ((reader.deadline - sentAt) | 0) - delay, now);
     }
     if (more === null) this.malformed('a message is cut short');
-  }
-
-  /** How much longer this packet was under way than the quickest one. */
-  private delayOf(difference: number): number {
-    const offset = difference | 0;
-    if (!(offset >= this.clockOffset)) this.clockOffset = offset;
-    return offset - this.clockOffset;
   }
 
   private request(from: string, deadline: number, now: number): void {

@@ -17,6 +17,12 @@ interface Node {
   readonly log: string[];
 }
 
+interface NodeChanges {
+  readonly clusterName?: string;
+  readonly limits?: Partial<LinkLimits>;
+  readonly nowMillis?: () => number;
+}
+
 class Cluster {
   readonly scheduler = new Scheduler();
   readonly network: VirtualNetwork;
@@ -25,7 +31,7 @@ class Cluster {
     this.network = new VirtualNetwork(this.scheduler, new SeededRandom(seed));
   }
 
-  node(name: string, changed: Partial<{ clusterName: string; limits: Partial<LinkLimits> }> = {}) {
+  node(name: string, changed: NodeChanges = {}) {
     const { scheduler, network } = this;
     const log: string[] = [];
     const note = (message: string, fields: Readonly<Record<string, unknown>>) => {
@@ -34,15 +40,15 @@ class Cluster {
     const hub = new LinkHub({
       carrier: network.carrier(name),
       clock: {
-        nowMillis: () => 1000 + scheduler.now,
+        nowMillis: changed.nowMillis ?? (() => 1000 + scheduler.now),
         after: (millis, run) => scheduler.after(millis, run),
       },
       log: { info: note, warn: note, error: note },
       random: () => network.random.next(),
       schedule: (flush) => scheduler.soon(flush),
       hostId: `host-${name}`,
-      clusterName: 'test',
-      ...changed,
+      clusterName: changed.clusterName ?? 'test',
+      limits: changed.limits ?? {},
     });
     network.listen(name, 1, hub.accept);
     network.listen(name, 2, hub.accept);
@@ -182,6 +188,26 @@ test('requests that come too late are dropped before the handler', async () => {
   assert.equal(intime.text, 'host-a said in time');
   assert.equal(b.hub.counters.expired, 1);
   assert.equal(b.hub.counters.handled, 2);
+});
+
+test('a clock that stood still, or runs slowly, is not taken for delay for long', async () => {
+  const cluster = new Cluster();
+  let behind = 0;
+  const a = cluster.node('a', { nowMillis: () => 1000 + cluster.scheduler.now * 0.999 - behind });
+  const b = cluster.node('b');
+  echo(b);
+  const texts = async (seconds: number) => {
+    const seen: string[] = [];
+    for (let i = 0; i < seconds; i++) {
+      const outcome = ask(a, b.peer, Verb.Mutation, 'x', 300);
+      await cluster.run(1000);
+      seen.push(outcome.text);
+    }
+    return seen;
+  };
+  assert.deepEqual(new Set(await texts(2000)), new Set(['host-a said x']));
+  behind = 10_000;
+  assert.equal((await texts(12)).at(-1), 'host-a said x');
 });
 
 test('beyond the bounds of a peer: OVERLOADED at once, and only for this peer', async () => {

@@ -6,7 +6,7 @@
  *            5  u8  kind: hello, welcome, refusal, messages
  *            6  u16 0
  *            8  u32 bytes of the packet, all of it
- *           12  u32 CRC-32 of the bytes from 16 on
+ *           12  u32 CRC-32 of the bytes from 16 on, begun with the kind
  *           16  u32 the sender's clock when it was sent, milliseconds, modulo 2^32
  *           20  body
  *
@@ -74,7 +74,11 @@ export function beginPacket(writer: Writer, kind: PacketKind): void {
 export function sealPacket(packet: Buffer, nowMillis: number): void {
   packet.writeUInt32BE(packet.length, 8);
   packet.writeUInt32BE(clockWord(nowMillis), 16);
-  packet.writeUInt32BE(crc32(packet.subarray(CHECKED_FROM)), 12);
+  packet.writeUInt32BE(checksum(packet), 12);
+}
+
+function checksum(packet: Buffer): number {
+  return crc32(packet.subarray(CHECKED_FROM), packet[5]);
 }
 
 /** Milliseconds as packets carry them. */
@@ -108,10 +112,11 @@ export function packetProblem(bytes: Uint8Array, bytesMax: number): string | nul
   const packet = asBuffer(bytes);
   if (packet.readUInt32BE(0) !== MAGIC) return 'wrong magic';
   if (packet[4] !== VERSION) return `unknown version ${packet[4]}`;
+  if (packet.readUInt16BE(6) !== 0) return 'reserved bytes are set';
   const length = packet.readUInt32BE(8);
   if (length > bytesMax) return `${length} bytes announced, at most ${bytesMax} are allowed`;
   if (length !== packet.length) return `${length} bytes announced, ${packet.length} came`;
-  if (packet.readUInt32BE(12) !== crc32(packet.subarray(CHECKED_FROM))) return 'wrong checksum';
+  if (packet.readUInt32BE(12) !== checksum(packet)) return 'wrong checksum';
   return null;
 }
 

@@ -232,7 +232,7 @@ test('group: what was acknowledged survives a crash, and the rest is a beginning
       await world.scheduler.runUntil(world.scheduler.now + 0.3);
     }
     const acknowledged = world.statuses.size;
-    world.disk.crash();
+    world.disk.crash('power');
     world.newEngine();
     const again = await world.open('group');
     const found = (await readKeys(world, again, rows)).length;
@@ -263,7 +263,7 @@ test('periodic: what was not synced may be lost, all before a sync may not', asy
     await writeMany(['a', 'b', 'c']);
     await world.settled(store.syncWal());
     await writeMany(['d', 'e', 'f']);
-    world.disk.crash();
+    world.disk.crash('power');
     world.newEngine();
     const found = await readKeys(world, await world.open('periodic'), rows);
     assert.deepEqual(found, ['a', 'b', 'c', 'd', 'e', 'f'].slice(0, found.length));
@@ -271,6 +271,22 @@ test('periodic: what was not synced may be lost, all before a sync may not', asy
     lost.add(6 - found.length);
   }
   assert.deepEqual([...lost].sort(), [0, 1, 2, 3]);
+});
+
+test('periodic: a process that dies alone loses nothing that was acknowledged', async () => {
+  for (let seed = 0; seed < 20; seed++) {
+    const world = new World(seed);
+    const store = await world.open('periodic');
+    const rows = familyId(store, 'rows');
+    const batch = putBatch(rows, 'a');
+    store.submit(batch.bytes, batch.length, 1);
+    await world.scheduler.runUntil(world.scheduler.now + 0.02);
+    const acknowledged = world.statuses.has(1);
+    world.disk.crash('process');
+    world.newEngine();
+    const found = await readKeys(world, await world.open('periodic'), rows);
+    assert.deepEqual(found, acknowledged ? ['a'] : []);
+  }
 });
 
 test('a full queue, a failing disk, a slow one, one that lies', async () => {
@@ -301,7 +317,7 @@ test('a full queue, a failing disk, a slow one, one that lies', async () => {
     lying.submit(batch.bytes, batch.length, 1);
     await liar.scheduler.runUntil(100);
     assert.equal(liar.statuses.get(1), 'OK');
-    liar.disk.crash();
+    liar.disk.crash('power');
     liar.newEngine();
     lost += (await readKeys(liar, await liar.open(), rows)).length === 0 ? 1 : 0;
   }

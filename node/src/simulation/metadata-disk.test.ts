@@ -36,7 +36,7 @@ test('entries are appended, replaced from an index on, and found again', async (
   await settle(files.append([entry(1), entry(2), entry(3)], null));
   await settle(files.append([entry(2, 2)], { term: 2, votedFor: 'b', commit: 1 }));
   await settle(files.append([], { term: 3, votedFor: '', commit: 1 }));
-  disk.crash();
+  disk.crash('power');
   const found: (MetadataFiles | null)[] = [];
   await settle(new MemoryMetadataDisk(disk).load().then((loaded) => found.push(loaded)));
   assert.deepEqual(found[0]?.entries, [entry(1), entry(2, 2)]);
@@ -54,13 +54,13 @@ test('a crash leaves a beginning of what was being appended, one or the other of
     void files.append([entry(1), entry(2)], null).then(() => {
       done = true;
     });
-    first.disk.crash();
+    first.disk.crash('power');
     await first.scheduler.runUntil(1000);
     assert.equal(done, false, 'the dead hear nothing');
     lengths.add(first.disk.metadata?.entries.length ?? -1);
     const second = newDisk(seed);
     void new MemoryMetadataDisk(second.disk).replace(START);
-    second.disk.crash();
+    second.disk.crash('power');
     snapshots.add(second.disk.metadata?.entries.length);
   }
   assert.deepEqual([...lengths].sort(), [0, 1, 2]);

@@ -200,7 +200,8 @@ export class Nemesis<Node extends SimulatedNode> {
     if (this.groupsDown >= this.options.downMax) return;
     const group = nodes.filter((node) => node.running !== null);
     this.groupsDown++;
-    for (const node of group) node.crash();
+    const kind = this.random.chance(0.5) ? 'power' : 'process';
+    for (const node of group) node.crash(kind);
     this.world.scheduler.after(this.random.between(0, 2 * this.options.lengthMillis), () => {
       this.groupsDown--;
       if (!this.running) return;

@@ -25,6 +25,8 @@ export interface DiskFaults {
   syncLies: boolean;
 }
 
+export type CrashKind = 'process' | 'power';
+
 const HEALTHY: DiskFaults = {
   readMillis: 0.2,
   writeMillis: 0.02,
@@ -74,15 +76,18 @@ export class VirtualDisk {
     return () => this.onCrash.delete(run);
   }
 
-  /** The process dies, or the machine: what was not synced is lost. */
-  crash(): void {
-    for (const store of this.stores.values()) store.crash();
+  /**
+   * The process dies: what waited to be written is lost. `power`: the machine, too, and with it what was not synced, all
+   * or an end of it.
+   */
+  crash(kind: CrashKind): void {
+    for (const store of this.stores.values()) store.crash(kind);
     for (const run of [...this.onCrash]) run();
   }
 
   /** Everything is gone, as with a new disk. */
   wipe(): void {
-    this.crash();
+    this.crash('power');
     this.stores.clear();
     this.files.clear();
     this.metadata = null;
@@ -150,12 +155,14 @@ export class StoreState {
     if (!this.disk.faults.syncLies) this.unsynced = [];
   }
 
-  crash(): void {
+  crash(kind: CrashKind): void {
     this.life++;
     this.queue = [];
     this.queuedBytes = 0;
     this.writing = false;
     this.syncDue = false;
+    // What the system has taken of a process that died, it writes.
+    if (kind === 'process') return;
     const kept = this.disk.random.below(this.unsynced.length + 1);
     for (const undo of this.unsynced.slice(kept).reverse()) {
       for (const { table, key, before } of undo.reverse()) table.set(key, before);

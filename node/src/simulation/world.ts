@@ -18,7 +18,7 @@ import { MemoryMetadataDisk } from './metadata-disk.ts';
 import { VirtualNetwork } from './network.ts';
 import { SeededRandom } from './random.ts';
 import { Scheduler } from './scheduler.ts';
-import { VirtualDisk } from './virtual-disk.ts';
+import { type CrashKind, VirtualDisk } from './virtual-disk.ts';
 
 const CONTROL_PORT = 7000;
 const DATA_PORT = 7001;
@@ -138,26 +138,32 @@ export class NodeSlot<Node extends SimulatedNode> {
     return this.process;
   }
 
-  /** Begins a new life; resolves when the node serves, and never if it dies before. */
-  start(): Promise<void> {
+  /** Begins a new life; resolves when the node serves, and never if it dies before. One that cannot start is down. */
+  async start(): Promise<void> {
     if (this.process !== null) throw new TypeError(`node ${this.index} is up`);
     this.life++;
     this.world.note(this.index, 'starts');
+    const { life } = this;
     const process = this.world.create(this.facts());
     this.process = process;
-    return process.start();
+    try {
+      await process.start();
+    } catch (error) {
+      if (this.life === life) this.end('process');
+      throw error;
+    }
   }
 
-  /** Dies at once, as with kill -9 or the loss of power. */
-  crash(): void {
+  /** Dies at once: with the loss of power, or (`process`) as by kill -9. */
+  crash(kind: CrashKind = 'power'): void {
     if (this.process === null) return;
-    this.world.note(this.index, 'crashes');
-    this.end();
+    this.world.note(this.index, `crashes (${kind})`);
+    this.end(kind);
   }
 
   /** Crashes if it is up, and starts again. */
-  restart(): Promise<void> {
-    this.crash();
+  restart(kind: CrashKind = 'power'): Promise<void> {
+    this.crash(kind);
     return this.start();
   }
 
@@ -166,14 +172,14 @@ export class NodeSlot<Node extends SimulatedNode> {
     const { process, life } = this;
     if (process === null) return;
     await process.stop();
-    if (this.life === life) this.end();
+    if (this.life === life) this.end('process');
   }
 
-  private end(): void {
+  private end(kind: CrashKind): void {
     this.process = null;
     this.life++;
     this.world.network.vanish(this.address);
-    this.disk.crash();
+    this.disk.crash(kind);
   }
 
   private facts(): NodeWorld {
