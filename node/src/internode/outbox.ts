@@ -9,7 +9,6 @@ import { PACKET_BYTES } from './limits.ts';
 import {
   beginPacket,
   type MessageKind,
-  PACKET_HEADER_BYTES,
   PacketKind,
   sealPacket,
   writeMessageHeader,
@@ -18,32 +17,35 @@ import {
 const WRITER_BYTES = 4096;
 /** From here on a packet's memory is given away and not copied. */
 const COPY_BYTES_MAX = 64 << 10;
+const SPARE_WRITERS_MAX = 32;
+/** Shared by all: a link that is idle holds no memory. */
+const spareWriters: Writer[] = [];
 
 export class Outbox {
-  private writer = new Writer(WRITER_BYTES);
+  /** The packet that is being filled. */
+  private writer: Writer | null = null;
   private ready: Buffer[] = [];
   private readyBytes = 0;
   private blocked = false;
 
   /** Bytes that wait. */
   get bytes(): number {
-    return this.readyBytes + this.writer.length;
+    return this.readyBytes + (this.writer?.length ?? 0);
   }
 
   /** Adds a message; the body is copied. */
   add(kind: MessageKind, code: number, id: number, deadline: number, body: Uint8Array): void {
-    const { writer } = this;
-    if (writer.length > 0 && writer.length + body.length > PACKET_BYTES) this.completePacket();
-    const target = this.writer;
-    if (target.length === 0) beginPacket(target, PacketKind.messages);
-    writeMessageHeader(target, kind, code, id, deadline, body.length);
-    target.raw(body);
+    const filled = this.writer?.length ?? 0;
+    if (filled > 0 && filled + body.length > PACKET_BYTES) this.completePacket();
+    const writer = (this.writer ??= beginMessages());
+    writeMessageHeader(writer, kind, code, id, deadline, body.length);
+    writer.raw(body);
   }
 
-  /** Hands over what waits, as far as the carrier takes it. @returns packets handed over */
-  flush(stream: CarrierStream, nowMillis: number): number {
-    if (this.blocked) return 0;
-    if (this.writer.length > PACKET_HEADER_BYTES) this.completePacket();
+  /** Hands over what waits, as far as the carrier takes it. */
+  flush(stream: CarrierStream, nowMillis: number): void {
+    if (this.blocked) return;
+    this.completePacket();
     let sent = 0;
     while (sent < this.ready.length && !this.blocked) {
       const packet = this.ready[sent++];
@@ -53,7 +55,6 @@ export class Outbox {
     }
     if (sent === this.ready.length) this.ready.length = 0;
     else this.ready.splice(0, sent);
-    return sent;
   }
 
   /** The carrier takes packets again. */
@@ -63,15 +64,21 @@ export class Outbox {
 
   private completePacket(): void {
     const { writer } = this;
-    let packet: Buffer;
-    if (writer.length > COPY_BYTES_MAX) {
-      packet = writer.view();
-      this.writer = new Writer(WRITER_BYTES);
-    } else {
-      packet = writer.copy();
-      writer.reset();
-    }
+    if (writer === null) return;
+    this.writer = null;
+    const copied = writer.length <= COPY_BYTES_MAX;
+    const packet = copied ? writer.copy() : writer.view();
     this.ready.push(packet);
     this.readyBytes += packet.length;
+    if (copied && spareWriters.length < SPARE_WRITERS_MAX) {
+      writer.reset();
+      spareWriters.push(writer);
+    }
   }
+}
+
+function beginMessages(): Writer {
+  const writer = spareWriters.pop() ?? new Writer(WRITER_BYTES);
+  beginPacket(writer, PacketKind.messages);
+  return writer;
 }

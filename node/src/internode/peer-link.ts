@@ -13,7 +13,7 @@ import { type LaneOwner, LaneStream } from './lane-stream.ts';
 import { type AnswerSink, LinkError, type Peer, type Verb } from './links.ts';
 import { clockWord, FailureWire, Lane, MessageKind } from './packet.ts';
 
-const TABLE_SIZE_MIN = 64;
+const TABLE_SIZE_MIN = 16;
 /** Weight of the newest round trip. */
 const LATENCY_WEIGHT = 0.1;
 const ID_LIMIT = 2 ** 32;
