@@ -64,6 +64,12 @@ test('what is unknown or impossible is refused where it stands', () => {
     ['- a\n', /list of `option: value`/],
     ['client_key: k\n', /line 1: TLS needs client_certificate, too/],
     ['rpc_address: example.org\n', /must be an IPv4 address/],
+    ['listen_address: here\n', /line 1: listen_address is 'here', but must be an IPv4 address/],
+    ['listen_address: 10.0.0.1\nseeds: a,b\n', /line 2: seeds has 'a', but must be like/],
+    [
+      'listen_address: 10.0.0.1\ninternode_data_port: 7000\n',
+      /line 2: .* must not be internode_port/,
+    ],
   ];
   for (const [text, expected] of cases) {
     assert.throws(
@@ -77,6 +83,15 @@ test('what is unknown or impossible is refused where it stands', () => {
     () => load(null, {}, [['rackk', 'x']]),
     /--rackk: unknown option rackk \(did you mean rack\?\)/,
   );
+});
+
+test('a node with a listen_address is one of a cluster', () => {
+  assert.equal(load(null).settings.cluster, null);
+  const { cluster } = load('listen_address: 10.0.0.2\nseeds: 10.0.0.1, 10.0.0.2:7100\n').settings;
+  assert.deepEqual(cluster?.seeds, [
+    { address: '10.0.0.1', port: 7000 },
+    { address: '10.0.0.2', port: 7100 },
+  ]);
 });
 
 test('the documented file names every option and is valid', () => {

@@ -1,7 +1,7 @@
 /** Settings from a YAML file, the environment and flags, in rising order of precedence. */
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { OPTIONS, type Option, type OptionName } from './options.ts';
-import type { Settings } from './settings.ts';
+import type { ClusterSettings, Settings } from './settings.ts';
 
 /** A setting is unknown or impossible. `where` is a line of the file, a variable or a flag. */
 export class ConfigError extends Error {
@@ -150,6 +150,26 @@ function gather(sources: Sources): Map<string, Given> {
   return given;
 }
 
+function readSeeds(
+  { text, where }: Given,
+  defaultPort: number,
+): readonly { readonly address: string; readonly port: number }[] {
+  return text
+    .split(',')
+    .map((seed) => seed.trim())
+    .filter((seed) => seed !== '')
+    .map((seed) => {
+      const [, address, port] = /^(\d{1,3}(?:\.\d{1,3}){3})(?::(\d{1,5}))?$/.exec(seed) ?? [];
+      if (address === undefined) {
+        throw new ConfigError(
+          where,
+          `seeds has '${seed}', but must be like 10.0.0.1 or 10.0.0.1:7000, several by commas`,
+        );
+      }
+      return { address, port: port === undefined ? defaultPort : Number(port) };
+    });
+}
+
 export interface Loaded {
   readonly settings: Settings;
   /** Every option as it counts, for system_views.settings. */
@@ -185,6 +205,24 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
     }
     return value.text;
   };
+  const controlPort = number('internode_port');
+  const cluster: ClusterSettings | null =
+    text('listen_address') === ''
+      ? null
+      : {
+          listenAddress: address('listen_address'),
+          controlPort,
+          dataPort: number('internode_data_port'),
+          seeds: readSeeds(entry('seeds').given, controlPort),
+          numTokens: number('num_tokens'),
+          phiConvictThreshold: number('phi_convict_threshold'),
+          hintWindowMs: number('max_hint_window'),
+          hintBytesMax: number('max_hints_size_per_host'),
+        };
+  if (cluster !== null && cluster.dataPort === controlPort) {
+    const { where } = entry('internode_data_port').given;
+    throw new ConfigError(where, `internode_data_port must not be internode_port (${controlPort})`);
+  }
   const memory = number('memory_limit', Math.min(512 * MIB, Math.floor(machine.memoryBytes / 4)));
   const format = choice('log_format', ['auto', 'pretty', 'json']);
   const certificateFile = text('client_certificate');
@@ -201,6 +239,14 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
     dataDirectory: text('data_directory'),
     rpcAddress: address('rpc_address'),
     nativeTransportPort: number('native_transport_port'),
+    cluster,
+    timeouts: {
+      readMs: number('read_request_timeout'),
+      rangeMs: number('range_request_timeout'),
+      writeMs: number('write_request_timeout'),
+      counterMs: number('counter_write_request_timeout'),
+      casMs: number('cas_contention_timeout'),
+    },
     metricsAddress: address('metrics_address'),
     metricsPort: number('metrics_port'),
     adminAddress: address('admin_address'),

@@ -1,5 +1,26 @@
 /** What a node can be told, after file, environment and flags have been put together and checked. */
 
+/** How the node is one of several. */
+export interface ClusterSettings {
+  readonly listenAddress: string;
+  readonly controlPort: number;
+  readonly dataPort: number;
+  readonly seeds: readonly { readonly address: string; readonly port: number }[];
+  readonly numTokens: number;
+  readonly phiConvictThreshold: number;
+  readonly hintWindowMs: number;
+  readonly hintBytesMax: number;
+}
+
+/** Milliseconds until a client is told that replicas did not answer. */
+export interface RequestTimeouts {
+  readonly readMs: number;
+  readonly rangeMs: number;
+  readonly writeMs: number;
+  readonly counterMs: number;
+  readonly casMs: number;
+}
+
 export interface Settings {
   readonly clusterName: string;
   readonly datacenter: string;
@@ -8,6 +29,9 @@ export interface Settings {
   /** Address that CQL clients connect to. */
   readonly rpcAddress: string;
   readonly nativeTransportPort: number;
+  /** Null: this node is alone. */
+  readonly cluster: ClusterSettings | null;
+  readonly timeouts: RequestTimeouts;
   /** Address and port of metrics and health over HTTP. */
   readonly metricsAddress: string;
   readonly metricsPort: number;

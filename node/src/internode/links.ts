@@ -20,6 +20,8 @@ export const Verb = {
   Raft: 2,
   Propose: 3,
   Join: 4,
+  AwaitSchema: 5,
+  SchemaSettled: 6,
   Mutation: 16,
   ReadRecords: 17,
   ReadDigest: 18,

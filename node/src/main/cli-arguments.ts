@@ -11,6 +11,7 @@ export class UsageError extends Error {
 
 export const COMMANDS = [
   'start',
+  'cluster',
   'status',
   'flush',
   'compact',
@@ -49,6 +50,7 @@ const tool = (operandsMin: number, operandsMax: number, valued: readonly string[
 
 const SHAPES: Readonly<Record<CommandName, Shape>> = {
   start: { operandsMin: 0, operandsMax: 0, valued: null, plain: [] },
+  cluster: { operandsMin: 0, operandsMax: 0, valued: null, plain: [] },
   status: tool(0, 0),
   flush: tool(0, 2),
   compact: tool(0, 2),

@@ -1,10 +1,13 @@
 /** What the main thread and the workers tell each other. */
 import type { Settings } from '../config/settings.ts';
-import type { ClientFacts, NodeFacts } from '../query/virtual/rows.ts';
+import type { CoordinatorMetrics } from '../coordinator/context.ts';
+import type { LinkCounters } from '../internode/context.ts';
+import type { ClientFacts } from '../query/virtual/rows.ts';
 import type { SchemaDifferenceEvent } from '../schema/schema-diff.ts';
 import type { SchemaJson } from '../schema/schema-json.ts';
 import type { LatencyStatus } from '../server/latency.ts';
 import type { TransportMetrics } from '../transport/index.ts';
+import type { ClusterView } from './cluster-view.ts';
 import type { LoopStatus } from './loop-monitor.ts';
 import type { SchemaResult } from './schema-authority.ts';
 
@@ -12,7 +15,7 @@ import type { SchemaResult } from './schema-authority.ts';
 export interface WorkerInput {
   readonly index: number;
   readonly settings: Settings;
-  readonly node: NodeFacts;
+  readonly cluster: ClusterView;
   /** Of user keyspaces. */
   readonly schema: SchemaJson;
   readonly layout: { readonly shards: number; readonly layout: number };
@@ -39,6 +42,11 @@ export interface WorkerStatus {
   readonly clients: readonly ClientFacts[];
   readonly transport: TransportMetrics;
   readonly latency: LatencyStatus;
+  /** Null: the node is alone. */
+  readonly cluster: {
+    readonly coordinator: Readonly<CoordinatorMetrics>;
+    readonly links: Readonly<LinkCounters>;
+  } | null;
   readonly loop: LoopStatus;
 }
 
@@ -49,6 +57,7 @@ export type ToWorker =
       readonly events: readonly SchemaDifferenceEvent[];
       readonly call: number;
     }
+  | { readonly kind: 'cluster'; readonly cluster: ClusterView }
   | { readonly kind: 'answer'; readonly call: number; readonly value: unknown }
   | {
       readonly kind: 'failure';

@@ -4,6 +4,7 @@ import { createNativeEngine } from '../../native/index.ts';
 import type { Settings } from '../config/settings.ts';
 import type { KvStore } from '../storage/kv.ts';
 import type { LoopMonitor } from './loop-monitor.ts';
+import { CLUSTER_FAMILIES } from './metrics-cluster-families.ts';
 import { FAMILIES, type Facts, type Sample } from './metrics-server-families.ts';
 import { type Histogram, histograms } from './metrics-server-histograms.ts';
 import type { Node } from './node.ts';
@@ -79,7 +80,9 @@ export async function render(
     }
   };
   show('gauge', 'ilion_info', 'Which node this is; always 1.', [{ labels: info, value: 1 }]);
-  for (const { kind, name, help, samples } of FAMILIES) show(kind, name, help, samples(facts));
+  for (const { kind, name, help, samples } of [...FAMILIES, ...CLUSTER_FAMILIES]) {
+    show(kind, name, help, samples(facts));
+  }
   return [await registry.metrics(), ...histograms(facts).map(histogramLines)].join('\n');
 }
 

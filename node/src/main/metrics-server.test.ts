@@ -103,6 +103,7 @@ test('what workers and shards say, as text', async () => {
     clients: [],
     transport,
     latency: latencyOf(0.1),
+    cluster: null,
     loop,
   };
   const shard = {

@@ -6,6 +6,7 @@ import { createNativeEngine } from '../../native/index.ts';
 import type { Logger } from '../adapters/logger.ts';
 import { newLockMemory } from '../adapters/shared-locks.ts';
 import { createSystemClock } from '../adapters/system-clock.ts';
+import type { ClusterState } from '../cluster/cluster-state.ts';
 import { CqlError, ErrorCode } from '../common/errors.ts';
 import type { Settings } from '../config/settings.ts';
 import {
@@ -13,10 +14,11 @@ import {
   withoutSystemKeyspaces,
   withSystemKeyspaces,
 } from '../query/virtual/definitions.ts';
-import type { NodeFacts } from '../query/virtual/rows.ts';
 import { EMPTY_SCHEMA, type Schema } from '../schema/schema.ts';
 import { schemaFromJson, schemaToJson } from '../schema/schema-json.ts';
 import type { KvStore } from '../storage/kv.ts';
+import { clusterView, loneView } from './cluster-view.ts';
+import type { ControlPlane } from './control-plane.ts';
 import type { PreparedText, ToMain, ToWorker, WorkerInput, WorkerStatus } from './messages.ts';
 import { DataDirectoryError, type Metadata, MetadataFile, newMetadata } from './metadata-file.ts';
 import { dropUnknownFamilies, SchemaAuthority } from './schema-authority.ts';
@@ -35,28 +37,6 @@ export interface Node {
   stop(): Promise<void>;
   /** Settles if a worker dies by itself. */
   readonly failed: Promise<Error>;
-}
-
-function addressBytes(address: string): Uint8Array {
-  const parts = address.split('.').map(Number);
-  return parts.length === 4 ? Uint8Array.from(parts) : Uint8Array.of(127, 0, 0, 1);
-}
-
-function nodeFacts(settings: Settings, hostId: string): NodeFacts {
-  const address = settings.rpcAddress === '0.0.0.0' ? '127.0.0.1' : settings.rpcAddress;
-  return {
-    clusterName: settings.clusterName,
-    datacenter: settings.datacenter,
-    rack: settings.rack,
-    hostId,
-    tokens: ['-9223372036854775808'],
-    rpcAddress: addressBytes(address),
-    rpcPort: settings.nativeTransportPort,
-    listenAddress: addressBytes(address),
-    listenPort: 7000,
-    releaseVersion: '5.0.9',
-    cqlVersion: '3.4.7',
-  };
 }
 
 /** A worker thread as the main thread talks to it. */
@@ -145,14 +125,48 @@ async function prepareData(
   return { file, metadata };
 }
 
-/** @throws DataDirectoryError, KvError; what listening fails with */
+/** Nodes of each datacenter. */
+function datacentersOf(state: ClusterState): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { datacenter, state: phase } of state.nodes.values()) {
+    if (phase !== 'left') counts.set(datacenter, (counts.get(datacenter) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** @returns null: this node is to be alone */
+async function joinCluster(
+  settings: Settings,
+  { hostId, schema }: Metadata,
+  logger: Logger,
+  onFatal: (error: Error) => void,
+): Promise<ControlPlane | null> {
+  const { cluster } = settings;
+  if (cluster === null) return null;
+  // A node that is alone does without gRPC between nodes, and its memory.
+  const { startControlPlane } = await import('./control-plane.ts');
+  return startControlPlane({ settings, cluster, hostId, schema, logger, onFatal });
+}
+
+/** @throws DataDirectoryError, KvError, JoinRefusedError; what listening fails with */
 export async function startNode(
   settings: Settings,
   logger: Logger,
   settingsTable: WorkerInput['settingsTable'],
 ): Promise<Node> {
+  let fail: (error: Error) => void = () => {};
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
   const { file, metadata: found } = await prepareData(settings, logger);
   let metadata = found;
+  const { hostId } = metadata;
+  const control = await joinCluster(settings, metadata, logger, fail);
+  if (control !== null && control.current().schema.epoch > metadata.schema.epoch) {
+    // What was agreed while this node was away. Its column families are made, or dropped, as the shards are opened.
+    metadata = { ...metadata, schema: control.current().schema };
+    await file.save(metadata);
+  }
   const clock = createSystemClock();
   const engine = createNativeEngine(processOptions(settings));
   const schema = withSystemKeyspaces(schemaFromJson(metadata.schema));
@@ -170,12 +184,21 @@ export async function startNode(
   }
 
   const workers: WorkerHandle[] = [];
+  const view = () =>
+    control === null ? loneView(settings, hostId, metadata.schema) : clusterView(control, hostId);
   const authority: SchemaAuthority = new SchemaAuthority(schema, {
-    datacenters: () => new Map([[settings.datacenter, 1]]),
+    datacenters: () => datacentersOf(view().state),
     stores,
-    agree: async (_base, next) => {
-      await authority.follow(next);
-      return true;
+    agree: async (base, next) => {
+      if (control === null) {
+        await authority.follow(next);
+        return true;
+      }
+      const json = schemaToJson(withoutSystemKeyspaces(next));
+      const isAgreed = await control.proposeSchema(base, json);
+      await authority.follow(withSystemKeyspaces(schemaFromJson(control.current().schema)));
+      if (isAgreed) await control.settled(next.epoch);
+      return isAgreed;
     },
     newId: randomUUID,
     nowMicros: clock.micros,
@@ -190,6 +213,7 @@ export async function startNode(
           worker.call((call) => ({ kind: 'schema', schema: json, events, call })),
         ),
       );
+      control?.announceSchema(next);
     },
   });
 
@@ -229,17 +253,13 @@ export async function startNode(
     }
   };
 
-  let fail: (error: Error) => void = () => {};
-  const failed = new Promise<Error>((resolve) => {
-    fail = resolve;
-  });
   const locks = newLockMemory();
   const serialClock = new SharedArrayBuffer(8);
   for (let index = 0; index < settings.workers; index++) {
     const input: WorkerInput = {
       index,
       settings,
-      node: nodeFacts(settings, metadata.hostId),
+      cluster: view(),
       schema: metadata.schema,
       layout: { shards: metadata.shards, layout: metadata.layout },
       locks,
@@ -252,14 +272,29 @@ export async function startNode(
     const [replayed] = await Promise.all(workers.map((worker) => worker.ready));
     if (replayed > 0) logger.info('replayed logged batches', { count: replayed });
   } catch (error) {
+    await control?.stop();
     for (const worker of workers) await worker.terminate();
     for (const store of stores) await store.close();
     throw error;
   }
+  if (control !== null) {
+    const follow = () => {
+      for (const worker of workers) worker.post({ kind: 'cluster', cluster: view() });
+      const agreed = control.current().schema;
+      if (agreed.epoch <= authority.current.epoch) return;
+      authority
+        .follow(withSystemKeyspaces(schemaFromJson(agreed)))
+        .catch((error: unknown) => logger.error('cannot follow the schema', { error }));
+    };
+    control.onChange(follow);
+    control.announceSchema(authority.current);
+    // What has changed while the workers started.
+    follow();
+  }
 
   let phase: ReturnType<Node['phase']> = 'serving';
   return {
-    hostId: metadata.hostId,
+    hostId,
     stores,
     failed,
     schema: () => authority.current,
@@ -270,6 +305,7 @@ export async function startNode(
       )) as WorkerStatus[],
     stop: async () => {
       phase = 'draining';
+      await control?.stop();
       await Promise.all(workers.map((worker) => worker.call((call) => ({ kind: 'drain', call }))));
       for (const worker of workers) await worker.terminate();
       for (const store of stores) await store.syncWal();

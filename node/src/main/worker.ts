@@ -12,7 +12,7 @@ import type { Settings } from '../config/settings.ts';
 import { BatchLog } from '../query/batch-log.ts';
 import { Executor } from '../query/execute.ts';
 import { isVirtual, SYSTEM_KEYSPACES, withSystemKeyspaces } from '../query/virtual/definitions.ts';
-import { type PeerFacts, VirtualTables } from '../query/virtual/rows.ts';
+import { VirtualTables } from '../query/virtual/rows.ts';
 import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
 import { schemaFromJson } from '../schema/schema-json.ts';
 import { Latencies } from '../server/latency.ts';
@@ -32,6 +32,8 @@ import {
   parseUuid,
   randomUuid,
 } from '../types/uuid.ts';
+import { clusterEvents } from './cluster-events.ts';
+import { startDataPlane } from './data-plane.ts';
 import { LoopMonitor } from './loop-monitor.ts';
 import type { PreparedText, ToMain, ToWorker, WorkerInput, WorkerStatus } from './messages.ts';
 import type { SchemaEvent } from './schema-authority.ts';
@@ -41,7 +43,9 @@ import { releaseStartMemory } from './start-memory.ts';
 if (parentPort === null) throw new TypeError('worker.ts runs in a worker thread');
 const port = parentPort;
 const input = workerData as WorkerInput;
-const { settings, node } = input;
+const { settings } = input;
+let { cluster } = input;
+const { node } = cluster;
 
 /** The main thread writes the log: one logger for the process, and none of its weight in each worker. */
 function log(level: 'debug' | 'info' | 'warn' | 'error') {
@@ -57,8 +61,6 @@ function log(level: 'debug' | 'info' | 'warn' | 'error') {
 
 const LEVELS = ['error', 'warn', 'info', 'debug'];
 const logger = { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') };
-
-const NO_PEERS: readonly PeerFacts[] = [];
 
 /** Calls to the main thread that wait for their answer. */
 const calls = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
@@ -124,16 +126,33 @@ async function start(): Promise<void> {
     nowMicros: () => BigInt(clock.micros()),
     findTable: (id, generation) => findTable(schema, id, generation),
   });
+  const locks = createSharedLocks(input.locks, clock.monotonicMillis);
+  const serialMicros = createSerialClock(input.serialClock, clock);
   const executor = new Executor({
     store,
     batchLog,
-    locks: createSharedLocks(input.locks, clock.monotonicMillis),
+    locks,
     hostId: parseUuid(node.hostId) ?? new Uint8Array(16),
-    serialMicros: createSerialClock(input.serialClock, clock),
+    serialMicros,
   });
+  const data =
+    settings.cluster === null
+      ? null
+      : await startDataPlane({
+          settings,
+          cluster: settings.cluster,
+          worker: input.index,
+          view: cluster,
+          store,
+          locks,
+          clock,
+          timeUuid: context.timeUuid,
+          serialMicros,
+          logger,
+        });
   const virtualTables = new VirtualTables({
-    node: () => node,
-    peers: () => NO_PEERS,
+    node: () => cluster.node,
+    peers: () => cluster.peers,
     schema: () => schema,
     settings: () => input.settingsTable,
     clients: () => [...server.connections()].map(clientFacts),
@@ -175,6 +194,7 @@ async function start(): Promise<void> {
     listPlace,
     latencies,
     datacenter: settings.datacenter,
+    ...(data === null ? {} : { coordinator: data.coordinator }),
     clusterName: settings.clusterName,
     tracer: new Tracer({
       executor,
@@ -237,11 +257,13 @@ async function start(): Promise<void> {
     clients: [...server.connections()].map(clientFacts),
     transport: server.metrics,
     latency: { counts: latencies.counts, seconds: latencies.seconds },
+    cluster: data === null ? null : { coordinator: data.coordinator.metrics, links: data.counters },
     loop: loop.status(),
   });
 
   const drain = async () => {
     await server.drain(settings.drainTimeoutMs);
+    await data?.stop();
     for (const one of stores) await one.close();
   };
 
@@ -260,6 +282,11 @@ async function start(): Promise<void> {
         post({ kind: 'acknowledged', call: message.call, value: null });
         break;
       }
+      case 'cluster':
+        for (const event of clusterEvents(cluster, message.cluster)) server.broadcast(event);
+        cluster = message.cluster;
+        data?.follow(cluster);
+        break;
       case 'answer':
         calls.get(message.call)?.resolve(message.value);
         calls.delete(message.call);
@@ -282,6 +309,7 @@ async function start(): Promise<void> {
   });
 
   const replayed = input.index === 0 ? await batchLog.replay() : 0;
+  await data?.coordinator.start();
   await server.start();
   post({ kind: 'ready', replayed });
   releaseStartMemory(requestsCount).catch((error: unknown) =>

@@ -1,0 +1,170 @@
+/** Three node processes and the unmodified driver: writes survive a killed node, which gets what it missed as hints. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import cassandra from 'cassandra-driver';
+import { type ClusterProcesses, startCluster } from './support/cluster-processes.ts';
+
+const { consistencies } = cassandra.types;
+
+function connect(cluster: ClusterProcesses, datacenter = 'dc1', address = 0): cassandra.Client {
+  return new cassandra.Client({
+    contactPoints: [cluster.addresses[address]],
+    localDataCenter: datacenter,
+    queryOptions: { consistency: consistencies.quorum, prepare: true },
+  });
+}
+
+async function metric(cluster: ClusterProcesses, index: number, name: string): Promise<number> {
+  const { metricsPort } = cluster.nodes[index];
+  const answer = await fetch(`http://${cluster.addresses[index]}:${metricsPort}/metrics`);
+  return (await answer.text())
+    .split('\n')
+    .filter((line) => line.startsWith(name))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+}
+
+async function until(what: string, holds: () => Promise<boolean>, seconds = 30): Promise<void> {
+  const end = Date.now() + seconds * 1000;
+  while (!(await holds().catch(() => false))) {
+    assert.ok(Date.now() < end, `not in ${seconds} s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+test('a killed node costs no error and no write, and catches up', async () => {
+  await using cluster = await startCluster({ datacenters: { dc1: 3 } });
+  const client = connect(cluster);
+  await client.connect();
+  assert.equal(client.getState().getConnectedHosts().length > 0, true);
+  await client.execute(
+    "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}",
+  );
+  await client.execute('CREATE TABLE ks.t (k int PRIMARY KEY, v int)');
+
+  const written = new Set<number>();
+  let next = 0;
+  let going = true;
+  const failures: unknown[] = [];
+  const writer = async () => {
+    while (going) {
+      const k = next++;
+      try {
+        await client.execute('INSERT INTO ks.t (k, v) VALUES (?, ?)', [k, k * 2], {
+          isIdempotent: true,
+        });
+        written.add(k);
+        const row = (
+          await client.execute('SELECT v FROM ks.t WHERE k = ?', [k], { isIdempotent: true })
+        ).first();
+        if (row?.['v'] !== k * 2) failures.push(`key ${k} reads ${row?.['v']}`);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+  };
+  const writers = Array.from({ length: 8 }, writer);
+  const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));
+  await pause(1500);
+  await cluster.nodes[1].kill9();
+  await pause(3000);
+  const hinted =
+    (await metric(cluster, 0, 'ilion_hints_stored_total')) +
+    (await metric(cluster, 2, 'ilion_hints_stored_total'));
+  await cluster.restart(1);
+  await pause(2000);
+  going = false;
+  await Promise.all(writers);
+  assert.deepEqual(failures, []);
+  assert.ok(written.size > 100, `only ${written.size} writes`);
+  assert.ok(hinted > 0, 'no hints were kept for the killed node');
+
+  await until('all hints are replayed', async () => {
+    const kept = await Promise.all(
+      [0, 2].map((i) => metric(cluster, i, 'ilion_hints_pending_bytes')),
+    );
+    return kept.every((bytes) => bytes === 0);
+  });
+  // The returned node has every row by itself.
+  const alone = new cassandra.Client({
+    contactPoints: [cluster.addresses[1]],
+    localDataCenter: 'dc1',
+    policies: {
+      loadBalancing: new cassandra.policies.loadBalancing.AllowListPolicy(
+        new cassandra.policies.loadBalancing.RoundRobinPolicy(),
+        [`${cluster.addresses[1]}:9042`],
+      ),
+    },
+    queryOptions: { consistency: consistencies.one, prepare: true },
+  });
+  for (const k of written) {
+    const row = (await alone.execute('SELECT v FROM ks.t WHERE k = ?', [k])).first();
+    assert.equal(row?.['v'], k * 2, `key ${k} on the node that came back`);
+  }
+  await Promise.all([client.shutdown(), alone.shutdown()]);
+});
+
+test('tables made on three nodes at once are all there, in one schema', async () => {
+  await using cluster = await startCluster({ datacenters: { dc1: 3 } });
+  const clients = cluster.addresses.map((_, i) => connect(cluster, 'dc1', i));
+  await Promise.all(clients.map((client) => client.connect()));
+  await clients[0].execute(
+    "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}",
+  );
+  await Promise.all(
+    Array.from({ length: 100 }, (_, i) =>
+      clients[i % 3].execute(`CREATE TABLE ks.t${i} (k int PRIMARY KEY)`),
+    ),
+  );
+  const versions = new Set<string>();
+  for (const client of clients) {
+    const local = (await client.execute('SELECT schema_version FROM system.local')).first();
+    versions.add(String(local?.['schema_version']));
+    const peers = await client.execute('SELECT schema_version FROM system.peers_v2');
+    assert.equal(peers.rowLength, 2);
+    for (const row of peers.rows) versions.add(String(row['schema_version']));
+    const tables = await client.execute(
+      "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'ks'",
+    );
+    assert.equal(tables.rowLength, 100);
+  }
+  assert.equal(versions.size, 1);
+  await Promise.all(clients.map((client) => client.shutdown()));
+});
+
+test('a whole datacenter may fail', async () => {
+  await using cluster = await startCluster({ datacenters: { dc1: 3, dc2: 3 } });
+  const client = connect(cluster);
+  await client.connect();
+  await client.execute(
+    "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3, 'dc2': 3}",
+  );
+  await client.execute('CREATE TABLE ks.t (k int PRIMARY KEY, v int)');
+  const insert = (k: number, consistency: number) =>
+    client.execute('INSERT INTO ks.t (k, v) VALUES (?, ?)', [k, k], { consistency });
+  for (let k = 0; k < 100; k++) await insert(k, consistencies.eachQuorum);
+  await Promise.all([3, 4, 5].map((i) => cluster.nodes[i].kill9()));
+  await until('the failure is noticed', async () => {
+    const error = await insert(0, consistencies.eachQuorum).then(
+      () => null,
+      (e: unknown) => e as { code?: number },
+    );
+    return error?.code === 0x1000;
+  });
+  for (let k = 100; k < 300; k++) await insert(k, consistencies.localQuorum);
+  await Promise.all([3, 4, 5].map((i) => cluster.restart(i)));
+  await until('hints are replayed', async () => {
+    const kept = await Promise.all(
+      [0, 1, 2].map((i) => metric(cluster, i, 'ilion_hints_pending_bytes')),
+    );
+    return kept.every((bytes) => bytes === 0);
+  });
+  const other = connect(cluster, 'dc2', 3);
+  for (let k = 0; k < 300; k++) {
+    const found = await other.execute('SELECT v FROM ks.t WHERE k = ?', [k], {
+      consistency: consistencies.localQuorum,
+    });
+    assert.equal(found.first()?.['v'], k);
+  }
+  await insert(0, consistencies.eachQuorum);
+  await Promise.all([client.shutdown(), other.shutdown()]);
+});

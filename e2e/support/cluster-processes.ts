@@ -1,0 +1,75 @@
+/** Clusters of node processes on loopback addresses of their own, so that tests do not meet. */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type NodeProcess, startNode, temporaryDirectory } from './node-process.ts';
+
+export interface ClusterOptions {
+  /** Nodes of each datacenter. */
+  readonly datacenters: Readonly<Record<string, number>>;
+  /** More options of `ilion start`, for every node. */
+  readonly flags?: Readonly<Record<string, string>>;
+}
+
+/** Killed at the end of its `await using`. */
+export interface ClusterProcesses extends AsyncDisposable {
+  /** 127.x.y.1, 127.x.y.2 … in the order of the datacenters. */
+  readonly addresses: readonly string[];
+  /** The process that runs now, or ran last, at each address. */
+  readonly nodes: readonly NodeProcess[];
+  readonly datacenterOf: readonly string[];
+  /** Starts a node again with the data that it has. */
+  restart(index: number): Promise<NodeProcess>;
+}
+
+const PORT = '9042';
+const OCTETS = 250;
+let clusters = 0;
+
+/** Three octets that no other test process uses now: by process id. */
+function network(): string {
+  const number = process.pid * 7 + clusters++;
+  return `127.${(Math.floor(number / OCTETS) % OCTETS) + 2}.${(number % OCTETS) + 1}`;
+}
+
+export async function startCluster(options: ClusterOptions): Promise<ClusterProcesses> {
+  const base = network();
+  const directory = temporaryDirectory();
+  const datacenterOf = Object.entries(options.datacenters).flatMap(([name, count]) =>
+    new Array<string>(count).fill(name),
+  );
+  const addresses = datacenterOf.map((_, i) => `${base}.${i + 1}`);
+  const start = (index: number) => {
+    const address = addresses[index];
+    return startNode({
+      dataDirectory: join(directory, `n${index + 1}`),
+      flags: {
+        workers: '1',
+        shards: '1',
+        'memory-limit': '256MiB',
+        'data-center': datacenterOf[index],
+        'listen-address': address,
+        'rpc-address': address,
+        'admin-address': address,
+        'metrics-address': address,
+        'native-transport-port': PORT,
+        seeds: addresses.slice(0, 3).join(','),
+        ...options.flags,
+      },
+    });
+  };
+  const nodes: NodeProcess[] = [];
+  for (const index of addresses.keys()) nodes.push(await start(index));
+  return {
+    addresses,
+    nodes,
+    datacenterOf,
+    restart: async (index) => {
+      nodes[index] = await start(index);
+      return nodes[index];
+    },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(nodes.map((node) => node.kill9()));
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}

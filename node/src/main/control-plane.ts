@@ -1,0 +1,281 @@
+/**
+ * The part of a node that agrees with the others: gossip, the metadata log, and their links, all in the main thread. A
+ * node that is new finds its cluster by the seeds, or starts one.
+ */
+import { join } from 'node:path';
+import {
+  createGrpcCarrier,
+  createGrpcLinkServer,
+  GRPC_LINK_DEFAULTS,
+} from '../adapters/grpc-links.ts';
+import type { Logger } from '../adapters/logger.ts';
+import { createMetadataDisk } from '../adapters/metadata-disk.ts';
+import type { ClusterState, NodeInfo } from '../cluster/cluster-state.ts';
+import { Gossip, StateKey } from '../cluster/gossip.ts';
+import { MetadataError } from '../cluster/metadata-errors.ts';
+import { MetadataLog } from '../cluster/metadata-log.ts';
+import type { ClusterClock } from '../cluster/ports.ts';
+import { type CqlError, overloaded, serverError } from '../common/errors.ts';
+import type { ClusterSettings, Settings } from '../config/settings.ts';
+import { LinkHub } from '../internode/link-hub.ts';
+import { type Peer, request, Verb } from '../internode/links.ts';
+import type { Schema } from '../schema/schema.ts';
+import type { SchemaJson } from '../schema/schema-json.ts';
+import { decodeEpoch, encodeEpoch, SchemaWaits } from './schema-waits.ts';
+import { VERSION } from './version.ts';
+
+/** A first seed that hears of no cluster for so long starts one. */
+const ALONE_MILLIS = 3_000;
+/** A new node asks the seeds for so long before it says so and goes on asking. */
+const JOIN_MILLIS = 10_000;
+const SCHEMA_MILLIS = 10_000;
+/** How long a schema change waits for the nodes that are up; drivers wait for the rest. */
+const SETTLE_MILLIS = 5_000;
+
+export interface ControlPlane {
+  current(): ClusterState;
+  /** Host ids of nodes that are up, this one among them. */
+  alive(): ReadonlySet<string>;
+  /** The schema that a peer has, as it says; null: not known. */
+  schemaVersionOf(hostId: string): string | null;
+  /** @returns false: the schema is not that of epoch `base` any more @throws CqlError */
+  proposeSchema(base: number, schema: SchemaJson): Promise<boolean>;
+  /** Tells the others which schema this node has. */
+  announceSchema(schema: Pick<Schema, 'version' | 'epoch'>): void;
+  /** Waits until the nodes that are up have a schema of this epoch, for a while. */
+  settled(epoch: number): Promise<void>;
+  /** @param listener called when the state or the liveness has changed */
+  onChange(listener: () => void): void;
+  /** Tells the others that this node goes. */
+  stop(): Promise<void>;
+}
+
+export interface ControlPlaneDeps {
+  readonly settings: Settings;
+  readonly cluster: ClusterSettings;
+  readonly hostId: string;
+  /** Of the node's data, for the first node of a cluster. */
+  readonly schema: SchemaJson;
+  readonly logger: Logger;
+  onFatal(error: Error): void;
+}
+
+const clock: ClusterClock = {
+  nowMillis: () => performance.now(),
+  every: (millis, run) => {
+    const timer = setInterval(run, millis);
+    return () => clearInterval(timer);
+  },
+  after: (millis, run) => {
+    const timer = setTimeout(run, millis);
+    return () => clearTimeout(timer);
+  },
+};
+
+function describeSelf({ settings, cluster, hostId }: ControlPlaneDeps): NodeInfo {
+  return {
+    hostId,
+    address: cluster.listenAddress,
+    controlPort: cluster.controlPort,
+    dataPort: cluster.dataPort,
+    datacenter: settings.datacenter,
+    rack: settings.rack,
+    rpcAddress: settings.rpcAddress === '0.0.0.0' ? cluster.listenAddress : settings.rpcAddress,
+    rpcPort: settings.nativeTransportPort,
+    tokens: [],
+    state: 'normal',
+    releaseVersion: VERSION,
+  };
+}
+
+function schemaFailure(error: unknown): CqlError {
+  if (error instanceof MetadataError && error.code === 'OVERLOADED')
+    return overloaded(error.message);
+  return serverError(error instanceof Error ? error.message : String(error), { cause: error });
+}
+
+function contactsOf({ seeds }: ClusterSettings): readonly Peer[] {
+  return seeds.map(({ address, port }) => ({
+    hostId: '',
+    address,
+    controlPort: port,
+    dataPort: 0,
+  }));
+}
+
+function isAt(a: Peer, b: Peer): boolean {
+  return a.address === b.address && a.controlPort === b.controlPort;
+}
+
+function gossipStates(self: NodeInfo): ReadonlyMap<StateKey, string> {
+  return new Map([
+    [StateKey.RpcAddress, self.rpcAddress],
+    [StateKey.RpcPort, String(self.rpcPort)],
+    [StateKey.Datacenter, self.datacenter],
+    [StateKey.Rack, self.rack],
+    [StateKey.ReleaseVersion, self.releaseVersion],
+  ]);
+}
+
+/** Makes this node a member, if it is none yet. @throws JoinRefusedError */
+async function enter(log: MetadataLog, deps: ControlPlaneDeps, self: NodeInfo): Promise<void> {
+  const { settings, cluster, logger, schema } = deps;
+  if (log.isMember) return;
+  const { clusterName } = settings;
+  const seeds = contactsOf(cluster);
+  const contacts = seeds.filter((seed) => !isAt(seed, self));
+  const mayStart = seeds.length === 0 || isAt(seeds[0], self);
+  for (;;) {
+    try {
+      if (contacts.length === 0) break;
+      logger.info('looking for the cluster', {
+        seeds: contacts.map(({ address, controlPort }) => `${address}:${controlPort}`).join(','),
+      });
+      await log.join(contacts, {
+        clusterName,
+        self,
+        tokenCount: cluster.numTokens,
+        timeoutMillis: mayStart ? ALONE_MILLIS : JOIN_MILLIS,
+      });
+      logger.info('joined the cluster', { nodes: log.current().nodes.size });
+      return;
+    } catch (error) {
+      if (!(error instanceof MetadataError) || error.code !== 'NO_MAJORITY') throw error;
+      if (mayStart) break;
+      logger.warn('no seed takes this node in; it goes on asking', { reason: error.message });
+    }
+  }
+  logger.info('starting a new cluster', { name: clusterName });
+  await log.bootstrap(clusterName, self, schema);
+}
+
+/** @throws JoinRefusedError; what listening or a damaged log fails with */
+export async function startControlPlane(deps: ControlPlaneDeps): Promise<ControlPlane> {
+  const { settings, cluster, hostId, logger } = deps;
+  const { clusterName } = settings;
+  const carrier = createGrpcCarrier(GRPC_LINK_DEFAULTS);
+  const links = new LinkHub({
+    carrier,
+    clock,
+    log: logger,
+    random: Math.random,
+    schedule: (flush) => setImmediate(flush),
+    hostId,
+    clusterName,
+  });
+  const server = await createGrpcLinkServer({
+    ...GRPC_LINK_DEFAULTS,
+    host: cluster.listenAddress,
+    port: cluster.controlPort,
+    reusePort: false,
+    accept: links.accept,
+    log: logger,
+  });
+  const self = describeSelf(deps);
+  const listeners: (() => void)[] = [];
+  const changed = () => {
+    for (const listener of listeners) listener();
+  };
+  const gossip = new Gossip(
+    {
+      hostId,
+      clusterName,
+      generation: Math.floor(Date.now() / 1000),
+      links,
+      clock,
+      random: Math.random,
+    },
+    { phiThreshold: cluster.phiConvictThreshold },
+  );
+  // All nodes that were up then have this schema: drivers that ask for it need not wait for gossip.
+  let settledEpoch = 0;
+  const schemaVersionOf = (id: string) => {
+    const { schema } = log.current();
+    if (settledEpoch >= schema.epoch && gossip.isAlive(id)) return schema.version;
+    return gossip.peer(id)?.get(StateKey.SchemaVersion) ?? null;
+  };
+  const waits = new SchemaWaits();
+  links.handle(Verb.AwaitSchema, (_from, body, responder) => waits.serve(body, responder));
+  links.handle(Verb.SchemaSettled, (_from, body, responder) => {
+    settledEpoch = Math.max(settledEpoch, decodeEpoch(body) ?? 0);
+    changed();
+    responder.answer(new Uint8Array(0));
+  });
+  const directory = join(settings.dataDirectory, 'metadata-log');
+  const disk = createMetadataDisk(directory);
+  const log = await MetadataLog.start({
+    hostId,
+    links,
+    disk,
+    clock,
+    random: Math.random,
+    liveness: gossip,
+    peerOf: (id) => gossip.peerOf(id),
+    logger,
+    onFatal: deps.onFatal,
+  });
+  const stop = async () => {
+    gossip.stop();
+    await log.stop();
+    await disk.close();
+    links.close();
+    await server.close();
+    carrier.close();
+  };
+  try {
+    await enter(log, deps, self);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  gossip.setMembers(log.current().nodes.values());
+  gossip.start(self, gossipStates(self), contactsOf(cluster));
+  log.announce(self);
+  log.onChange(({ nodes }) => {
+    gossip.setMembers(nodes.values());
+    changed();
+  });
+  gossip.onEvent(({ kind, peer }) => {
+    if (kind !== 'changed') logger.info(`node is ${kind}`, { hostId: peer.hostId });
+    changed();
+  });
+
+  const alive = () => {
+    const ids = [...log.current().nodes.keys()];
+    return new Set(ids.filter((id) => id === hostId || gossip.isAlive(id)));
+  };
+  return {
+    current: () => log.current(),
+    alive,
+    schemaVersionOf,
+    proposeSchema: async (base, schema) => {
+      try {
+        return (await log.propose({ kind: 'schema', base, schema }, SCHEMA_MILLIS)).applied;
+      } catch (error) {
+        throw schemaFailure(error);
+      }
+    },
+    announceSchema: ({ version, epoch }) => {
+      gossip.set(StateKey.SchemaVersion, version);
+      waits.reached(epoch);
+    },
+    settled: async (epoch) => {
+      const { nodes } = log.current();
+      const others = [...alive()].filter((id) => id !== hostId);
+      const peers = others.flatMap((id) => gossip.peerOf(id) ?? nodes.get(id) ?? []);
+      const body = encodeEpoch(epoch);
+      const tell = (verb: typeof Verb.AwaitSchema | typeof Verb.SchemaSettled) =>
+        Promise.allSettled(peers.map((peer) => request(links, peer, verb, body, SETTLE_MILLIS)));
+      const answers = await tell(Verb.AwaitSchema);
+      // Who does not answer has it later, as who is down.
+      if (answers.some(({ status }) => status === 'rejected')) return;
+      settledEpoch = Math.max(settledEpoch, epoch);
+      changed();
+      await tell(Verb.SchemaSettled);
+    },
+    onChange: (listener) => {
+      listeners.push(listener);
+    },
+    stop,
+  };
+}

@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { encodeEpoch, SchemaWaits } from './schema-waits.ts';
+
+test('a wait ends when the schema is there', () => {
+  const waits = new SchemaWaits();
+  const heard: string[] = [];
+  const serve = (name: string, body: Uint8Array) =>
+    waits.serve(body, {
+      answer: () => heard.push(name),
+      fail: (code) => heard.push(`${name} ${code}`),
+    });
+  waits.reached(3);
+  serve('three', encodeEpoch(3));
+  serve('five', encodeEpoch(5));
+  serve('four', encodeEpoch(4));
+  serve('none', new Uint8Array(3));
+  assert.deepEqual(heard, ['three', 'none FAILED']);
+  waits.reached(4);
+  assert.deepEqual(heard, ['three', 'none FAILED', 'four']);
+  waits.reached(7);
+  assert.deepEqual(heard, ['three', 'none FAILED', 'four', 'five']);
+  for (let i = 0; i < 5_000; i++) serve('late', encodeEpoch(9));
+  assert.equal(heard.filter((name) => name === 'late OVERLOADED').length, 5_000 - 4_096);
+});

@@ -1,0 +1,51 @@
+/** Peers that wait until this node has a schema: whoever changed it tells its client when all nodes that are up have it. */
+import type { Responder } from '../internode/links.ts';
+
+const WAITS_MAX = 4_096;
+const EPOCH_BYTES = 8;
+
+interface Wait {
+  readonly epoch: number;
+  readonly responder: Responder;
+}
+
+export function encodeEpoch(epoch: number): Uint8Array {
+  const bytes = Buffer.allocUnsafe(EPOCH_BYTES);
+  bytes.writeBigUInt64BE(BigInt(epoch));
+  return bytes;
+}
+
+/** @returns null if malformed */
+export function decodeEpoch(body: Uint8Array): number | null {
+  if (body.length !== EPOCH_BYTES) return null;
+  return Number(Buffer.from(body).readBigUInt64BE());
+}
+
+export class SchemaWaits {
+  private epoch = 0;
+  private waiting: Wait[] = [];
+
+  /** This node has a schema of this epoch. */
+  reached(epoch: number): void {
+    this.epoch = epoch;
+    const done = this.waiting.filter((wait) => wait.epoch <= epoch);
+    this.waiting = this.waiting.filter((wait) => wait.epoch > epoch);
+    for (const { responder } of done) responder.answer(new Uint8Array(0));
+  }
+
+  /** @param body of `encodeEpoch` */
+  serve(body: Uint8Array, responder: Responder): void {
+    const epoch = decodeEpoch(body);
+    if (epoch === null) {
+      responder.fail('FAILED', 'not an epoch');
+      return;
+    }
+    if (epoch <= this.epoch) {
+      responder.answer(new Uint8Array(0));
+      return;
+    }
+    // Who asked has given up on the oldest ones by then.
+    if (this.waiting.length === WAITS_MAX) this.waiting.shift()?.responder.fail('OVERLOADED', '');
+    this.waiting.push({ epoch, responder });
+  }
+}
