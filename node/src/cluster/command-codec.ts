@@ -12,8 +12,10 @@ const VERSION = 1;
 const PLAIN = 0;
 const DEFLATED = 1;
 const DEFLATE_FROM_BYTES = 1024;
-/** Of inflated JSON: whatever a peer sends, no more memory is taken. */
-const JSON_BYTES_MAX = 256 << 20;
+/** Of a command as JSON. */
+export const COMMAND_BYTES_MAX = 64 << 20;
+/** Of a state as JSON. */
+const STATE_BYTES_MAX = 256 << 20;
 const TEXT_MAX = 1024;
 
 /** A command as an entry has it: who proposed it knows it again by its id. */
@@ -27,21 +29,29 @@ type Json = Readonly<Record<string, unknown>>;
 /** Thrown inside of decoders only. */
 class Malformed extends Error {}
 
-/** A value of JSON, versioned and deflated if that pays. */
-export function encodeJson(value: unknown): Uint8Array {
+/** A value of JSON, versioned and deflated if that pays. @throws RangeError if it is longer than `bytesMax` */
+export function encodeJson(value: unknown, bytesMax = STATE_BYTES_MAX): Uint8Array {
   const plain = Buffer.from(JSON.stringify(value));
+  if (plain.length > bytesMax) throw new RangeError(`${plain.length} bytes of JSON`);
   const deflate = plain.length >= DEFLATE_FROM_BYTES;
   const body = deflate ? deflateRawSync(plain, { level: 3 }) : plain;
   return Buffer.concat([Uint8Array.of(VERSION, deflate ? DEFLATED : PLAIN), body]);
 }
 
-/** @returns what `read` makes of the value; null if the bytes are malformed or `read` throws */
-export function decodeJson<T>(bytes: Uint8Array, read: (value: Json) => T): T | null {
+/**
+ * @param bytesMax of the JSON: whatever a peer sends, no more memory is taken
+ * @returns what `read` makes of the value; null if the bytes are malformed or `read` throws
+ */
+export function decodeJson<T>(
+  bytes: Uint8Array,
+  bytesMax: number,
+  read: (value: Json) => T,
+): T | null {
   try {
     if (bytes[0] !== VERSION || bytes[1] > DEFLATED) return null;
     const body = bytes.subarray(2);
     const plain =
-      bytes[1] === DEFLATED ? inflateRawSync(body, { maxOutputLength: JSON_BYTES_MAX }) : body;
+      bytes[1] === DEFLATED ? inflateRawSync(body, { maxOutputLength: bytesMax }) : body;
     return read(asObject(JSON.parse(Buffer.from(plain).toString('utf8'))));
   } catch {
     return null;
@@ -108,14 +118,15 @@ function checkedSchema(value: unknown): SchemaJson {
   return schema;
 }
 
+/** @throws RangeError if it is too long */
 export function encodeCommand({ id, command }: ProposedCommand): Uint8Array {
   const body = command.kind === 'schema' ? command : { ...command, node: nodeToJson(command.node) };
-  return encodeJson({ id, command: body });
+  return encodeJson({ id, command: body }, COMMAND_BYTES_MAX);
 }
 
 /** @returns null if malformed or of a version that is not known */
 export function decodeCommand(bytes: Uint8Array): ProposedCommand | null {
-  return decodeJson(bytes, (json) => {
+  return decodeJson(bytes, COMMAND_BYTES_MAX, (json) => {
     const command = asObject(json['command']);
     return { id: asText(json['id']), command: commandFromJson(command) };
   });
@@ -135,7 +146,7 @@ export function encodeState(state: ClusterState): Uint8Array {
 
 /** @returns null if malformed */
 export function decodeState(bytes: Uint8Array): ClusterState | null {
-  return decodeJson(bytes, (json) => {
+  return decodeJson(bytes, STATE_BYTES_MAX, (json) => {
     const nodes = asArray(json['nodes']).map(nodeFromJson);
     return {
       epoch: asCount(json['epoch']),

@@ -91,7 +91,7 @@ export class JoinDesk {
       const reason = this.refusal(now, node);
       if (reason !== null) return { kind: 'refused', reason };
       const known = now.nodes.get(node.hostId);
-      if (isSameNode(known, node)) return this.joined(node);
+      if (isSameNode(known, node)) return this.joinedBefore(node);
       const outcome = await this.deps.log.propose({ kind: 'add-node', node }, PROPOSE_MILLIS);
       if (outcome.applied) return this.joined(node);
       if (ask.node.tokens.length > 0 || choices >= CHOICES_MAX) {
@@ -121,6 +121,13 @@ export class JoinDesk {
       return `a node with the host id ${node.hostId} is alive at ${known.address}:${known.controlPort}: was its data directory copied?`;
     }
     return refusalOfNewNode(state, node);
+  }
+
+  /** It has not heard the answer, or has lost its log, or is asked for twice. */
+  private joinedBefore(node: NodeInfo): JoinAnswer {
+    if (this.deps.snapshot()?.voters.includes(node.hostId) !== true) return this.joined(node);
+    const reason = `the node ${node.hostId} votes on the metadata log, and has lost it: what it promised is not known. Start it with a new data directory`;
+    return { kind: 'refused', reason };
   }
 
   private joined(node: NodeInfo): JoinAnswer {

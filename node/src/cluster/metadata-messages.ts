@@ -10,12 +10,20 @@ import {
   nodeToJson,
 } from './command-codec.ts';
 import { GRID_BUCKETS } from './grid.ts';
-import { type RaftSnapshot, SNAPSHOT_BYTES_MAX, VOTERS_MAX } from './raft-types.ts';
+import {
+  ENTRY_BYTES_MAX,
+  type RaftSnapshot,
+  SNAPSHOT_BYTES_MAX,
+  VOTERS_MAX,
+} from './raft-types.ts';
 
 export const PARTITIONER = 'Murmur3Partitioner';
 /** What nodes of one cluster must have in common. */
 export const FORMATS = { log: 1, schema: SCHEMA_FORMAT, grid: GRID_BUCKETS } as const;
 const TOKENS_MAX = 4096;
+const SMALL_BYTES_MAX = 1 << 20;
+/** A snapshot or an entry, in base64. */
+const LARGE_BYTES_MAX = SNAPSHOT_BYTES_MAX * 2;
 
 export interface JoinRequest {
   readonly clusterName: string;
@@ -39,7 +47,7 @@ export function encodeJoinRequest(request: JoinRequest): Uint8Array {
 
 /** @returns null if malformed */
 export function decodeJoinRequest(bytes: Uint8Array): JoinRequest | null {
-  return decodeJson(bytes, (json) => {
+  return decodeJson(bytes, SMALL_BYTES_MAX, (json) => {
     const formats = (json['formats'] ?? {}) as Record<string, unknown>;
     return {
       clusterName: asText(json['clusterName']),
@@ -64,7 +72,7 @@ export function encodeJoinAnswer(answer: JoinAnswer): Uint8Array {
 
 /** @returns null if malformed */
 export function decodeJoinAnswer(bytes: Uint8Array): JoinAnswer | null {
-  return decodeJson(bytes, (json): JoinAnswer | null => {
+  return decodeJson(bytes, LARGE_BYTES_MAX, (json): JoinAnswer | null => {
     const kind = json['kind'];
     if (kind === 'refused' || kind === 'retry') {
       return { kind, reason: asText(json['reason']) };
@@ -77,7 +85,7 @@ export function decodeJoinAnswer(bytes: Uint8Array): JoinAnswer | null {
 function snapshotFrom(value: unknown): RaftSnapshot {
   const json = (value ?? {}) as Record<string, unknown>;
   const { data, voters } = json;
-  if (typeof data !== 'string' || data.length > SNAPSHOT_BYTES_MAX * 2) throw new TypeError('data');
+  if (typeof data !== 'string' || data.length > LARGE_BYTES_MAX) throw new TypeError('data');
   if (!Array.isArray(voters) || voters.length > VOTERS_MAX) throw new TypeError('voters');
   return {
     index: asCount(json['index']),
@@ -105,7 +113,7 @@ export function encodeLeaderRequest(request: LeaderRequest): Uint8Array {
 
 /** @returns null if malformed */
 export function decodeLeaderRequest(bytes: Uint8Array): LeaderRequest | null {
-  return decodeJson(bytes, (json): LeaderRequest | null => {
+  return decodeJson(bytes, ENTRY_BYTES_MAX * 2, (json): LeaderRequest | null => {
     const clusterName = asText(json['clusterName']);
     if (json['kind'] === 'barrier') return { kind: 'barrier', clusterName };
     const { entry } = json;
@@ -120,7 +128,7 @@ export function encodeLeaderAnswer(answer: LeaderAnswer): Uint8Array {
 
 /** @returns null if malformed */
 export function decodeLeaderAnswer(bytes: Uint8Array): LeaderAnswer | null {
-  return decodeJson(bytes, (json): LeaderAnswer | null => {
+  return decodeJson(bytes, SMALL_BYTES_MAX, (json): LeaderAnswer | null => {
     const { kind, leader, code } = json;
     if (kind === 'accepted') return { kind, index: asCount(json['index']) };
     if (kind === 'not-leader') return { kind, leader: leader === null ? null : asText(leader) };

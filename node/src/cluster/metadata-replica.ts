@@ -9,7 +9,7 @@ import { decodeCommand, decodeState, encodeState, type ProposedCommand } from '.
 import { applyCommand, EMPTY_CLUSTER } from './commands.ts';
 import { MetadataDamagedError } from './metadata-errors.ts';
 import type { ClusterClock, MetadataDisk, MetadataFiles } from './ports.ts';
-import { RaftNode, type RaftTimes } from './raft.ts';
+import { RaftNode } from './raft.ts';
 import { decodeRaftMessage, encodeRaftMessage } from './raft-codec.ts';
 import type {
   AddressedMessage,
@@ -17,6 +17,7 @@ import type {
   RaftEntry,
   RaftReady,
   RaftSnapshot,
+  RaftTimes,
 } from './raft-types.ts';
 
 export interface ReplicaOptions extends RaftTimes {

@@ -86,10 +86,12 @@ export class PeerProgress {
     this.commit = Math.max(this.commit, commit);
   }
 
-  rejected(prevIndex: number, hint: number): void {
+  /** @param mayForget it has no vote, so it may have lost its log and joined anew */
+  rejected(prevIndex: number, hint: number, mayForget: boolean): void {
     // An answer to an older message.
-    if (prevIndex !== this.next - 1 || prevIndex <= this.match) return;
+    if (prevIndex !== this.next - 1 || (prevIndex <= this.match && !mayForget)) return;
     this.heard();
+    if (prevIndex <= this.match) this.match = Math.min(hint, prevIndex - 1);
     this.next = Math.max(this.match + 1, Math.min(hint + 1, prevIndex));
   }
 

@@ -117,3 +117,29 @@ export interface RaftReady {
   /** Answers to `RaftNode.readIndex`; index null: not the leader any more. */
   readonly reads: readonly { readonly context: number; readonly index: number | null }[];
 }
+
+export interface RaftTimes {
+  /** Between heartbeats of a leader. */
+  readonly heartbeatMillis: number;
+  /** Without a leader for this up to twice this, a voter wants to be it. */
+  readonly electionMillis: number;
+  /** Longest time between two attempts to send the same to a peer. */
+  readonly retryMillisMax: number;
+}
+
+export interface RaftOptions extends RaftTimes {
+  readonly hostId: string;
+  /** In [0, 1). */
+  random(): number;
+  /** Of one append: as much as fits, but one entry at least. */
+  readonly appendBytesMax: number;
+  readonly appendEntriesMax: number;
+  /** Proposals are refused while the log has more than this that is not applied. */
+  readonly unappliedBytesMax: number;
+}
+
+export type RaftRole = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
+export type ProposeRefusal = 'NOT_LEADER' | 'TOO_LARGE' | 'BUSY';
+export type Proposed =
+  | { readonly index: number; readonly term: number }
+  | { readonly refused: ProposeRefusal };

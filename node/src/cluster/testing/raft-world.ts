@@ -4,9 +4,10 @@
  * Raft are checked all the time; a broken one is a `RuleBroken`.
  */
 
-import { RaftNode, type RaftOptions, type RaftStart } from '../raft.ts';
+import { RaftNode } from '../raft.ts';
 import { decodeRaftMessage, encodeRaftMessage } from '../raft-codec.ts';
-import type { HardState, RaftEntry, RaftReady, RaftSnapshot } from '../raft-types.ts';
+import type { RaftStart } from '../raft-store.ts';
+import type { HardState, RaftEntry, RaftOptions, RaftReady, RaftSnapshot } from '../raft-types.ts';
 import { seededRandom } from './nodes.ts';
 
 const STEP_MILLIS = 10;
