@@ -1,11 +1,14 @@
 /** Clusters of node processes on loopback addresses of their own, so that tests do not meet. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Network } from './network.ts';
 import { type NodeProcess, startNode, temporaryDirectory } from './node-process.ts';
 
 export interface ClusterOptions {
   /** Nodes of each datacenter. */
   readonly datacenters: Readonly<Record<string, number>>;
+  /** Where the nodes live; not given: on loopback addresses. */
+  readonly network?: Network;
   /** More options of `ilion start`, for every node. */
   readonly flags?: Readonly<Record<string, string>>;
 }
@@ -26,22 +29,23 @@ const OCTETS = 250;
 let clusters = 0;
 
 /** Three octets that no other test process uses now: by process id. */
-function network(): string {
+function loopback(): string {
   const number = process.pid * 7 + clusters++;
   return `127.${(Math.floor(number / OCTETS) % OCTETS) + 2}.${(number % OCTETS) + 1}`;
 }
 
 export async function startCluster(options: ClusterOptions): Promise<ClusterProcesses> {
-  const base = network();
+  const base = loopback();
   const directory = temporaryDirectory();
   const datacenterOf = Object.entries(options.datacenters).flatMap(([name, count]) =>
     new Array<string>(count).fill(name),
   );
-  const addresses = datacenterOf.map((_, i) => `${base}.${i + 1}`);
+  const addresses = options.network?.addresses ?? datacenterOf.map((_, i) => `${base}.${i + 1}`);
   const start = (index: number) => {
     const address = addresses[index];
     return startNode({
       dataDirectory: join(directory, `n${index + 1}`),
+      ...(options.network === undefined ? {} : { prefix: options.network.prefix(index) }),
       flags: {
         workers: '1',
         shards: '1',

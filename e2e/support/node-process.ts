@@ -18,6 +18,8 @@ export interface NodeOptions {
   readonly flags?: Readonly<Record<string, string>>;
   /** More variables. Those of Ilion that the test itself was given are not passed on. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** What the command begins with, such as `['ip', 'netns', 'exec', 'host1']`. */
+  readonly prefix?: readonly string[];
   /** Text of the log to wait for; not given: that it is ready. */
   readonly until?: string;
 }
@@ -88,8 +90,14 @@ class IlionProcess {
   stderr = '';
   private readonly watchers = new Set<() => void>();
 
-  constructor(args: readonly string[], environment: NodeJS.ProcessEnv) {
-    this.child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, ...args], {
+  constructor(
+    args: readonly string[],
+    environment: NodeJS.ProcessEnv,
+    prefix: readonly string[] = [],
+  ) {
+    const [command, ...rest] = [...prefix, process.execPath];
+    const node = ['--disable-warning=ExperimentalWarning', MAIN];
+    this.child = spawn(command, [...rest, ...node, ...args], {
       env: environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -164,7 +172,11 @@ export async function startNode(options: NodeOptions = {}): Promise<NodeProcess>
     ...options.flags,
   };
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
-  const ilion = new IlionProcess(['start', ...args], environmentOf(options.environment));
+  const ilion = new IlionProcess(
+    ['start', ...args],
+    environmentOf(options.environment),
+    options.prefix,
+  );
   try {
     await ilion.waitFor(options.until ?? '"message":"ready"', READY_TIMEOUT_MS);
   } catch (error) {
