@@ -312,7 +312,7 @@ test('a full queue, a failing disk, a slow one, one that lies', async () => {
   let lost = 0;
   for (let seed = 0; seed < 20; seed++) {
     const liar = new World(seed);
-    liar.disk.faults.syncLies = true;
+    liar.disk.planted.syncLies = true;
     const lying = await liar.open('group');
     lying.submit(batch.bytes, batch.length, 1);
     await liar.scheduler.runUntil(100);

@@ -2,7 +2,10 @@
 import type { MetadataDisk, MetadataFiles } from '../cluster/ports.ts';
 import type { HardState, RaftEntry } from '../cluster/raft-types.ts';
 import { KvError } from '../storage/kv.ts';
-import type { VirtualDisk } from './virtual-disk.ts';
+import type { CrashKind, VirtualDisk } from './virtual-disk.ts';
+
+/** For so long a system may hold back what was not synced. */
+const WRITE_BACK_MILLIS = 5000;
 
 /** What `files` are after the first `count` of `entries`; the hard state goes with the last one. */
 function appended(
@@ -25,14 +28,16 @@ function appended(
 export class MemoryMetadataDisk implements MetadataDisk {
   private readonly disk: VirtualDisk;
   private dead = false;
+  /** Writes whose fsync was a lie. */
+  private recent: { readonly time: number; readonly before: MetadataFiles | null }[] = [];
   /** What is left of the write that is under way, if the process dies now. */
-  private torn: (() => void) | null = null;
+  private torn: ((kind: CrashKind) => void) | null = null;
 
   constructor(disk: VirtualDisk) {
     this.disk = disk;
-    const forget = disk.atCrash(() => {
+    const forget = disk.atCrash((kind) => {
       this.dead = true;
-      this.torn?.();
+      this.torn?.(kind);
       forget();
     });
   }
@@ -70,16 +75,21 @@ export class MemoryMetadataDisk implements MetadataDisk {
     };
     return this.later(disk.faults.syncMillis, () => {
       this.torn = null;
-      const { writeFailure, syncLies } = disk.faults;
+      const { writeFailure } = disk.faults;
       if (writeFailure !== null) throw new KvError(writeFailure, 'the disk fails');
       disk.metadata = change(true);
-      // The planted bug: a crash soon after brings back what was before.
-      if (syncLies) {
-        this.torn = () => {
-          disk.metadata = before;
-        };
-      }
+      if (disk.planted.syncLies) this.remember(before);
     });
+  }
+
+  /** The planted bug: the loss of power brings back what was some time before. */
+  private remember(before: MetadataFiles | null): void {
+    const { scheduler, random } = this.disk;
+    this.recent.push({ time: scheduler.now, before });
+    this.recent = this.recent.filter(({ time }) => time > scheduler.now - WRITE_BACK_MILLIS);
+    this.torn = (kind) => {
+      if (kind === 'power') this.disk.metadata = random.pick(this.recent).before;
+    };
   }
 
   private later<T>(millis: number, run: () => T): Promise<T> {

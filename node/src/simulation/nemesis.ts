@@ -205,14 +205,7 @@ export class Nemesis<Node extends SimulatedNode> {
     this.world.scheduler.after(this.random.between(0, 2 * this.options.lengthMillis), () => {
       this.groupsDown--;
       if (!this.running) return;
-      for (const node of group) {
-        // A node that cannot start, since it sees no other, goes on trying; only its own failure counts.
-        if (node.running === null) {
-          node.start().catch((error: unknown) => {
-            this.world.note(node.index, 'could not start', { error });
-          });
-        }
-      }
+      for (const node of group) if (node.running === null) node.startSupervised();
     });
   }
 }

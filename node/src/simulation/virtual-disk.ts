@@ -21,8 +21,6 @@ export interface DiskFaults {
   /** Every write, or read, ends so. */
   writeFailure: KvErrorCode | null;
   readFailure: KvErrorCode | null;
-  /** A planted bug: fsync says that it is done, and is not. */
-  syncLies: boolean;
 }
 
 export type CrashKind = 'process' | 'power';
@@ -34,7 +32,6 @@ const HEALTHY: DiskFaults = {
   missRate: 0.1,
   writeFailure: null,
   readFailure: null,
-  syncLies: false,
 };
 
 /** A batch that waits for the writer. */
@@ -49,12 +46,14 @@ export class VirtualDisk {
   readonly scheduler: Scheduler;
   readonly random: SeededRandom;
   readonly faults: DiskFaults = { ...HEALTHY };
+  /** Bugs for a test to find; they do not heal. `syncLies`: fsync says that it is done, and is not. */
+  readonly planted = { syncLies: false };
   readonly stores = new Map<string, StoreState>();
   /** The node's metadata log. */
   metadata: MetadataFiles | null = null;
   /** Sorted files and exports that are not in a store, by path. */
   readonly files = new Map<string, MemoryTable>();
-  private readonly onCrash = new Set<() => void>();
+  private readonly onCrash = new Set<(kind: CrashKind) => void>();
 
   constructor(scheduler: Scheduler, random: SeededRandom) {
     this.scheduler = scheduler;
@@ -71,7 +70,7 @@ export class VirtualDisk {
   }
 
   /** Runs at each crash. @returns takes it back */
-  atCrash(run: () => void): () => void {
+  atCrash(run: (kind: CrashKind) => void): () => void {
     this.onCrash.add(run);
     return () => this.onCrash.delete(run);
   }
@@ -82,7 +81,7 @@ export class VirtualDisk {
    */
   crash(kind: CrashKind): void {
     for (const store of this.stores.values()) store.crash(kind);
-    for (const run of [...this.onCrash]) run();
+    for (const run of [...this.onCrash]) run(kind);
   }
 
   /** Everything is gone, as with a new disk. */
@@ -152,7 +151,7 @@ export class StoreState {
 
   /** All that is applied is on disk. */
   sync(): void {
-    if (!this.disk.faults.syncLies) this.unsynced = [];
+    if (!this.disk.planted.syncLies) this.unsynced = [];
   }
 
   crash(kind: CrashKind): void {

@@ -24,6 +24,7 @@ const CONTROL_PORT = 7000;
 const DATA_PORT = 7001;
 /** Lines of the log that are kept. */
 const LINES_MAX = 5000;
+const RESTART_MILLIS = 1000;
 /** Wall clocks begin in 2025. */
 const EPOCH_MICROS = 1_735_689_600_000_000;
 
@@ -72,6 +73,8 @@ export interface NodeWorld extends Peer, NodePlace {
   engine(): KvEngine;
   /** At the end of this turn of the node's event loop. */
   schedule(run: () => void): void;
+  /** The process ends by itself, at once; it is started again a second later. */
+  exit(reason: string): void;
 }
 
 /** What the factory makes. */
@@ -154,6 +157,14 @@ export class NodeSlot<Node extends SimulatedNode> {
     }
   }
 
+  /** Starts, and again after a second for as long as that fails. */
+  startSupervised(): void {
+    this.start().catch((error: unknown) => {
+      this.world.note(this.index, 'could not start', { error });
+      this.startLater();
+    });
+  }
+
   /** Dies at once: with the loss of power, or (`process`) as by kill -9. */
   crash(kind: CrashKind = 'power'): void {
     if (this.process === null) return;
@@ -173,6 +184,19 @@ export class NodeSlot<Node extends SimulatedNode> {
     if (process === null) return;
     await process.stop();
     if (this.life === life) this.end('process');
+  }
+
+  private startLater(): void {
+    const { life } = this;
+    this.world.scheduler.after(RESTART_MILLIS, () => {
+      if (this.life === life) this.startSupervised();
+    });
+  }
+
+  private exit(reason: string): void {
+    this.world.note(this.index, `exits: ${reason}`);
+    this.end('process');
+    this.startLater();
   }
 
   private end(kind: CrashKind): void {
@@ -203,6 +227,9 @@ export class NodeSlot<Node extends SimulatedNode> {
       listen: (port, accept) => void network.listen(address, port, accept),
       engine: () => new MemoryEngine(this.disk),
       schedule: (run) => scheduler.soon(ifAlive(run)),
+      exit: (reason) => {
+        if (alive()) this.exit(reason);
+      },
     };
   }
 
