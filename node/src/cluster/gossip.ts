@@ -235,10 +235,10 @@ export class Gossip implements Liveness {
     return endpoint.arrivals.phi(this.deps.clock.nowMillis());
   }
 
-  /** Where a node says that it is; null: not known. */
+  /** Where a node says that it is; null: not known, or not alive, so that it may be elsewhere now. */
   peerOf(hostId: string): Peer | null {
     const endpoint = this.byHostId.get(hostId);
-    return endpoint === undefined ? null : placeOf(endpoint);
+    return endpoint?.alive === true ? placeOf(endpoint) : null;
   }
 
   /** @returns stops it */

@@ -2,26 +2,15 @@
  * The metadata log as one node uses it: what all nodes agree on, changes to it, joining it. Any node proposes; the leader
  * orders. Up to five voters are chosen by the leader; all other members follow.
  */
-import { type Links, type Peer, type Responder, request, Verb } from '../internode/links.ts';
+import { type Links, type Peer, Verb } from '../internode/links.ts';
 import type { SchemaJson } from '../schema/schema-json.ts';
 import type { ClusterCommand, ClusterState, Liveness, NodeInfo } from './cluster-state.ts';
-import {
-  decodeCommand,
-  encodeCommand,
-  encodeState,
-  type ProposedCommand,
-} from './command-codec.ts';
+import { encodeCommand, encodeState, type ProposedCommand } from './command-codec.ts';
 import { EMPTY_CLUSTER, isSameNode } from './commands.ts';
 import { JoinDesk, joinByContacts } from './join.ts';
+import { LeaderDesk } from './leader-desk.ts';
 import { MetadataError } from './metadata-errors.ts';
-import {
-  decodeLeaderAnswer,
-  decodeLeaderRequest,
-  encodeLeaderAnswer,
-  encodeLeaderRequest,
-  type LeaderAnswer,
-  type LeaderRequest,
-} from './metadata-messages.ts';
+import type { LeaderRequest } from './metadata-messages.ts';
 import { MetadataReplica, type ReplicaOptions } from './metadata-replica.ts';
 import type { ClusterClock, ClusterLogger, MetadataDisk } from './ports.ts';
 import type { RaftNode } from './raft.ts';
@@ -37,7 +26,7 @@ export interface MetadataLogDeps {
   /** In [0, 1). */
   random(): number;
   readonly liveness: Liveness;
-  /** Where a node is, by gossip, which is newer than the log. Null: not known. */
+  /** Where a node is, by gossip, which is newer than the log. Null: not known; the log's address is tried. */
   peerOf(hostId: string): Peer | null;
   readonly logger: ClusterLogger;
   /** The log cannot go on: the node has to stop. */
@@ -86,7 +75,6 @@ interface Pending {
 }
 
 const PENDING_MAX = 1_024;
-const ASK_MILLIS_MAX = 2_000;
 const RETRY_MILLIS = 100;
 /** Who is dead is not believed sooner after a proposal has begun: this node may have just started. */
 const GIVE_UP_MILLIS = 2_000;
@@ -96,9 +84,9 @@ export class MetadataLog {
   private readonly deps: MetadataLogDeps;
   private readonly options: MetadataLogOptions;
   private readonly replica: MetadataReplica;
+  private readonly leader: LeaderDesk;
   private readonly listeners = new Set<StateListener>();
   private readonly pending = new Map<string, Pending>();
-  private readonly reads = new Map<number, (index: number | null) => void>();
   private reaching: { readonly index: number; readonly resolve: () => void }[] = [];
   private readonly deadSince = new Map<string, number>();
   private readonly timers: (() => void)[] = [];
@@ -119,11 +107,17 @@ export class MetadataLog {
         for (const listener of this.listeners) listener(state, previous);
       },
       reached: (index) => this.onReached(index),
-      read: (context, index) => {
-        this.reads.get(context)?.(index);
-        this.reads.delete(context);
-      },
+      read: (context, index) => this.leader.finishRead(context, index),
       fatal: (error) => deps.onFatal(error),
+    });
+    const { hostId, links, clock } = deps;
+    this.leader = new LeaderDesk({
+      hostId,
+      links,
+      clock,
+      random: () => deps.random(),
+      replica: this.replica,
+      peerOf: (id) => deps.peerOf(id),
     });
   }
 
@@ -147,12 +141,12 @@ export class MetadataLog {
       this.replica.receive(from, body);
       responder.answer(new Uint8Array(0));
     });
-    links.handle(Verb.Propose, (_from, body, responder) => this.onRequest(body, responder));
+    links.handle(Verb.Propose, (_from, body, responder) => this.leader.receive(body, responder));
     const desk = new JoinDesk({
       log: this,
       snapshot: () => this.replica.snapshot(),
       liveness: this.deps.liveness,
-      random: this.deps.random,
+      random: () => this.deps.random(),
     });
     links.handle(Verb.Join, (_from, body, responder) => desk.serve(body, responder));
     this.timers.push(
@@ -250,10 +244,7 @@ export class MetadataLog {
       throw new MetadataError('OVERLOADED', 'too many changes of the cluster wait for agreement');
     }
     const id = `${this.session}/${this.counter++}`;
-    const entry = encodeCommand({ id, command });
-    if (entry.length > ENTRY_BYTES_MAX) {
-      throw new MetadataError('TOO_LARGE', `the change has ${entry.length} bytes`);
-    }
+    const entry = encodeWithin({ id, command });
     const outcome = Promise.withResolvers<ProposalOutcome | MetadataError>();
     this.pending.set(id, { command, settle: outcome.resolve });
     const { clusterName } = this.current();
@@ -281,11 +272,12 @@ export class MetadataLog {
     const deadline = started + timeoutMillis;
     let accepted = false;
     for (;;) {
-      const answer = await this.askLeader(ask, deadline);
+      const answer = await this.leader.ask(ask, deadline);
       const now = this.deps.clock.nowMillis();
       if (isSettled()) return null;
       if (answer?.kind === 'refused') {
-        if (answer.code === 'TOO_LARGE') return new MetadataError('TOO_LARGE', 'too large');
+        if (answer.code === 'TOO_LARGE')
+          return new MetadataError('TOO_LARGE', 'the schema is too large');
         if (now >= deadline) return new MetadataError('OVERLOADED', 'the leader is overloaded');
       }
       accepted ||= answer?.kind === 'accepted';
@@ -341,7 +333,7 @@ export class MetadataLog {
     const deadline = clock.nowMillis() + timeoutMillis;
     const { clusterName } = this.current();
     for (;;) {
-      const answer = await this.askLeader({ kind: 'barrier', clusterName }, deadline);
+      const answer = await this.leader.ask({ kind: 'barrier', clusterName }, deadline);
       if (answer?.kind === 'accepted') {
         await this.reach(answer.index, deadline);
         return;
@@ -374,85 +366,6 @@ export class MetadataLog {
         stop();
         resolve();
       });
-    });
-  }
-
-  // The leader.
-
-  /** @returns null: no leader was reached */
-  private async askLeader(ask: LeaderRequest, deadline: number): Promise<LeaderAnswer | null> {
-    const raft = this.replica.raft;
-    if (raft === null) return null;
-    const { leader, voters } = raft.state;
-    if (leader === this.deps.hostId) return this.serve(ask);
-    const others = voters.filter((id) => id !== this.deps.hostId);
-    const first = leader ?? others[Math.floor(this.deps.random() * others.length)];
-    if (first === undefined) return null;
-    const answer = await this.askNode(first, ask, deadline);
-    if (answer?.kind !== 'not-leader') return answer;
-    const { leader: hint } = answer;
-    if (hint === null || hint === first || hint === this.deps.hostId) return null;
-    const second = await this.askNode(hint, ask, deadline);
-    return second?.kind === 'not-leader' ? null : second;
-  }
-
-  private async askNode(
-    hostId: string,
-    ask: LeaderRequest,
-    deadline: number,
-  ): Promise<LeaderAnswer | null> {
-    const { links, clock } = this.deps;
-    const peer = this.deps.peerOf(hostId) ?? this.current().nodes.get(hostId);
-    const millis = Math.min(ASK_MILLIS_MAX, deadline - clock.nowMillis());
-    if (peer === undefined || peer === null || millis <= 0) return null;
-    try {
-      const body = encodeLeaderRequest(ask);
-      return decodeLeaderAnswer(await request(links, peer, Verb.Propose, body, millis));
-    } catch {
-      // Any LinkError: another node is asked, or this one again.
-      return null;
-    }
-  }
-
-  private onRequest(body: Uint8Array, responder: Responder): void {
-    const ask = decodeLeaderRequest(body);
-    const { clusterName } = this.current();
-    if (ask === null || ask.clusterName !== clusterName) {
-      responder.fail('FAILED', 'malformed, or of another cluster');
-      return;
-    }
-    if (ask.kind === 'propose' && decodeCommand(ask.entry) === null) {
-      responder.fail('FAILED', 'the change is malformed, or of a later version');
-      return;
-    }
-    void this.serve(ask).then((answer) => responder.answer(encodeLeaderAnswer(answer)));
-  }
-
-  private async serve(ask: LeaderRequest): Promise<LeaderAnswer> {
-    const raft = this.replica.raft;
-    if (raft === null || raft.state.role !== 'leader') {
-      return { kind: 'not-leader', leader: raft?.state.leader ?? null };
-    }
-    if (ask.kind === 'barrier') {
-      const index = await this.readIndex(raft);
-      return index === null ? { kind: 'not-leader', leader: null } : { kind: 'accepted', index };
-    }
-    const proposed = raft.propose(ask.entry);
-    void this.replica.pump();
-    if ('index' in proposed) return { kind: 'accepted', index: proposed.index };
-    const { refused } = proposed;
-    return refused === 'NOT_LEADER'
-      ? { kind: 'not-leader', leader: null }
-      : { kind: 'refused', code: refused };
-  }
-
-  private readIndex(raft: RaftNode): Promise<number | null> {
-    if (this.reads.size >= PENDING_MAX) return Promise.resolve(null);
-    return new Promise((resolve) => {
-      const context = this.counter++;
-      this.reads.set(context, resolve);
-      raft.readIndex(context);
-      void this.replica.pump();
     });
   }
 
@@ -549,9 +462,21 @@ export class MetadataLog {
     await this.replica.stop();
     const stopped = new MetadataError('STOPPED', 'this node is stopping');
     for (const { settle } of this.pending.values()) settle(stopped);
-    for (const resolve of this.reads.values()) resolve(null);
+    this.leader.stop();
     for (const { resolve } of this.reaching) resolve();
     this.pending.clear();
-    this.reads.clear();
   }
+}
+
+/** @throws MetadataError TOO_LARGE */
+function encodeWithin(proposed: ProposedCommand): Uint8Array {
+  let entry: Uint8Array;
+  try {
+    entry = encodeCommand(proposed);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new MetadataError('TOO_LARGE', 'the schema is too large', { cause: error });
+  }
+  if (entry.length <= ENTRY_BYTES_MAX) return entry;
+  throw new MetadataError('TOO_LARGE', `the change has ${entry.length} bytes, compressed`);
 }

@@ -15,6 +15,7 @@ import type {
   AddressedMessage,
   HardState,
   RaftEntry,
+  RaftMessage,
   RaftReady,
   RaftSnapshot,
   RaftTimes,
@@ -116,7 +117,7 @@ export class MetadataReplica {
     this.node = new RaftNode(files, {
       ...this.options,
       hostId: this.deps.hostId,
-      random: this.deps.random,
+      random: () => this.deps.random(),
       appendBytesMax: APPEND_BYTES_MAX,
       appendEntriesMax: APPEND_ENTRIES_MAX,
       unappliedBytesMax: UNAPPLIED_BYTES_MAX,
@@ -155,7 +156,7 @@ export class MetadataReplica {
   /** @param body of Verb.Raft, lent */
   receive(from: string, body: Uint8Array): void {
     if (this.stopped || this.node === null) return;
-    const message = openEnvelope(body, this.state.clusterName);
+    const message = openEnvelope(body, this.state.clusterName, this.deps.hostId);
     if (message === null) return;
     this.node.step(from, message);
     void this.pump();
@@ -210,7 +211,7 @@ export class MetadataReplica {
   private send({ to, message }: AddressedMessage): void {
     const peer = this.deps.peerOf(to) ?? this.state.nodes.get(to);
     if (peer === undefined || peer === null) return;
-    const body = envelope(this.state.clusterName, encodeRaftMessage(message));
+    const body = envelope(this.state.clusterName, to, encodeRaftMessage(message));
     this.deps.links.call(peer, Verb.Raft, body, MESSAGE_TIMEOUT_MILLIS, NO_ANSWER);
   }
 
@@ -258,20 +259,26 @@ export class MetadataReplica {
   }
 }
 
-/** [string] name of the cluster, so that a node of another one does no harm, and the message. */
-function envelope(clusterName: string, message: Uint8Array): Uint8Array {
-  const out = new Writer(message.length + clusterName.length * 3 + 2);
+/**
+ * [string] name of the cluster, [string] host id of who it is for, and the message. What a leader says is true for one
+ * node only, and addresses change hands.
+ */
+function envelope(clusterName: string, to: string, message: Uint8Array): Uint8Array {
+  const out = new Writer(message.length + clusterName.length * 3 + 64);
   out.string(clusterName);
+  out.string(to);
   out.raw(message);
   return out.view();
 }
 
-function openEnvelope(body: Uint8Array, clusterName: string) {
+/** @returns null if it is malformed, or not for this node */
+function openEnvelope(body: Uint8Array, clusterName: string, hostId: string): RaftMessage | null {
+  const from = new Reader(body);
   try {
-    const from = new Reader(body);
-    if (from.string() !== clusterName) return null;
-    return decodeRaftMessage(body.subarray(from.offset));
+    if (from.string() !== clusterName || from.string() !== hostId) return null;
   } catch {
+    // The reader throws for what is cut short.
     return null;
   }
+  return decodeRaftMessage(body.subarray(from.offset));
 }

@@ -15,6 +15,9 @@ interface IncomingSnapshot {
   bytes: number;
 }
 
+/** Of one `ready`: more than a cluster has nodes. */
+const MESSAGES_MAX = 20_000;
+
 export abstract class RaftMember extends RaftStore {
   protected readonly options: RaftOptions;
   protected role: RaftRole = 'follower';
@@ -98,7 +101,8 @@ export abstract class RaftMember extends RaftStore {
   }
 
   protected send(to: string, message: RaftMessage): void {
-    this.messages.push({ to, message });
+    // A disk that takes long is no reason to need more and more memory; all of them may be lost.
+    if (this.messages.length < MESSAGES_MAX) this.messages.push({ to, message });
   }
 
   // Elections.
