@@ -17,6 +17,7 @@ export const USAGE = `npm run bench -- [options]
   --scan-rows N            rows of the tables that are scanned
   --connections N          connections of the load generator
   --large GIB              size of the table larger than memory
+  --nodes N                what replication costs in a cluster of N nodes on this machine, and nothing else
   --cassandra HOST:PORT    measures a running Cassandra and Ilion in turns, and nothing else
   --pid N                  process of that Cassandra, for its CPU time
   --warm-up N              seconds of mixed load that each of the two gets before anything is measured
@@ -27,6 +28,8 @@ export interface BenchArguments {
   readonly scenarios: ReadonlySet<Scenario>;
   readonly options: BenchOptions;
   readonly largeGib: number;
+  /** Null: no cluster is measured. */
+  readonly nodes: number | null;
   readonly cassandra: Target | null;
   readonly out: string | null;
   readonly wantsHelp: boolean;
@@ -44,6 +47,7 @@ const FLAGS = {
   'scan-rows': { type: 'string' },
   connections: { type: 'string' },
   large: { type: 'string' },
+  nodes: { type: 'string' },
   cassandra: { type: 'string' },
   pid: { type: 'string' },
   directory: { type: 'string', default: '' },
@@ -68,6 +72,15 @@ function toScenarios(only: string | undefined, quick: boolean): ReadonlySet<Scen
       return found;
     }),
   );
+}
+
+function toNodes(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const nodes = Number(text);
+  if (!Number.isInteger(nodes) || nodes < 2 || nodes > 9) {
+    throw new BenchError(`--nodes needs a number from 2 to 9, not '${text}'`);
+  }
+  return nodes;
 }
 
 function toTarget(cassandra: string | undefined, pid: string | undefined): Target | null {
@@ -110,6 +123,7 @@ export function parseBenchArguments(args: readonly string[]): BenchArguments {
       directory: values.directory,
     },
     largeGib: number('large', 4, 4),
+    nodes: toNodes(values.nodes),
     cassandra: toTarget(values.cassandra, values.pid),
     out: values.out ?? null,
     wantsHelp: values.help,

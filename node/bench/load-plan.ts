@@ -23,6 +23,8 @@ export interface LoadPlan extends Endpoint {
   /** Process of the server, for its CPU time; 0: not known. */
   readonly pid: number;
   readonly pageRows: number;
+  /** By its number in the protocol. */
+  readonly consistency: number;
 }
 
 export interface LoadResult {

@@ -11,7 +11,6 @@ import { LoadConnection } from './load-connection.ts';
 import type { LoadPlan, LoadResult } from './load-plan.ts';
 import { cpuOf, cpuSecondsOf, residentMib } from './process-facts.ts';
 
-const CONSISTENCY_ONE = 1;
 const POOL_BYTES = 1 << 22;
 const NAP_MILLIS = 0.03;
 const END_MILLIS = 5000;
@@ -154,8 +153,8 @@ const sleep = (seconds: number) => new Promise((resolve) => setTimeout(resolve, 
 async function runRequests(client: Client): Promise<LoadResult> {
   const insertId = await client.prepare(plan.insert);
   const selectId = await client.prepare(plan.select);
-  insert = executeFrame(insertId, CONSISTENCY_ONE, plan.valueBytes);
-  select = executeFrame(selectId, CONSISTENCY_ONE, null);
+  insert = executeFrame(insertId, plan.consistency, plan.valueBytes);
+  select = executeFrame(selectId, plan.consistency, null);
   const streams = Math.max(1, Math.floor(plan.inFlight / plan.connections));
   const requestBytesMax = Math.max(insert.bytes.length, select.bytes.length);
   const connections: LoadConnection[] = [];

@@ -4,6 +4,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { type BenchArguments, parseBenchArguments, type Scenario, USAGE } from './arguments.ts';
 import { measureBeside } from './beside.ts';
 import { BenchError } from './client.ts';
+import { measureCluster } from './cluster.ts';
 import { measureCores } from './cores.ts';
 import { measureLarge } from './large.ts';
 import { Report } from './report.ts';
@@ -23,7 +24,8 @@ async function run(args: BenchArguments): Promise<void> {
   const machine = `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores`;
   report.note(`${machine}, Node ${process.versions.node}; medians of ${args.options.repeats} runs`);
   try {
-    if (args.cassandra !== null) await measureBeside(report, args.options, args.cassandra);
+    if (args.nodes !== null) await measureCluster(report, args.options, args.nodes);
+    else if (args.cassandra !== null) await measureBeside(report, args.options, args.cassandra);
     else for (const name of args.scenarios) await RUNS[name](report, args);
   } finally {
     if (args.out !== null) {

@@ -19,6 +19,7 @@ export interface BenchTable {
 }
 
 const KEYSPACE = 'blast';
+const ONE = 1;
 
 /** One row of 100 bytes by its key. */
 export const KEY_VALUE: BenchTable = {
@@ -53,10 +54,14 @@ export const WIDE_PARTITION: BenchTable = {
 };
 
 /** @throws BenchError */
-export async function createTables(at: Endpoint, tables: readonly BenchTable[]): Promise<void> {
+export async function createTables(
+  at: Endpoint,
+  tables: readonly BenchTable[],
+  replicas = 1,
+): Promise<void> {
   const client = await Client.connect(at);
   await client.query(
-    `CREATE KEYSPACE IF NOT EXISTS ${KEYSPACE} WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`,
+    `CREATE KEYSPACE IF NOT EXISTS ${KEYSPACE} WITH replication = {'class': 'SimpleStrategy', 'replication_factor': ${replicas}}`,
   );
   for (const table of tables) await client.query(table.create);
   client.close();
@@ -70,6 +75,8 @@ export interface LoadOptions {
   readonly seconds?: number;
   readonly rate?: number;
   readonly pageRows?: number;
+  /** By its number in the protocol; not given: ONE. */
+  readonly consistency?: number;
 }
 
 /** @throws BenchError if the load generator fails, or any request in it other than by Overloaded */
@@ -94,6 +101,7 @@ export async function runLoad(
     seconds: options.seconds ?? 0,
     rate: options.rate ?? 0,
     pageRows: options.pageRows ?? 5000,
+    consistency: options.consistency ?? ONE,
   };
   const child = spawn(
     process.execPath,

@@ -95,6 +95,8 @@ export interface ServerOptions {
   /** Options of `ilion start` without their dashes. */
   readonly flags?: Readonly<Record<string, string>>;
   readonly dataDirectory: string;
+  /** Address of all of its ports; not given: 127.0.0.1. */
+  readonly host?: string;
   /** Where compiled code is kept; not given: where a user's node keeps it. */
   readonly compileCache?: string;
   /** More arguments of Node, such as those for profiles. */
@@ -103,6 +105,7 @@ export interface ServerOptions {
 
 /** @returns a node that has answered a query @throws BenchError */
 export async function startServer(options: ServerOptions): Promise<BenchServer> {
+  const host = options.host ?? HOST;
   const [port, adminPort, metricsPort] = await freePorts(3);
   const flags: Readonly<Record<string, string>> = {
     'data-directory': options.dataDirectory,
@@ -110,6 +113,9 @@ export async function startServer(options: ServerOptions): Promise<BenchServer> 
     'admin-port': String(adminPort),
     'metrics-port': String(metricsPort),
     'log-level': 'warn',
+    'rpc-address': host,
+    'admin-address': host,
+    'metrics-address': host,
     ...options.flags,
   };
   const began = performance.now();
@@ -134,14 +140,14 @@ export async function startServer(options: ServerOptions): Promise<BenchServer> 
       resolve();
     });
   });
-  const at = { host: HOST, port };
+  const at = { host, port };
   await firstAnswer(at, () => hasEnded);
   const startMillis = Math.round(performance.now() - began);
   const pid = child.pid ?? 0;
   return {
     ...at,
     pid,
-    metricsUrl: `http://${HOST}:${metricsPort}/metrics`,
+    metricsUrl: `http://${host}:${metricsPort}/metrics`,
     dataDirectory: options.dataDirectory,
     startMillis,
     startCpuSeconds: cpuSecondsOf(pid),
