@@ -1,12 +1,16 @@
 /** The data path of one request over the replicas of the ring. */
 import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { type CqlError, invalidRequest, type WriteType } from '../common/errors.ts';
-import type { DataPath } from '../query/data-path.ts';
+import type { ConditionalTarget, CounterChange, DataPath, Decision } from '../query/data-path.ts';
 import type { Mutation } from '../query/modify.ts';
+import { partitionLength } from '../storage/keys.ts';
 import type { RecordSource } from '../storage/record-source.ts';
+import type { Batchlog } from './batchlog.ts';
 import type { CoordinatorContext } from './context.ts';
 import { CoordinatedSource } from './coordinated-source.ts';
+import type { CounterWrites } from './counter-write.ts';
 import { Level } from './levels.ts';
+import type { Paxos } from './paxos.ts';
 import type { Replicated } from './replicated.ts';
 import type { Topology } from './topology.ts';
 import { type Entry, startWrite } from './write.ts';
@@ -40,6 +44,16 @@ export function groupByReplicas(topology: Topology, mutations: readonly Mutation
   return groups;
 }
 
+/** Nothing is written of what cannot be written as a whole. @throws CqlError Unavailable */
+function refuseGroups(context: CoordinatorContext, groups: readonly Group[], level: number): void {
+  for (const { replicated, replicas } of groups) {
+    const refused = replicated.refusal(level, context.live(replicas));
+    if (refused === null) continue;
+    context.metrics.unavailables++;
+    throw refused;
+  }
+}
+
 /** Writes mutations to their replicas, each group at `level`. @throws CqlError of the first group that fails */
 export async function writeGroups(
   context: CoordinatorContext,
@@ -49,14 +63,7 @@ export async function writeGroups(
   writeType: WriteType,
 ): Promise<void> {
   const groups = groupByReplicas(topology, mutations);
-  for (const { replicated, replicas } of groups) {
-    // Nothing is written of what cannot be written as a whole.
-    const refused = replicated.refusal(level, context.live(replicas));
-    if (refused !== null) {
-      context.metrics.unavailables++;
-      throw refused;
-    }
-  }
+  refuseGroups(context, groups, level);
   const { writeTimeoutMillis: timeoutMillis } = context.options;
   const results = await Promise.all(
     groups.map(
@@ -69,14 +76,33 @@ export async function writeGroups(
   for (const error of results) if (error !== null) throw error;
 }
 
+/** What the paths of all requests share. */
+export interface PathParts {
+  readonly context: CoordinatorContext;
+  readonly topology: Topology;
+  readonly batchlog: Batchlog;
+  readonly counters: CounterWrites;
+  readonly paxos: Paxos;
+}
+
+/** Whether all of the mutations are of one partition, and so one mutation as clients count them. */
+function isOnePartition(mutations: readonly Mutation[]): boolean {
+  const partitions = new Set<string>();
+  for (const { handle, key } of mutations) {
+    const length = partitionLength(handle.keys, key);
+    const name = Buffer.from(key.subarray(0, length)).toString('latin1');
+    partitions.add(`${handle.table.keyspace} ${name}`);
+    if (partitions.size > 1) return false;
+  }
+  return true;
+}
+
 export class CoordinatedPath implements DataPath {
-  private readonly context: CoordinatorContext;
-  private readonly topology: Topology;
+  private readonly parts: PathParts;
   private readonly levels: Levels;
 
-  constructor(context: CoordinatorContext, topology: Topology, levels: Levels) {
-    this.context = context;
-    this.topology = topology;
+  constructor(parts: PathParts, levels: Levels) {
+    this.parts = parts;
     this.levels = levels;
   }
 
@@ -87,26 +113,37 @@ export class CoordinatedPath implements DataPath {
         'Write operation require a read but consistency ANY is not supported on reads',
       );
     }
-    return new CoordinatedSource(this.context, this.topology, consistency);
+    return new CoordinatedSource(this.parts.context, this.parts.topology, consistency);
   }
 
   write(mutations: readonly Mutation[], type: WriteType): Promise<void> {
-    return writeGroups(this.context, this.topology, mutations, this.levels.consistency, type);
+    const told = type === 'UNLOGGED_BATCH' && isOnePartition(mutations) ? 'SIMPLE' : type;
+    return this.writeAs(mutations, told);
   }
 
-  async writeLogged(): Promise<void> {
-    throw notYet('Logged batches over several partitions');
+  private writeAs(mutations: readonly Mutation[], type: WriteType): Promise<void> {
+    const { context, topology } = this.parts;
+    return writeGroups(context, topology, mutations, this.levels.consistency, type);
   }
 
-  async count(): Promise<void> {
-    throw notYet('Counters');
+  async writeLogged(mutations: readonly Mutation[]): Promise<void> {
+    if (isOnePartition(mutations)) {
+      await this.writeAs(mutations, 'SIMPLE');
+      return;
+    }
+    const { context, topology, batchlog } = this.parts;
+    refuseGroups(context, groupByReplicas(topology, mutations), this.levels.consistency);
+    await batchlog.around(mutations, () => this.writeAs(mutations, 'BATCH'));
   }
 
-  async conditional<T>(): Promise<T> {
-    throw notYet('Conditional statements');
+  count(changes: readonly CounterChange[]): Promise<void> {
+    return this.parts.counters.count(changes, this.levels.consistency);
   }
-}
 
-function notYet(what: string): CqlError {
-  return invalidRequest(`${what} are not supported in a cluster of more than one node`);
+  conditional<T>(
+    target: ConditionalTarget,
+    decide: (source: RecordSource) => Promise<Decision<T>>,
+  ): Promise<T> {
+    return this.parts.paxos.run(target, this.levels, decide);
+  }
 }

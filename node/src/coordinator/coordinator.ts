@@ -3,15 +3,19 @@
  * coordinators of its peers.
  */
 import type { ClusterState } from '../cluster/cluster-state.ts';
+import { CqlError, readTimeout } from '../common/errors.ts';
 import type { DataPath } from '../query/data-path.ts';
 import type { Schema } from '../schema/schema.ts';
 import type { WriteSink } from '../storage/local-store.ts';
 import type { RecordSource, TableHandle } from '../storage/record-source.ts';
+import { Batchlog } from './batchlog.ts';
 import { CoordinatorContext, type CoordinatorMetrics } from './context.ts';
-import { CoordinatedPath, type Levels } from './coordinated-path.ts';
+import { CoordinatedPath, type Levels, type PathParts } from './coordinated-path.ts';
 import { CoordinatedSource } from './coordinated-source.ts';
+import { CounterWrites } from './counter-write.ts';
 import { Hints } from './hints.ts';
 import { quorumOf } from './levels.ts';
+import { Paxos } from './paxos.ts';
 import {
   type CoordinatorDeps,
   type CoordinatorOptions,
@@ -58,17 +62,30 @@ export interface Coordinator {
   stop(): void;
 }
 
+const NOTHING_TO_WRITE = { applies: false, result: null } as const;
+
 class CoordinatorImpl implements Coordinator {
   private readonly context: CoordinatorContext;
   readonly topology: Topology;
   private readonly hints: Hints;
+  private readonly batchlog: Batchlog;
+  private readonly parts: PathParts;
 
   constructor(deps: CoordinatorDeps, options: CoordinatorOptions) {
     this.context = new CoordinatorContext(deps, options);
     this.hints = new Hints(this.context);
     this.context.hints = this.hints;
     this.topology = new Topology(deps.self);
-    new Replica(this.context).register(deps.links);
+    const replica = new Replica(this.context);
+    replica.register(deps.links);
+    this.batchlog = new Batchlog(this.context, this.topology, replica);
+    this.parts = {
+      context: this.context,
+      topology: this.topology,
+      batchlog: this.batchlog,
+      counters: new CounterWrites(this.context, this.topology, replica),
+      paxos: new Paxos(this.context, this.topology, replica),
+    };
   }
 
   get isAlone(): boolean {
@@ -107,24 +124,32 @@ class CoordinatorImpl implements Coordinator {
   }
 
   path(levels: Levels): DataPath {
-    return new CoordinatedPath(this.context, this.topology, levels);
+    return new CoordinatedPath(this.parts, levels);
   }
 
   async settle(handle: TableHandle, partition: Uint8Array, serial: number): Promise<void> {
     const path = this.path({ consistency: quorumOf(serial), serialConsistency: serial });
-    await path.conditional(handle, partition, async () => ({ applies: false, result: null }));
+    try {
+      await path.conditional({ handle, partition, keys: [] }, async () => NOTHING_TO_WRITE);
+    } catch (error) {
+      if (!(error instanceof CqlError) || error.detail?.kind !== 'write-timeout') throw error;
+      const { consistency, received, required } = error.detail;
+      throw readTimeout({ consistency, received, required }, false);
+    }
   }
 
   hintsFor(hostId: string): { readonly bytes: number; readonly count: number } {
     return this.hints.keptFor(hostId);
   }
 
-  start(): Promise<void> {
-    return this.hints.start();
+  async start(): Promise<void> {
+    await this.hints.start();
+    this.batchlog.start();
   }
 
   stop(): void {
     this.hints.stop();
+    this.batchlog.stop();
     this.context.delays.stop();
   }
 }

@@ -5,8 +5,6 @@
 import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { Writer } from '../common/bytes.ts';
 import { request, Verb } from '../internode/links.ts';
-import { SYSTEM_KEYSPACES } from '../query/virtual/definitions.ts';
-import type { TableDef } from '../schema/schema.ts';
 import {
   decodeClustering,
   decodePartitionKey,
@@ -14,21 +12,16 @@ import {
   writeClustering,
   writePartitionKey,
 } from '../storage/keys.ts';
-import { decodeRecord, encodeRecord } from '../storage/record.ts';
+import { decodeRecord } from '../storage/record.ts';
 import type { TableHandle } from '../storage/record-source.ts';
 import { formatUuid, parseUuid, timeUuidMillis } from '../types/uuid.ts';
 import type { CoordinatorContext, HintKeeper } from './context.ts';
 import { localPage } from './local-page.ts';
 import { addMutation, beginMutations, readMutations } from './messages.ts';
+import { columnId, deletionRecord, entriesOf, rowRecord, systemTable } from './system-rows.ts';
 
 const SCAN_ENTRIES = 512;
 const NOTHING = Buffer.alloc(0);
-
-function hintsTable(): TableDef {
-  const table = SYSTEM_KEYSPACES.get('system')?.tables.get('hints');
-  if (table === undefined) throw new TypeError('system.hints is not defined');
-  return table;
-}
 
 /** What is kept for one node by one worker. */
 interface Kept {
@@ -67,9 +60,9 @@ export class Hints implements HintKeeper {
 
   constructor(context: CoordinatorContext) {
     this.context = context;
-    const table = hintsTable();
+    const table = systemTable('hints');
     this.handle = context.deps.store.handle(table);
-    this.column = table.columns.find(({ name }) => name === 'message')?.id ?? 0;
+    this.column = columnId(table, 'message');
   }
 
   get isOverloaded(): boolean {
@@ -158,22 +151,7 @@ export class Hints implements HintKeeper {
     out.raw(kept.partition);
     writeClustering(this.handle.keys, [deps.timeUuid()], out);
     const timestamp = BigInt(nowMicros);
-    const record = encodeRecord({
-      liveness: { timestamp, ttl: 0, expiry: 0 },
-      deletion: null,
-      ranges: [],
-      cells: [
-        {
-          column: this.column,
-          kind: 'live',
-          timestamp,
-          ttl: 0,
-          localSeconds: 0,
-          path: null,
-          value: body,
-        },
-      ],
-    });
+    const record = rowRecord(this.column, timestamp, body);
     this.inFlightBytes += body.length;
     this.add(kept, body.length, nowMillis);
     const { store } = deps;
@@ -340,8 +318,7 @@ export class Hints implements HintKeeper {
     const { store } = this.context.deps;
     const shards = new Set<number>();
     for (const { key, timestamp, message } of hints) {
-      const deletion = { timestamp, localSeconds: Number(timestamp / 1_000_000n) };
-      const record = encodeRecord({ liveness: null, deletion, ranges: [], cells: [] });
+      const record = deletionRecord(timestamp);
       shards.add(store.merge(this.handle, key, key.length, record, record.length));
       this.remove(kept, message.length);
     }
@@ -357,16 +334,5 @@ export class Hints implements HintKeeper {
         });
       }
     });
-  }
-}
-
-/** Key and record of each entry of a page: views. */
-function* entriesOf(entries: Buffer): Generator<readonly [Buffer, Buffer]> {
-  let at = 0;
-  while (at < entries.length) {
-    const keyEnd = at + 8 + entries.readUInt32LE(at);
-    const end = keyEnd + entries.readUInt32LE(at + 4);
-    yield [entries.subarray(at + 8, keyEnd), entries.subarray(keyEnd, end)];
-    at = end;
   }
 }

@@ -71,6 +71,8 @@ export interface CoordinatorOptions {
   readonly worker: number;
   readonly workers: number;
   readonly hints: HintLimits;
+  /** How often batches of coordinators that died are looked for. */
+  readonly batchReplayMillis: number;
 }
 
 export const DEFAULT_COORDINATOR_OPTIONS: CoordinatorOptions = {
@@ -89,6 +91,7 @@ export const DEFAULT_COORDINATOR_OPTIONS: CoordinatorOptions = {
   rangesAhead: 4,
   worker: 0,
   workers: 1,
+  batchReplayMillis: 10_000,
   hints: {
     bytesMax: 512 << 20,
     inFlightBytesMax: 64 << 20,

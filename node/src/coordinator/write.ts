@@ -209,7 +209,7 @@ export function startWrite(
     sink.written(overloaded('Too many hints are being stored for replicas that are down'));
     return;
   }
-  if (replicas.length === 1 && context.isSelf(replicas[0]))
+  if (replicas.length === 1 && request.done === undefined && context.isSelf(replicas[0]))
     applyHere(context, request.entries, sink);
   else new Write(context, request, sink).start();
 }

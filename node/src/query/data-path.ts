@@ -17,6 +17,15 @@ export interface CounterChange {
   readonly deltas: readonly { readonly column: number; readonly delta: bigint }[];
 }
 
+/** What a conditional statement is about. */
+export interface ConditionalTarget {
+  readonly handle: TableHandle;
+  /** Token and partition key. */
+  readonly partition: Uint8Array;
+  /** Keys of the partition whose records the decision will ask for: read along with the first step. */
+  readonly keys: readonly Uint8Array[];
+}
+
 /** What a conditional statement does, given the rows as they are. */
 export type Decision<T> =
   | {
@@ -42,8 +51,7 @@ export interface DataPath {
    * @throws CqlError
    */
   conditional<T>(
-    handle: TableHandle,
-    partition: Uint8Array,
+    target: ConditionalTarget,
     decide: (source: RecordSource) => Promise<Decision<T>>,
   ): Promise<T>;
 }

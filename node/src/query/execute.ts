@@ -5,7 +5,7 @@ import { Writer } from '../common/bytes.ts';
 import { invalidRequest } from '../common/errors.ts';
 import type { ColumnDef } from '../schema/schema.ts';
 import type { LocalStore } from '../storage/local-store.ts';
-import type { RecordSource } from '../storage/record-source.ts';
+import type { RecordSource, TableHandle } from '../storage/record-source.ts';
 import { nativeType } from '../types/type-facts.ts';
 import type { BatchLog } from './batch-log.ts';
 import { checkMixed, conditionalTarget, type Target } from './conditional-targets.ts';
@@ -116,7 +116,8 @@ export class Executor {
       throw invalidRequest('Batch with conditions cannot span multiple partitions');
     }
     checkMixed(modifications, targets);
-    return path.conditional(handle, partition, async (source): Promise<Decision<RowsResult>> => {
+    const target = { handle, partition, keys: keysOf(targets, handle) };
+    return path.conditional(target, async (source): Promise<Decision<RowsResult>> => {
       if (!(await this.holds(modifications, targets, options, source))) {
         const result = await this.refused(modifications, targets, options, source, isBatch);
         return { applies: false, result };
@@ -214,6 +215,16 @@ export class Executor {
     }
     await flush();
   }
+}
+
+/** The records that conditions on these rows look at. */
+function keysOf(targets: readonly Target[], handle: TableHandle): Uint8Array[] {
+  const [{ partition }] = targets;
+  const keys: Uint8Array[] = [];
+  const points = targets.flatMap(({ point }) => (point === null ? [] : [point]));
+  if (points.length === 0 || handle.keys.clustering.length > 0) keys.push(partition);
+  for (const point of sortDistinct(points)) keys.push(Buffer.concat([partition, point]));
+  return keys;
 }
 
 /** What an UPDATE adds to counters. */

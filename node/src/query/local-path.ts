@@ -1,9 +1,9 @@
 /** The data path of a node that is alone: its own shards, and one line of work for each partition. */
 import { casWriteUnknown, type WriteType, writeTimeout } from '../common/errors.ts';
-import type { RecordSource, TableHandle } from '../storage/record-source.ts';
+import type { RecordSource } from '../storage/record-source.ts';
 import { applyMutations } from './apply-mutations.ts';
 import { countHere } from './counters.ts';
-import type { CounterChange, DataPath, Decision } from './data-path.ts';
+import type { ConditionalTarget, CounterChange, DataPath, Decision } from './data-path.ts';
 import type { ExecutorDeps } from './execute.ts';
 import type { Mutation } from './modify.ts';
 
@@ -48,8 +48,7 @@ export class LocalPath implements DataPath {
   }
 
   async conditional<T>(
-    _handle: TableHandle,
-    partition: Uint8Array,
+    { partition }: ConditionalTarget,
     decide: (source: RecordSource) => Promise<Decision<T>>,
   ): Promise<T> {
     const release = await this.lock(partition, CAS_TIMEOUT_MS);

@@ -26,7 +26,9 @@ const REPLICATION: Readonly<Record<string, Readonly<Record<string, string>>>> = 
 /** Tables with records of their own. */
 const STORED: ReadonlySet<string> = new Set([
   'system.batches',
+  'system.batchlog',
   'system.hints',
+  'system.paxos_state',
   'system_traces.sessions',
   'system_traces.events',
 ]);
@@ -45,6 +47,8 @@ const TABLES: readonly string[] = [
   `system.peers (peer inet PRIMARY KEY, preferred_ip inet, rpc_address inet, ${NODE_COLUMNS})`,
   `system.peers_v2 (peer inet, peer_port int, native_address inet, native_port int, preferred_ip inet, preferred_port int, ${NODE_COLUMNS}, PRIMARY KEY (peer, peer_port))`,
   'system.batches (id timeuuid PRIMARY KEY, mutations blob)',
+  'system.batchlog (id timeuuid PRIMARY KEY, message blob)',
+  'system.paxos_state (table_ref blob, row_key blob, state blob, PRIMARY KEY ((table_ref, row_key)))',
   'system.hints (host_id uuid, worker int, id timeuuid, message blob, PRIMARY KEY ((host_id, worker), id))',
   'system.paxos (row_key blob, cf_id uuid, in_progress_ballot timeuuid, most_recent_commit blob, most_recent_commit_at timeuuid, most_recent_commit_version int, proposal blob, proposal_ballot timeuuid, proposal_version int, PRIMARY KEY (row_key, cf_id))',
   'system.size_estimates (keyspace_name text, table_name text, range_start text, range_end text, mean_partition_size bigint, partitions_count bigint, PRIMARY KEY (keyspace_name, table_name, range_start, range_end))',

@@ -1,0 +1,266 @@
+/**
+ * Counting over the ring. One replica, the leader, adds to its own part of the counter under the partition's lock and sends
+ * the result, which can arrive twice without harm, to the others. Source: Cassandra's StorageProxy.mutateCounter.
+ *
+ *   Counter  u8 1 | u8 level | varint count | each: table 20 | varint length, partition | u8 1: varint length, point; 0
+ *            | varint count, each: varint column, i64 delta
+ *   answer   u8 1 | u8 0: done; 1: i32 error code | i32 received or alive | i32 required
+ */
+import type { NodeInfo } from '../cluster/cluster-state.ts';
+import { Reader, Writer } from '../common/bytes.ts';
+import {
+  CqlError,
+  ErrorCode,
+  overloaded,
+  protocolError,
+  serverError,
+  unavailable,
+  writeFailure,
+  writeTimeout,
+} from '../common/errors.ts';
+import { LinkError, type Responder, request, Verb } from '../internode/links.ts';
+import { countHere } from '../query/counters.ts';
+import type { CounterChange } from '../query/data-path.ts';
+import type { Mutation } from '../query/modify.ts';
+import { parseUuid } from '../types/uuid.ts';
+import { type CoordinatorContext, failureReasons, Reason } from './context.ts';
+import { MESSAGE_VERSION, TABLE_REF_BYTES, tableRef } from './messages.ts';
+import type { Replica } from './replica.ts';
+import type { Replicated } from './replicated.ts';
+import type { Topology } from './topology.ts';
+import { startWrite } from './write.ts';
+
+const CHANGES_MAX = 0xffff;
+const LEVEL_MAX = 10;
+
+export class CounterWrites {
+  private readonly context: CoordinatorContext;
+  private readonly topology: Topology;
+  private readonly hostId: Buffer;
+
+  constructor(context: CoordinatorContext, topology: Topology, replica: Replica) {
+    this.context = context;
+    this.topology = topology;
+    this.hostId = parseUuid(context.deps.self.hostId) ?? Buffer.alloc(16);
+    context.deps.links.handle(
+      Verb.Counter,
+      replica.guarded((body, responder) => this.lead(body, responder)),
+    );
+  }
+
+  /** @param changes of one partition and table @throws CqlError */
+  async count(changes: readonly CounterChange[], level: number): Promise<void> {
+    if (changes.length === 0) return;
+    const { context, topology } = this;
+    const [{ handle, partition }] = changes;
+    const replicated = topology.replicatedOf(handle.table);
+    const replicas = replicated.placement.ofKey(partition);
+    const live = context.live(replicas);
+    const refused = replicated.refusal(level, live);
+    if (refused !== null) {
+      context.metrics.unavailables++;
+      throw refused;
+    }
+    const candidates = this.leaders(live);
+    for (const leader of candidates) {
+      if (context.isSelf(leader)) {
+        await this.countAsLeader(changes, level, replicated, replicas);
+        return;
+      }
+      if (await this.ask(leader, changes, level, replicated)) return;
+    }
+    throw overloaded('All replicas that could count are overloaded');
+  }
+
+  /** Who may lead, best first: this node, then those of its datacenter in any order. */
+  private leaders(live: readonly NodeInfo[]): readonly NodeInfo[] {
+    const { self, random } = this.context.deps;
+    const own = live.find((node) => this.context.isSelf(node));
+    if (own !== undefined) return [own];
+    const near = live.filter((node) => node.datacenter === self.datacenter);
+    const from = near.length > 0 ? near : live;
+    const start = Math.floor(random() * from.length);
+    return [...from.slice(start), ...from.slice(0, start)];
+  }
+
+  /** @returns false if the leader has done nothing and another may be asked @throws CqlError */
+  private async ask(
+    leader: NodeInfo,
+    changes: readonly CounterChange[],
+    level: number,
+    replicated: Replicated,
+  ): Promise<boolean> {
+    const { deps, options, metrics } = this.context;
+    const acks = { consistency: level, received: 0, required: replicated.blockFor(level) };
+    let answer: Buffer;
+    try {
+      const body = encodeChanges(changes, level);
+      const { counterTimeoutMillis } = options;
+      answer = Buffer.from(
+        await request(deps.links, leader, Verb.Counter, body, counterTimeoutMillis),
+      );
+    } catch (error) {
+      if (!(error instanceof LinkError)) throw error;
+      if (error.code === 'OVERLOADED') return false;
+      if (error.code === 'FAILED') {
+        metrics.writeFailures++;
+        const failures = failureReasons([{ node: leader, reasonCode: Reason.UNKNOWN }]);
+        throw writeFailure(acks, failures, 'COUNTER');
+      }
+      // It may have counted: nobody may be asked to do it again.
+      metrics.writeTimeouts++;
+      throw writeTimeout(acks, 'COUNTER');
+    }
+    const failure = decodeAnswer(answer, level);
+    if (failure !== null) throw failure;
+    return true;
+  }
+
+  private async countAsLeader(
+    changes: readonly CounterChange[],
+    level: number,
+    replicated: Replicated,
+    replicas: readonly NodeInfo[],
+  ): Promise<void> {
+    const { context, hostId } = this;
+    const { deps, options } = context;
+    const { counterTimeoutMillis: timeoutMillis } = options;
+    const release = await deps.locks.acquire([changes[0].partition], timeoutMillis);
+    if (release === null) {
+      const required = replicated.blockFor(level);
+      throw writeTimeout({ consistency: level, received: 0, required }, 'COUNTER');
+    }
+    let mutations: readonly Mutation[];
+    try {
+      mutations = await countHere(
+        { store: deps.store, serialMicros: () => deps.serialMicros(), hostId },
+        changes,
+      );
+    } finally {
+      // What the others are sent may arrive in any order.
+      release();
+    }
+    const entries = mutations.map(({ handle, key, record }) => ({
+      handle,
+      key,
+      keyLength: key.length,
+      record,
+      recordLength: record.length,
+    }));
+    const own = replicas.find((node) => context.isSelf(node));
+    const done = own === undefined ? {} : { done: own };
+    const error = await new Promise<CqlError | null>((resolve) => {
+      startWrite(
+        context,
+        { replicated, replicas, entries, level, writeType: 'COUNTER', timeoutMillis, ...done },
+        { written: resolve },
+      );
+    });
+    if (error !== null) throw error;
+  }
+
+  private lead(body: Uint8Array, responder: Responder): void {
+    const { changes, level } = this.decodeChanges(Buffer.from(body));
+    const [{ handle, partition }] = changes;
+    const replicated = this.topology.replicatedOf(handle.table);
+    const replicas = replicated.placement.ofKey(partition);
+    if (!replicas.some((node) => this.context.isSelf(node))) {
+      responder.fail('FAILED', 'this node is no replica of the counter');
+      return;
+    }
+    this.countAsLeader(changes, level, replicated, replicas).then(
+      () => responder.answer(encodeAnswer(null)),
+      (error: unknown) => {
+        if (error instanceof CqlError) responder.answer(encodeAnswer(error));
+        else responder.fail('FAILED', String(error));
+      },
+    );
+  }
+
+  /** @throws CqlError ProtocolError: malformed, or of a table that is not known here */
+  private decodeChanges(body: Buffer): { changes: CounterChange[]; level: number } {
+    const reader = new Reader(body);
+    if (reader.u8() !== MESSAGE_VERSION) throw protocolError('message version is not known');
+    const level = reader.u8();
+    const count = reader.varint();
+    if (level > LEVEL_MAX || count === 0 || count > CHANGES_MAX) throw protocolError('malformed');
+    const changes: CounterChange[] = [];
+    for (let i = 0; i < count; i++) {
+      const handle = this.context.tables.find(reader.raw(TABLE_REF_BYTES));
+      if (handle === null) throw protocolError('a table that is not known here');
+      const partition = reader.raw(reader.varint());
+      if (partition.length < 8) throw protocolError('a key without a token');
+      const point = reader.u8() === 1 ? reader.raw(reader.varint()) : null;
+      const deltas: { column: number; delta: bigint }[] = [];
+      for (let left = reader.varint(); left > 0; left--) {
+        const column = reader.varint();
+        if (!handle.table.columns.some(({ id }) => id === column)) {
+          throw protocolError('a column that is not known here');
+        }
+        deltas.push({ column, delta: reader.i64() });
+      }
+      changes.push({ handle, partition, point, deltas });
+    }
+    return { changes, level };
+  }
+}
+
+function encodeChanges(changes: readonly CounterChange[], level: number): Buffer {
+  const out = new Writer(256);
+  out.u8(MESSAGE_VERSION);
+  out.u8(level);
+  out.varint(changes.length);
+  for (const { handle, partition, point, deltas } of changes) {
+    out.raw(tableRef(handle.table));
+    out.varint(partition.length);
+    out.raw(partition);
+    out.u8(point === null ? 0 : 1);
+    if (point !== null) {
+      out.varint(point.length);
+      out.raw(point);
+    }
+    out.varint(deltas.length);
+    for (const { column, delta } of deltas) {
+      out.varint(column);
+      out.bigint64(delta);
+    }
+  }
+  return out.copy();
+}
+
+function encodeAnswer(error: CqlError | null): Buffer {
+  const out = new Writer(32);
+  out.u8(MESSAGE_VERSION);
+  out.u8(error === null ? 0 : 1);
+  if (error !== null) {
+    const { detail } = error;
+    const isUnavailable = detail?.kind === 'unavailable';
+    const acks = detail !== null && 'received' in detail ? detail : null;
+    out.i32(error.code);
+    out.i32(isUnavailable ? detail.alive : (acks?.received ?? 0));
+    out.i32(isUnavailable ? detail.required : (acks?.required ?? 0));
+  }
+  return out.copy();
+}
+
+/** What the leader could not do; null: it has. */
+function decodeAnswer(body: Buffer, consistency: number): CqlError | null {
+  const reader = new Reader(body);
+  if (reader.u8() !== MESSAGE_VERSION) throw protocolError('message version is not known');
+  if (reader.u8() === 0) return null;
+  const code = reader.i32();
+  const received = reader.i32();
+  const required = reader.i32();
+  switch (code) {
+    case ErrorCode.Unavailable:
+      return unavailable(consistency, required, received);
+    case ErrorCode.WriteTimeout:
+      return writeTimeout({ consistency, received, required }, 'COUNTER');
+    case ErrorCode.WriteFailure:
+      return writeFailure({ consistency, received, required }, [], 'COUNTER');
+    case ErrorCode.Overloaded:
+      return overloaded('The replica that counts is overloaded');
+    default:
+      return serverError('The replica that counts has failed');
+  }
+}
