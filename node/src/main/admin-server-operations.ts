@@ -3,13 +3,14 @@ import { createNativeEngine } from '../../native/index.ts';
 import type { Settings } from '../config/settings.ts';
 import { isVirtual } from '../query/virtual/definitions.ts';
 import { familyName, type TableDef } from '../schema/schema.ts';
+import { storedTables } from '../storage/families.ts';
 import { KvError, type KvStore } from '../storage/kv.ts';
 import { type Admin, AdminError, type AdminStatus, type TablesRequest } from './admin-messages.ts';
 import { compactFamily } from './admin-server-compact.ts';
 import { Snapshots } from './admin-server-snapshots.ts';
 import type { Node } from './node.ts';
 import { shardFacts } from './shard-facts.ts';
-import { processOptions, storedTables } from './shards.ts';
+import { processOptions } from './shards.ts';
 import { VERSION } from './version.ts';
 
 async function status(settings: Settings, node: Node): Promise<AdminStatus> {

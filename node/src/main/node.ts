@@ -16,13 +16,14 @@ import {
 } from '../query/virtual/definitions.ts';
 import { EMPTY_SCHEMA, type Schema } from '../schema/schema.ts';
 import { schemaFromJson, schemaToJson } from '../schema/schema-json.ts';
+import { storedTables } from '../storage/families.ts';
 import type { KvStore } from '../storage/kv.ts';
 import { clusterView, loneView } from './cluster-view.ts';
 import type { ControlPlane } from './control-plane.ts';
 import type { PreparedText, ToMain, ToWorker, WorkerInput, WorkerStatus } from './messages.ts';
 import { DataDirectoryError, type Metadata, MetadataFile, newMetadata } from './metadata-file.ts';
 import { dropUnknownFamilies, SchemaAuthority } from './schema-authority.ts';
-import { openShards, processOptions, removeLayout, reshard, storedTables } from './shards.ts';
+import { openShards, processOptions, removeLayout, reshard } from './shards.ts';
 
 const PREPARED_MAX = 50_000;
 

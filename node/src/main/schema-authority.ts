@@ -8,8 +8,8 @@ import { invalidRequest, overloaded } from '../common/errors.ts';
 import type { SchemaOutcome } from '../query/ddl.ts';
 import { familyName, type Schema, type TableDef, withTable } from '../schema/schema.ts';
 import { diffSchemas, type SchemaDifferenceEvent } from '../schema/schema-diff.ts';
+import { familyOptions } from '../storage/families.ts';
 import type { KvStore } from '../storage/kv.ts';
-import { familyOptions } from './shards.ts';
 
 export type SchemaEvent = SchemaOutcome['event'];
 

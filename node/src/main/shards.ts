@@ -2,10 +2,10 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Settings } from '../config/settings.ts';
-import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
-import { keyLayout, tokenPrefix } from '../storage/keys.ts';
+import { familyName, type TableDef } from '../schema/schema.ts';
+import { familyOptions } from '../storage/families.ts';
+import { tokenPrefix } from '../storage/keys.ts';
 import {
-  type FamilyOptions,
   type KvEngine,
   KvError,
   type KvOpenOptions,
@@ -15,32 +15,7 @@ import {
 } from '../storage/kv.ts';
 import { DataDirectoryError, type Metadata } from './metadata-file.ts';
 
-/** Cuts of a table's files: 2^6 points in each shard's token space and above. */
-const GRID_BITS = 6;
 const RESHARD_BUFFER_BYTES = 1 << 20;
-
-export function familyOptions(table: TableDef): FamilyOptions {
-  const keys = keyLayout(table);
-  const compressed =
-    table.options.compression['class'] !== undefined &&
-    table.options.compression['enabled'] !== 'false';
-  return {
-    policy: {
-      clustering: keys.clustering.length > 0,
-      fixedPartitionKeyBytes: keys.fixedPartitionKeyBytes,
-      gcGraceSeconds: table.options.gc_grace_seconds,
-    },
-    gridBits: GRID_BITS,
-    ...(compressed ? {} : { options: 'compression=kNoCompression' }),
-  };
-}
-
-/** Every table that has records in the shards. */
-export function storedTables(schema: Schema, isVirtual: (table: TableDef) => boolean): TableDef[] {
-  return [...schema.keyspaces.values()]
-    .flatMap((keyspace) => [...keyspace.tables.values()])
-    .filter((table) => !isVirtual(table));
-}
 
 export function processOptions(settings: Settings): KvProcessOptions {
   return {

@@ -18,6 +18,7 @@ import { schemaFromJson } from '../schema/schema-json.ts';
 import { Latencies } from '../server/latency.ts';
 import { RequestHandlerImpl } from '../server/request-handler.ts';
 import { Tracer } from '../server/tracing.ts';
+import { storedTables } from '../storage/families.ts';
 import { LocalStore } from '../storage/local-store.ts';
 import {
   type ClientConnection,
@@ -37,7 +38,7 @@ import { startDataPlane } from './data-plane.ts';
 import { LoopMonitor } from './loop-monitor.ts';
 import type { PreparedText, ToMain, ToWorker, WorkerInput, WorkerStatus } from './messages.ts';
 import type { SchemaEvent } from './schema-authority.ts';
-import { openShards, processOptions, storedTables } from './shards.ts';
+import { openShards, processOptions } from './shards.ts';
 import { releaseStartMemory } from './start-memory.ts';
 
 if (parentPort === null) throw new TypeError('worker.ts runs in a worker thread');
