@@ -83,8 +83,11 @@ export class LaneStream implements StreamEvents, Flushable {
   }
 
   drained(): void {
+    const now = this.context.clock.nowMillis();
+    // What is on its way out moves: that is no silence.
+    if (this.waitingSince > 0) this.waitingSince = now;
     this.outbox.drained();
-    this.flush(this.context.clock.nowMillis());
+    this.flush(now);
   }
 
   closed(reason: string): void {

@@ -437,6 +437,50 @@ test('a caller that sends no hello is closed in time; an idle link is closed', a
   assert.equal(again.text, 'host-a said x');
 });
 
+test('every call is told exactly once what became of it, whatever the network does', async () => {
+  for (let seed = 0; seed < 30; seed++) {
+    const cluster = new Cluster(seed);
+    const { network } = cluster;
+    const { random } = network;
+    const limits = { callsMax: 20, queueBytesMax: 400_000, idleMillis: 2000, silentMillis: 1000 };
+    const nodes = ['a', 'b', 'c'].map((name) => cluster.node(name, { limits }));
+    for (const { hub } of nodes) {
+      hub.handle(Verb.Mutation, (_, body, responder) => {
+        const answer = Buffer.from(body);
+        if (random.chance(0.05)) throw new TypeError('planted');
+        if (random.chance(0.1)) return;
+        cluster.scheduler.after(random.between(0, 20), () => responder.answer(answer));
+      });
+    }
+    const heard: number[] = [];
+    const wrong: string[] = [];
+    for (let round = 0; round < 150; round++) {
+      const [from, to] = random.shuffle(nodes);
+      const call = heard.push(0) - 1;
+      const body = Buffer.alloc(random.chance(0.1) ? 100_000 : 4 + random.below(50));
+      body.writeUInt32BE(call);
+      from.hub.call(to.peer, Verb.Mutation, body, random.between(1, 500), {
+        answered: (answer) => {
+          heard[call]++;
+          if (!body.equals(answer)) wrong.push(`an answer to call ${call} is another's`);
+        },
+        failed: () => {
+          heard[call]++;
+        },
+      });
+      const [x, y] = [from.peer.address, to.peer.address];
+      if (random.chance(0.1)) network.breakStreams(x, y);
+      if (random.chance(0.1)) network.block(x, y);
+      if (random.chance(0.15)) network.heal();
+      if (random.chance(0.05)) network.setStandard({ latencyMax: random.pick([0.2, 50]) });
+      if (random.chance(0.5)) await cluster.run(random.between(0, 40));
+    }
+    nodes[0].hub.close();
+    await cluster.run(30_000);
+    assert.deepEqual([heard.filter((times) => times !== 1), wrong], [[], []], `seed ${seed}`);
+  }
+});
+
 test('closing: everything that waits hears of it', async () => {
   const cluster = new Cluster();
   const a = cluster.node('a');

@@ -16,7 +16,11 @@ function appended(
 ): MetadataFiles {
   const [first] = entries;
   if (first === undefined) return { ...files, hardState: hardState ?? files.hardState };
-  const kept = files.entries.filter(({ index }) => index < first.index);
+  // Entries are without gaps.
+  const kept = files.entries.slice(
+    0,
+    Math.max(0, first.index - (files.entries[0]?.index ?? first.index)),
+  );
   const whole = count === entries.length;
   return {
     snapshot: files.snapshot,

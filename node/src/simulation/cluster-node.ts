@@ -1,0 +1,252 @@
+/**
+ * A whole node in a world: links, gossip, metadata log, coordinator, storage, and the CQL server's request handler, all of
+ * the real code. Clients are in the same process and speak the native protocol to it.
+ */
+import { type Coordinator, createCoordinator } from '../coordinator/coordinator.ts';
+import { LinkHub } from '../internode/link-hub.ts';
+import { BatchLog } from '../query/batch-log.ts';
+import { Executor, type PartitionLocks } from '../query/execute.ts';
+import { isVirtual } from '../query/virtual/definitions.ts';
+import { familyName, findTable, type Schema } from '../schema/schema.ts';
+import { Latencies } from '../server/latency.ts';
+import { RequestHandlerImpl } from '../server/request-handler.ts';
+import { familyOptions, storedTables } from '../storage/families.ts';
+import type { KvStore } from '../storage/kv.ts';
+import { LocalStore } from '../storage/local-store.ts';
+import type { Answer, QueryParameters } from '../transport/client-codec.ts';
+import { type MemoryClient, MemoryWorld } from '../transport/memory-world.ts';
+import {
+  clockSeqAndNode,
+  createListPaths,
+  createTimeUuidGenerator,
+  parseUuid,
+  randomUuid,
+} from '../types/uuid.ts';
+import { ControlNode } from './control-node.ts';
+import type { NodeWorld, SimulatedNode } from './world.ts';
+
+const CLUSTER_NAME = 'simulation';
+const SYNC_PERIOD_MILLIS = 1000;
+const QUEUE_BYTES = 32 << 20;
+/** How often a client looks whether its answer has come. */
+const LOOK_MILLIS = 0.5;
+
+export interface ClusterNodeOptions {
+  /** With the system's keyspaces. Agreed before the world begins: changes of it are the metadata log's own tests. */
+  readonly schema: Schema;
+  readonly durability?: 'group' | 'periodic';
+  /** Breaks something on purpose, for tests that the checkers see it. */
+  readonly sabotage?: (node: ClusterNode) => void;
+}
+
+/** Partitions of one process, each with its line. */
+function createLocks({ clock }: NodeWorld): PartitionLocks {
+  const lines = new Map<string, (() => void)[]>();
+  const take = (name: string, millis: number): Promise<boolean> => {
+    const line = lines.get(name);
+    if (line === undefined) {
+      lines.set(name, []);
+      return Promise.resolve(true);
+    }
+    return new Promise((resolve) => {
+      const turn = () => {
+        cancel();
+        resolve(true);
+      };
+      const cancel = clock.after(millis, () => {
+        line.splice(line.indexOf(turn), 1);
+        resolve(false);
+      });
+      line.push(turn);
+    });
+  };
+  const leave = (name: string) => {
+    const next = lines.get(name)?.shift();
+    if (next === undefined) lines.delete(name);
+    else next();
+  };
+  return {
+    acquire: async (partitions, timeoutMs) => {
+      const names = [...new Set(partitions.map((key) => Buffer.from(key).toString('hex')))].sort();
+      const held: string[] = [];
+      for (const name of names) {
+        if (!(await take(name, timeoutMs))) {
+          held.forEach(leave);
+          return null;
+        }
+        held.push(name);
+      }
+      return () => held.forEach(leave);
+    },
+  };
+}
+
+/** Parts that no client of a simulation asks for. */
+function unused(): never {
+  throw new TypeError('not part of the simulation');
+}
+
+export class ClusterNode implements SimulatedNode {
+  readonly facts: NodeWorld;
+  readonly control: ControlNode;
+  readonly dataLinks: LinkHub;
+  private readonly options: ClusterNodeOptions;
+  private readonly transport = new MemoryWorld();
+  private readonly client: MemoryClient;
+  private readonly waiting = new Map<number, (answer: Answer) => void>();
+  private nextStream = 0;
+  private parts: {
+    readonly store: LocalStore;
+    readonly kv: KvStore;
+    readonly coordinator: Coordinator;
+  } | null = null;
+
+  constructor(facts: NodeWorld, options: ClusterNodeOptions) {
+    this.facts = facts;
+    this.options = options;
+    this.control = new ControlNode(facts, { tokenCount: 4 });
+    const { hostId, carrier, clock, log, schedule, random } = facts;
+    this.dataLinks = new LinkHub({
+      ...{ hostId, carrier, clock, log, schedule },
+      random: () => random.next(),
+      clusterName: CLUSTER_NAME,
+    });
+    this.client = this.transport.client(4);
+  }
+
+  /** @throws TypeError before `start` has resolved */
+  get coordinator(): Coordinator {
+    return this.started.coordinator;
+  }
+
+  get kv(): KvStore {
+    return this.started.kv;
+  }
+
+  get isServing(): boolean {
+    return this.parts !== null;
+  }
+
+  private get started() {
+    if (this.parts === null) throw new TypeError('the node has not started');
+    return this.parts;
+  }
+
+  async start(): Promise<void> {
+    const { facts, options } = this;
+    const { schema } = options;
+    const engine = facts.engine();
+    const tables = storedTables(schema, isVirtual);
+    const kv = await engine.open('shard', {
+      durability: options.durability ?? 'group',
+      syncPeriodMs: SYNC_PERIOD_MILLIS,
+      queueBytesMax: QUEUE_BYTES,
+      families: new Map(tables.map((table) => [familyName(table), familyOptions(table)])),
+    });
+    const store = new LocalStore(engine, [kv], {
+      scheduleFlush: facts.schedule,
+      afterAnswers: () => {},
+    });
+    await this.control.start();
+    const coordinator = this.serve(store);
+    facts.listen(facts.dataPort, this.dataLinks.accept);
+    await coordinator.start();
+    this.parts = { store, kv, coordinator };
+    options.sabotage?.(this);
+  }
+
+  private serve(store: LocalStore): Coordinator {
+    const { facts, control, options } = this;
+    const { hostId, datacenter, rack, clock, random } = facts;
+    const bytes = (count: number) =>
+      Buffer.from(Array.from({ length: count }, () => random.below(256)));
+    const uuids = createTimeUuidGenerator(clockSeqAndNode(bytes(8)));
+    const lists = createListPaths(clockSeqAndNode(bytes(8)));
+    const now = () => BigInt(Math.floor(clock.micros()));
+    let last = 0n;
+    const serialMicros = () => {
+      last = now() > last ? now() : last + 1n;
+      return last;
+    };
+    const locks = createLocks(facts);
+    const timeUuid = () => uuids.next(now());
+    const logError = (message: string, error: unknown) => facts.log.error(message, { error });
+    const coordinator = createCoordinator({
+      store,
+      links: this.dataLinks,
+      liveness: control.gossip,
+      clock,
+      timers: clock,
+      random: () => random.next(),
+      timeUuid,
+      locks,
+      serialMicros,
+      self: { hostId, datacenter, rack },
+      logError,
+    });
+    coordinator.setNodes(control.log.current());
+    control.log.onChange((state) => coordinator.setNodes(state));
+    const batches = findTable(options.schema, 'system', 'batches');
+    if (batches === undefined) throw new TypeError('system.batches is not defined');
+    const handler = new RequestHandlerImpl(options.schema, {
+      store,
+      coordinator,
+      executor: new Executor({
+        store,
+        locks,
+        batchLog: new BatchLog({
+          store,
+          table: batches,
+          newId: timeUuid,
+          nowMicros: now,
+          findTable: () => undefined,
+        }),
+        hostId: parseUuid(hostId) ?? new Uint8Array(16),
+        serialMicros,
+      }),
+      virtualTables: { records: unused } as never,
+      schemaDoor: { apply: unused },
+      directory: { add: () => {}, find: async () => null },
+      clock,
+      context: { timeUuid, randomUuid: () => randomUuid(bytes(16)), random: () => random.next() },
+      listPlace: (end) => (end === 'last' ? lists.append(now()) : lists.prepend(now(), 1)[0]),
+      latencies: new Latencies(clock.nowMillis),
+      datacenter,
+      clusterName: CLUSTER_NAME,
+      tracer: { start: unused } as never,
+      logError,
+    });
+    this.transport.onRequest = (request, connection) => handler.handle(request, connection);
+    return coordinator;
+  }
+
+  /** Runs a statement as a client of this node; never settles if the node dies. */
+  query(text: string, parameters: QueryParameters): Promise<Answer> {
+    const stream = this.nextStream++ % 0x7fff;
+    return new Promise((resolve) => {
+      this.waiting.set(stream, resolve);
+      this.client.codec.query(stream, text, parameters);
+      this.deliver(this.client.exchange());
+      if (this.waiting.size === 1) this.look();
+    });
+  }
+
+  private look(): void {
+    this.deliver(this.client.poll());
+    if (this.waiting.size > 0) this.facts.clock.after(LOOK_MILLIS, () => this.look());
+  }
+
+  private deliver(answers: readonly Answer[]): void {
+    for (const answer of answers) {
+      this.waiting.get(answer.stream)?.(answer);
+      this.waiting.delete(answer.stream);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.parts?.coordinator.stop();
+    this.dataLinks.close();
+    await this.control.stop();
+    await this.parts?.kv.close();
+  }
+}
