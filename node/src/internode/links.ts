@@ -32,6 +32,8 @@ export const Verb = {
   Hint: 23,
   BatchStore: 24,
   BatchRemove: 25,
+  RelayMutation: 26,
+  Relayed: 27,
   PaxosPrepare: 32,
   PaxosPropose: 33,
   PaxosCommit: 34,
