@@ -140,19 +140,32 @@ function commandFromJson(json: Json): ClusterCommand {
   return { kind, base: asCount(json['base']), schema: checkedSchema(json['schema']) };
 }
 
-export function encodeState(state: ClusterState): Uint8Array {
-  return encodeJson({ ...state, nodes: [...state.nodes.values()].map(nodeToJson) });
+/** What a snapshot of the log has. */
+export interface LogState {
+  readonly cluster: ClusterState;
+  /** The last proposals by id, oldest first, and whether each was applied: one that comes again changes nothing. */
+  readonly recent: ReadonlyMap<string, boolean>;
+}
+
+export function encodeState({ cluster, recent }: LogState): Uint8Array {
+  const nodes = [...cluster.nodes.values()].map(nodeToJson);
+  return encodeJson({ ...cluster, nodes, recent: [...recent] });
 }
 
 /** @returns null if malformed */
-export function decodeState(bytes: Uint8Array): ClusterState | null {
+export function decodeState(bytes: Uint8Array): LogState | null {
   return decodeJson(bytes, STATE_BYTES_MAX, (json) => {
     const nodes = asArray(json['nodes']).map(nodeFromJson);
-    return {
+    const recent = asArray(json['recent']).map((pair): [string, boolean] => {
+      const [id, applied] = asArray(pair);
+      return [asText(id), applied === true];
+    });
+    const cluster: ClusterState = {
       epoch: asCount(json['epoch']),
       clusterName: asText(json['clusterName']),
       nodes: new Map(nodes.map((node) => [node.hostId, node])),
       schema: checkedSchema(json['schema']),
     };
+    return { cluster, recent: new Map(recent) };
   });
 }

@@ -65,7 +65,12 @@ test('a node goes its way: joining, normal, left, and never back', () => {
 
 test('states and commands are read as they were written', () => {
   const state = testState([FIRST, SECOND]);
-  assert.deepEqual(decodeState(encodeState(state)), state);
+  const recent = new Map([
+    ['a', true],
+    ['b', false],
+  ]);
+  const whole = { cluster: state, recent };
+  assert.deepEqual(decodeState(encodeState(whole)), whole);
   for (const command of [
     { kind: 'add-node', node: FIRST },
     { kind: 'schema', base: 3, schema: { ...state.schema, version: 'v'.repeat(900) } },
@@ -73,7 +78,7 @@ test('states and commands are read as they were written', () => {
     assert.deepEqual(decodeCommand(encodeCommand({ id: 'x', command })), { id: 'x', command });
   }
   const many = testState(Array.from({ length: 100 }, (_, i) => testNode(i, FIRST)));
-  assert.ok(encodeState(many).length < 10_000);
+  assert.ok(encodeState({ cluster: many, recent }).length < 10_000);
   assert.ok(isSameNode(FIRST, { ...FIRST, tokens: [...FIRST.tokens] }));
 });
 
@@ -93,7 +98,7 @@ test('bytes of a peer never throw, whatever they are', () => {
     }),
   );
   const good = [
-    encodeState(testState([FIRST])),
+    encodeState({ cluster: testState([FIRST]), recent: new Map([['x', true]]) }),
     encodeCommand({ id: 'x', command: { kind: 'add-node', node: FIRST } }),
     encodeLeaderRequest({ kind: 'propose', clusterName: 'c', entry: Buffer.from('e') }),
     encodeJoinAnswer({ kind: 'refused', reason: 'no' }),

@@ -32,7 +32,7 @@ class Cluster {
       {
         hostId,
         links: this.world.links(member.info),
-        disk: member.disk,
+        disk: member.disk.open(),
         clock: this.world.clock(),
         random: this.world.random,
         liveness: { isAlive: (id) => this.isAlive(id) },

@@ -69,10 +69,7 @@ export interface JoinOptions {
 
 type StateListener = (state: ClusterState, previous: ClusterState) => void;
 
-interface Pending {
-  readonly command: ClusterCommand;
-  readonly settle: (outcome: ProposalOutcome | MetadataError) => void;
-}
+type Settle = (outcome: ProposalOutcome | MetadataError) => void;
 
 const PENDING_MAX = 1_024;
 const RETRY_MILLIS = 100;
@@ -86,7 +83,7 @@ export class MetadataLog {
   private readonly replica: MetadataReplica;
   private readonly leader: LeaderDesk;
   private readonly listeners = new Set<StateListener>();
-  private readonly pending = new Map<string, Pending>();
+  private readonly pending = new Map<string, Settle>();
   private reaching: { readonly index: number; readonly resolve: () => void }[] = [];
   private readonly deadSince = new Map<string, number>();
   private readonly timers: (() => void)[] = [];
@@ -99,10 +96,9 @@ export class MetadataLog {
   private constructor(deps: MetadataLogDeps, options: MetadataLogOptions) {
     this.deps = deps;
     this.options = options;
-    this.session = `${deps.hostId}/${Math.floor(deps.random() * 2 ** 48).toString(36)}`;
+    this.session = randomName(deps.random) + randomName(deps.random);
     this.replica = new MetadataReplica(deps, options, {
-      applied: (proposed, refused) => this.onApplied(proposed, refused),
-      installed: (state) => this.onInstalled(state),
+      decided: (id, refused) => this.onDecided(id, refused),
       changed: (state, previous) => {
         for (const listener of this.listeners) listener(state, previous);
       },
@@ -199,7 +195,7 @@ export class MetadataLog {
       index: 1,
       term: 1,
       voters: [node.hostId],
-      data: encodeState(state),
+      data: encodeState({ cluster: state, recent: new Map() }),
     });
   }
 
@@ -246,7 +242,7 @@ export class MetadataLog {
     const id = `${this.session}/${this.counter++}`;
     const entry = encodeWithin({ id, command });
     const outcome = Promise.withResolvers<ProposalOutcome | MetadataError>();
-    this.pending.set(id, { command, settle: outcome.resolve });
+    this.pending.set(id, outcome.resolve);
     const { clusterName } = this.current();
     void this.pursue(
       { kind: 'propose', clusterName, entry },
@@ -371,24 +367,11 @@ export class MetadataLog {
 
   // What the replica tells.
 
-  private onApplied({ id }: ProposedCommand, refused: string | null): void {
-    const pending = this.pending.get(id);
-    if (pending === undefined) return;
+  private onDecided(id: string, refused: string | null): void {
+    const settle = this.pending.get(id);
+    if (settle === undefined) return;
     this.pending.delete(id);
-    pending.settle({ applied: refused === null, reason: refused });
-  }
-
-  /** The entry of a proposal may be one that this node never sees. */
-  private onInstalled(state: ClusterState): void {
-    for (const [id, { command, settle }] of this.pending) {
-      const isThere =
-        command.kind === 'schema'
-          ? state.schema.version === command.schema.version
-          : isSameNode(state.nodes.get(command.node.hostId), command.node);
-      if (!isThere) continue;
-      this.pending.delete(id);
-      settle({ applied: true, reason: null });
-    }
+    settle({ applied: refused === null, reason: refused });
   }
 
   private onReached(index: number): void {
@@ -461,7 +444,7 @@ export class MetadataLog {
     for (const stop of this.timers) stop();
     await this.replica.stop();
     const stopped = new MetadataError('STOPPED', 'this node is stopping');
-    for (const { settle } of this.pending.values()) settle(stopped);
+    for (const settle of this.pending.values()) settle(stopped);
     this.leader.stop();
     for (const { resolve } of this.reaching) resolve();
     this.pending.clear();
@@ -479,4 +462,9 @@ function encodeWithin(proposed: ProposedCommand): Uint8Array {
   }
   if (entry.length <= ENTRY_BYTES_MAX) return entry;
   throw new MetadataError('TOO_LARGE', `the change has ${entry.length} bytes, compressed`);
+}
+
+/** 47 bits. */
+function randomName(random: () => number): string {
+  return Math.floor(random() * 2 ** 47).toString(36);
 }

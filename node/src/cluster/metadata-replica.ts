@@ -5,7 +5,7 @@
 import { Reader, Writer } from '../common/bytes.ts';
 import { type AnswerSink, type Links, type Peer, Verb } from '../internode/links.ts';
 import type { ClusterState } from './cluster-state.ts';
-import { decodeCommand, decodeState, encodeState, type ProposedCommand } from './command-codec.ts';
+import { decodeCommand, decodeState, encodeState } from './command-codec.ts';
 import { applyCommand, EMPTY_CLUSTER } from './commands.ts';
 import { MetadataDamagedError } from './metadata-errors.ts';
 import type { ClusterClock, MetadataDisk, MetadataFiles } from './ports.ts';
@@ -39,10 +39,8 @@ export interface ReplicaDeps {
 
 /** What the replica tells of. */
 export interface ReplicaEvents {
-  /** @param refused null: applied */
-  applied(proposed: ProposedCommand, refused: string | null): void;
-  /** The state is that of a snapshot: what was proposed may be in it. */
-  installed(state: ClusterState): void;
+  /** A proposal was applied, or not, by an entry or in a snapshot. @param refused null: applied */
+  decided(id: string, refused: string | null): void;
   changed(state: ClusterState, previous: ClusterState): void;
   /** After each round: everything up to `index` is applied. */
   reached(index: number): void;
@@ -54,6 +52,8 @@ export interface ReplicaEvents {
 
 /** Entries that stay in memory although a snapshot has them: for nodes that are a little behind. */
 const KEPT_ENTRIES = 64;
+/** Proposals that are remembered: many more than are made while one waits. Part of the log's format. */
+const RECENT_MAX = 1_000;
 const APPEND_BYTES_MAX = 256 << 10;
 const APPEND_ENTRIES_MAX = 256;
 const UNAPPLIED_BYTES_MAX = 32 << 20;
@@ -68,6 +68,8 @@ export class MetadataReplica {
   private readonly events: ReplicaEvents;
   private node: RaftNode | null = null;
   private state: ClusterState = EMPTY_CLUSTER;
+  /** The same on all nodes that have applied the same entries. */
+  private recent = new Map<string, boolean>();
   private applied = 0;
   private snapshotIndex = 0;
   private hardState: HardState = { term: 0, votedFor: '', commit: 0 };
@@ -128,18 +130,21 @@ export class MetadataReplica {
   }
 
   private become(snapshot: RaftSnapshot): void {
-    const state = decodeState(snapshot.data);
-    if (state === null) {
+    const found = decodeState(snapshot.data);
+    if (found === null) {
       throw new MetadataDamagedError(
         `its snapshot at ${snapshot.index} is damaged or of a later version of Ilion`,
       );
     }
     const previous = this.state;
-    this.state = state;
+    this.state = found.cluster;
+    this.recent = new Map(found.recent);
     this.applied = snapshot.index;
     this.snapshotIndex = snapshot.index;
-    this.events.installed(state);
-    this.events.changed(state, previous);
+    this.events.changed(this.state, previous);
+    for (const [id, applied] of this.recent) {
+      this.events.decided(id, applied ? null : 'the cluster had changed meanwhile');
+    }
   }
 
   private updateLearners(): void {
@@ -225,11 +230,27 @@ export class MetadataReplica {
         `its entry ${entry.index} is of a later version of Ilion: start that version`,
       );
     }
+    // It was not heard of and proposed once more.
+    if (this.recent.has(proposed.id)) return;
     const previous = this.state;
     const { state, refused } = applyCommand(previous, proposed.command, entry.index);
     this.state = state;
+    this.remember(proposed.id, refused === null);
     if (state !== previous) this.events.changed(state, previous);
-    this.events.applied(proposed, refused);
+    this.events.decided(proposed.id, refused);
+  }
+
+  private remember(id: string, applied: boolean): void {
+    this.recent.set(id, applied);
+    if (this.recent.size <= RECENT_MAX) return;
+    for (const oldest of this.recent.keys()) {
+      this.recent.delete(oldest);
+      return;
+    }
+  }
+
+  private encoded(): Uint8Array {
+    return encodeState({ cluster: this.state, recent: this.recent });
   }
 
   private async compact(node: RaftNode): Promise<void> {
@@ -238,7 +259,7 @@ export class MetadataReplica {
     const isLong = applied - snapshotIndex >= options.snapshotEntries;
     const isLarge = logBytes >= options.snapshotBytes && applied - snapshotIndex >= KEPT_ENTRIES;
     if (!isLong && !isLarge) return;
-    const snapshot = node.compact(applied, encodeState(this.state), KEPT_ENTRIES);
+    const snapshot = node.compact(applied, this.encoded(), KEPT_ENTRIES);
     if (snapshot === null) return;
     this.snapshotIndex = snapshot.index;
     const entries = node.entriesAfter(snapshot.index);
@@ -249,7 +270,7 @@ export class MetadataReplica {
   snapshot(): RaftSnapshot | null {
     const position = this.node?.positionOf(this.applied) ?? null;
     if (position === null) return null;
-    return { index: this.applied, ...position, data: encodeState(this.state) };
+    return { index: this.applied, ...position, data: this.encoded() };
   }
 
   /** Nothing is done any more; what is being written is waited for. */

@@ -137,7 +137,10 @@ export class VirtualWorld {
     return links;
   }
 
+  /** Its process is no more: it sends nothing and answers nothing. */
   remove(self: Peer): void {
+    const links = this.places.get(placeOf(self));
+    if (links !== undefined) links.isGone = true;
     this.places.delete(placeOf(self));
   }
 
@@ -177,6 +180,7 @@ function placeOf({ address, controlPort }: Peer): string {
 }
 
 export class VirtualLinks implements Links {
+  isGone = false;
   readonly self: Peer;
   private readonly world: VirtualWorld;
   private readonly handlers = new Map<Verb, RequestHandler>();
@@ -210,16 +214,19 @@ export class VirtualLinks implements Links {
     world.at(world.now + timeoutMillis, () =>
       finish(() => sink.failed(new LinkError('TIMEOUT', 'no answer in time'))),
     );
+    if (this.isGone) return;
     world.count(verb, copy.length);
     if (!world.passes(this.self, to)) return;
     this.later(() => {
-      const handler = world.find(to)?.handlers.get(verb);
-      if (handler === undefined) {
+      const links = world.find(to);
+      const handler = links?.handlers.get(verb);
+      if (links === undefined || handler === undefined) {
         finish(() => sink.failed(new LinkError('UNREACHABLE', 'nobody is there')));
         return;
       }
       const back = (run: () => void) => {
         world.count(verb, 0);
+        if (links.isGone || this.isGone) return;
         if (world.passes(to, this.self)) this.later(() => finish(run));
       };
       handler(this.self.hostId, copy, {
@@ -234,46 +241,47 @@ export class VirtualLinks implements Links {
 }
 
 /** Writes take a while; a crash loses those that are not done. */
-export class VirtualDisk implements MetadataDisk {
-  private files: MetadataFiles | null = null;
-  private readonly world: VirtualWorld;
+export class VirtualDisk {
+  files: MetadataFiles | null = null;
   failing = false;
-  /** Of the process that uses it now. */
+  private readonly world: VirtualWorld;
+  /** Counts processes: only the last one writes. */
   private session = 0;
-  writes = 0;
 
   constructor(world: VirtualWorld) {
     this.world = world;
   }
 
+  /** The process that has it is no more. */
   crash(): void {
     this.session++;
   }
 
-  load(): Promise<MetadataFiles | null> {
-    return Promise.resolve(this.files);
+  /** For a new process. */
+  open(): MetadataDisk {
+    const session = ++this.session;
+    const write = (change: () => void) => this.write(session, change);
+    return {
+      load: () => Promise.resolve(this.files),
+      append: (entries, hardState) => write(() => this.append(entries, hardState)),
+      replace: (files) =>
+        write(() => {
+          this.files = files;
+        }),
+    };
   }
 
-  append(entries: readonly RaftEntry[], hardState: HardState | null): Promise<void> {
-    return this.write(() => {
-      if (this.files === null) throw new Error('nothing to append to');
-      const from = entries[0]?.index ?? Number.POSITIVE_INFINITY;
-      this.files = {
-        ...this.files,
-        entries: [...this.files.entries.filter(({ index }) => index < from), ...entries],
-        hardState: hardState ?? this.files.hardState,
-      };
-    });
+  private append(entries: readonly RaftEntry[], hardState: HardState | null): void {
+    if (this.files === null) throw new Error('nothing to append to');
+    const from = entries[0]?.index ?? Number.POSITIVE_INFINITY;
+    this.files = {
+      ...this.files,
+      entries: [...this.files.entries.filter(({ index }) => index < from), ...entries],
+      hardState: hardState ?? this.files.hardState,
+    };
   }
 
-  replace(files: MetadataFiles): Promise<void> {
-    return this.write(() => {
-      this.files = files;
-    });
-  }
-
-  private write(change: () => void): Promise<void> {
-    const { session } = this;
+  private write(session: number, change: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
       this.world.at(this.world.now + this.world.random() * 4, () => {
         if (session !== this.session) return;
@@ -281,7 +289,6 @@ export class VirtualDisk implements MetadataDisk {
           reject(new Error('the disk has failed'));
           return;
         }
-        this.writes++;
         change();
         resolve();
       });
