@@ -2,7 +2,7 @@
 import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { Writer } from '../common/bytes.ts';
 import type { CqlError, FailureReason } from '../common/errors.ts';
-import type { LinkError } from '../internode/links.ts';
+import type { AnswerSink, LinkError } from '../internode/links.ts';
 import { Delays } from './delays.ts';
 import { PeerLatencies } from './peer-latency.ts';
 import type { CoordinatorDeps, CoordinatorOptions } from './ports.ts';
@@ -71,6 +71,17 @@ export interface HintKeeper {
   store(hostId: string, body: Buffer, done: ((stored: boolean) => void) | null): void;
 }
 
+/** Sends a mutation to replicas of another datacenter by one of them. */
+export interface WideSender {
+  /** @param nodes alive @param sinkOf who hears of a replica, once */
+  send(
+    nodes: readonly NodeInfo[],
+    body: Uint8Array,
+    timeoutMillis: number,
+    sinkOf: (node: NodeInfo) => AnswerSink,
+  ): void;
+}
+
 const NO_HINTS: HintKeeper = {
   isOverloaded: false,
   store: (_hostId, _body, done) => done?.(false),
@@ -92,6 +103,7 @@ export class CoordinatorContext {
   /** For messages: written and handed to the links in one go. */
   readonly out = new Writer(4096);
   hints: HintKeeper = NO_HINTS;
+  wide: WideSender | null = null;
 
   constructor(deps: CoordinatorDeps, options: CoordinatorOptions) {
     this.deps = deps;

@@ -21,6 +21,7 @@ import {
   type CoordinatorOptions,
   DEFAULT_COORDINATOR_OPTIONS,
 } from './ports.ts';
+import { Relays } from './relay.ts';
 import { Replica } from './replica.ts';
 import type { Replicated } from './replicated.ts';
 import { Topology } from './topology.ts';
@@ -78,6 +79,7 @@ class CoordinatorImpl implements Coordinator {
     this.topology = new Topology(deps.self);
     const replica = new Replica(this.context);
     replica.register(deps.links);
+    this.context.wide = new Relays(this.context, this.topology, replica);
     this.batchlog = new Batchlog(this.context, this.topology, replica);
     this.parts = {
       context: this.context,

@@ -82,6 +82,36 @@ test('local levels never wait for another datacenter', async () => {
   assert.equal(new Set(versions).size, 1);
 });
 
+test('one copy of a mutation goes to another datacenter, each replica there answers', async () => {
+  const cluster = await TestCluster.start({ datacenters: { dc1: 3, dc2: 3 }, ddl: NETWORK });
+  const [a] = cluster.nodes;
+  const { network } = cluster;
+  const isFar = (hostId: string) => cluster.byId(hostId).info.datacenter === 'dc2';
+  const insert = (v: number) => `INSERT INTO t (k, v, w) VALUES (1, ${v}, '${LONG}')`;
+  await cluster.run(a, insert(1), Level.ALL);
+  const wide = network.sent.filter(({ from, to }) => from === a.info.hostId && isFar(to));
+  assert.deepEqual(
+    wide.map(({ verb }) => verb),
+    [Verb.RelayMutation, Verb.Relayed, Verb.Relayed],
+  );
+  // Questions that overtake the mutation wait for it.
+  network.fault = (_from, _to, verb) =>
+    verb === Verb.RelayMutation ? { delayMillis: 50 } : undefined;
+  await cluster.run(a, insert(2), Level.ALL);
+  // Whoever passes it on dies: none of the others has it, all get hints.
+  const relay = cluster.byId(wide[0].to);
+  network.fault = (from) => (from === relay.info.hostId ? 'lose' : undefined);
+  await cluster.run(a, insert(3), Level.LOCAL_QUORUM);
+  await cluster.time.run(500);
+  cluster.kill(relay);
+  network.fault = () => undefined;
+  await cluster.time.run(10_000);
+  await cluster.restart(relay);
+  await cluster.time.run(10_000);
+  const versions = cluster.nodes.map((node) => cluster.has(node, 't', 1).join());
+  assert.equal(new Set(versions).size, 1);
+});
+
 test('a slow replica: another is asked before it answers', async () => {
   const cluster = await TestCluster.start({ datacenters: { dc1: 5 }, ddl: SIMPLE });
   const { network, time } = cluster;
@@ -225,6 +255,8 @@ test('bytes that are no message are refused and nothing more', async () => {
   const verbs = [
     Verb.Mutation,
     Verb.Hint,
+    Verb.RelayMutation,
+    Verb.Relayed,
     Verb.ReadRecords,
     Verb.ReadDigest,
     Verb.ScanNext,

@@ -147,7 +147,8 @@ export class Replica {
     this.bytesInFlight -= bytes;
   }
 
-  private mutation(body: Uint8Array, responder: Responder): void {
+  /** Applies a Mutation and answers. @throws CqlError ProtocolError: malformed */
+  mutation(body: Uint8Array, responder: Responder): void {
     const { tables, metrics } = this.context;
     const missing: Buffer[] = [];
     // The whole body is looked at before anything of it is applied.

@@ -98,20 +98,42 @@ class Write implements WriteSink {
 
   start(): void {
     const { context, request } = this;
-    const { links } = context.deps;
+    const { links, self } = context.deps;
     for (const node of request.replicas) {
       if (node === request.done) this.tally.add(node);
       else if (context.isSelf(node)) this.applyHere(node);
       else if (context.isAlive(node)) this.pending.push(node);
       else this.hint(node);
     }
-    const peers =
-      this.self === null ? this.pending.slice() : this.pending.filter((node) => node !== this.self);
-    for (const node of peers) {
-      links.call(node, Verb.Mutation, this.body, request.timeoutMillis, new PeerAnswer(this, node));
+    // Over a slice: what a link tells at once takes nodes out of `pending`.
+    let far: NodeInfo[] | null = null;
+    for (const node of this.pending.slice()) {
+      if (node === this.self) continue;
+      if (node.datacenter === self.datacenter) {
+        const sink = new PeerAnswer(this, node);
+        links.call(node, Verb.Mutation, this.body, request.timeoutMillis, sink);
+      } else {
+        far ??= [];
+        far.push(node);
+      }
     }
+    if (far !== null) this.sendFar(far);
     this.hasStarted = true;
     this.look();
+  }
+
+  /** Once to each other datacenter. */
+  private sendFar(nodes: readonly NodeInfo[]): void {
+    const { context, body, request } = this;
+    const byDatacenter = new Map<string, NodeInfo[]>();
+    for (const node of context.byProximity(nodes)) {
+      const there = byDatacenter.get(node.datacenter);
+      if (there === undefined) byDatacenter.set(node.datacenter, [node]);
+      else there.push(node);
+    }
+    for (const there of byDatacenter.values()) {
+      context.wide?.send(there, body, request.timeoutMillis, (node) => new PeerAnswer(this, node));
+    }
   }
 
   private applyHere(node: NodeInfo): void {
