@@ -174,7 +174,7 @@ test('one that has left is forgotten; members that were never heard of are tried
   const crowd = new Crowd(7, 4);
   crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === 4), 20_000);
   const { hostId } = crowd.peers[3];
-  crowd.nodes[0].forget(hostId);
+  crowd.nodes[0].setMembers([{ ...testNode(4), state: 'left' }]);
   crowd.world.runSync(5_000);
   assert.equal(crowd.nodes[0].peer(hostId), null);
   const peer = testNode(50);

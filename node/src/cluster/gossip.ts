@@ -16,7 +16,7 @@ import {
   type Responder,
   Verb,
 } from '../internode/links.ts';
-import type { Liveness } from './cluster-state.ts';
+import type { Liveness, NodeInfo } from './cluster-state.ts';
 import { type ArrivalOptions, ArrivalWindow } from './failure-detector.ts';
 import {
   DIGESTS_MAX,
@@ -29,42 +29,11 @@ import {
   newsBytes,
   packHostId,
   STATE_BYTES_MAX,
-  type StateValue,
-  unpackHostId,
 } from './gossip-codec.ts';
+import { Endpoint, type PeerView, placeOf, StateKey } from './gossip-endpoint.ts';
 import type { ClusterClock } from './ports.ts';
 
-/** What a node says of itself; on the wire by number, which never means another thing. Unknown ones are passed on. */
-export const StateKey = {
-  Address: 1,
-  ControlPort: 2,
-  DataPort: 3,
-  RpcAddress: 4,
-  RpcPort: 5,
-  Datacenter: 6,
-  Rack: 7,
-  ReleaseVersion: 8,
-  SchemaVersion: 9,
-  /** Bytes of data, decimal. */
-  Load: 10,
-  /** `GossipStatus` */
-  Status: 11,
-  /** Epoch of the cluster state that the node has. */
-  Epoch: 12,
-} as const;
-export type StateKey = (typeof StateKey)[keyof typeof StateKey];
-
-/** draining: takes no new requests. */
-export type GossipStatus = 'normal' | 'draining';
-
-/** What is known of one node. */
-export interface PeerView {
-  readonly hostId: string;
-  readonly alive: boolean;
-  readonly generation: number;
-  readonly heartbeat: number;
-  get(key: StateKey): string | null;
-}
+export { type GossipStatus, type PeerView, StateKey } from './gossip-endpoint.ts';
 
 export interface GossipEvent {
   readonly kind: 'up' | 'down' | 'changed';
@@ -99,43 +68,6 @@ const GOODBYES_MAX = 1_000;
 const GENERATION_MAX = 0xffffffff;
 /** A generation that is so much larger than the one known is a broken clock, not a restart. */
 const GENERATION_STEP_MAX = 366 * 86_400;
-
-const NO_STATES: ReadonlyMap<number, StateValue> = new Map();
-
-class Endpoint implements PeerView {
-  readonly id: string;
-  readonly hostId: string;
-  alive = false;
-  generation: number;
-  heartbeat = 0;
-  /** The newest of heartbeat and states. */
-  version = 0;
-  states = new Map<number, StateValue>();
-  /** The newest of the states. */
-  statesVersion = 0;
-  readonly arrivals: ArrivalWindow;
-
-  constructor(id: string, generation: number, arrivals: ArrivalWindow) {
-    this.id = id;
-    this.hostId = unpackHostId(id);
-    this.generation = generation;
-    this.arrivals = arrivals;
-  }
-
-  get(key: StateKey): string | null {
-    return this.states.get(key)?.value ?? null;
-  }
-
-  newsAfter(version: number): News {
-    const { id, generation, heartbeat } = this;
-    if (this.statesVersion <= version) {
-      return { id, generation, version: heartbeat, states: NO_STATES };
-    }
-    const states = new Map<number, StateValue>();
-    for (const [key, state] of this.states) if (state.version > version) states.set(key, state);
-    return { id, generation, version: heartbeat, states };
-  }
-}
 
 export class Gossip implements Liveness {
   private readonly deps: GossipDeps;
@@ -196,17 +128,19 @@ export class Gossip implements Liveness {
     self.states.set(key, { value: text, version: self.version });
   }
 
-  /** Who belongs to the cluster, by the log: they are told of, and their last addresses are tried. */
-  setMembers(peers: Iterable<Peer>): void {
-    this.members = new Map([...peers].map((peer) => [peer.hostId, peer]));
-    this.members.delete(this.deps.hostId);
+  /** Who belongs to the cluster, by the log: their last addresses are tried. Who has left is forgotten. */
+  setMembers(nodes: Iterable<NodeInfo>): void {
+    const members = [...nodes].filter(({ hostId }) => hostId !== this.deps.hostId);
+    const isMember = ({ state }: NodeInfo) => state !== 'left';
+    this.members = new Map(members.filter(isMember).map((node) => [node.hostId, node]));
+    for (const node of members) if (!isMember(node)) this.forget(node.hostId);
   }
 
   /** A node has left for good: nothing of it is kept or heard any more. */
   forget(hostId: string): void {
     const id = packHostId(hostId);
     if (id === null || id === this.self.id) return;
-    this.forgotten.add(id);
+    if (this.forgotten.size < NODES_MAX) this.forgotten.add(id);
     const endpoint = this.endpoints.get(id);
     if (endpoint === undefined) return;
     this.setAlive(endpoint, false);
@@ -494,13 +428,4 @@ export class Gossip implements Liveness {
     }
     return isChanged;
   }
-}
-
-function placeOf(endpoint: Endpoint): Peer | null {
-  const address = endpoint.get(StateKey.Address);
-  const controlPort = Number(endpoint.get(StateKey.ControlPort));
-  const dataPort = Number(endpoint.get(StateKey.DataPort));
-  const isPort = (port: number) => Number.isInteger(port) && port > 0 && port < 0x10000;
-  if (address === null || !isPort(controlPort) || !isPort(dataPort)) return null;
-  return { hostId: endpoint.hostId, address, controlPort, dataPort };
 }

@@ -75,6 +75,8 @@ const PENDING_MAX = 1_024;
 const RETRY_MILLIS = 100;
 /** Who is dead is not believed sooner after a proposal has begun: this node may have just started. */
 const GIVE_UP_MILLIS = 2_000;
+/** A disk that hangs does not keep a node from stopping. */
+const STOP_MILLIS = 5_000;
 const ANNOUNCE_TIMEOUT_MILLIS = 5_000;
 
 export class MetadataLog {
@@ -442,7 +444,10 @@ export class MetadataLog {
     }
     this.stopping = true;
     for (const stop of this.timers) stop();
-    await this.replica.stop();
+    const late = Promise.withResolvers<void>();
+    const cancel = this.deps.clock.after(STOP_MILLIS, late.resolve);
+    await Promise.race([this.replica.stop(), late.promise]);
+    cancel();
     const stopped = new MetadataError('STOPPED', 'this node is stopping');
     for (const settle of this.pending.values()) settle(stopped);
     this.leader.stop();
