@@ -2,7 +2,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { connect as connectHttp2 } from 'node:http2';
+import {
+  connect as connectHttp2,
+  createServer as createHttp2Server,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -116,6 +120,57 @@ test('thousands of requests and a few large ones', async () => {
   assert.equal((await largeAnswer).length, 10 << 20);
   assert.ok(a.hub.counters.packetsSent < 100);
   assert.deepEqual([...a.log, ...b.log], []);
+});
+
+test('workers share a port: the lanes of a link end at the same one', async () => {
+  const first = await node('b');
+  const second = await node('b', { port: first.peer.dataPort });
+  const callers = await Promise.all(Array.from({ length: 12 }, (_, i) => node(`caller ${i}`)));
+  const asked = Buffer.alloc(4);
+  asked.writeUInt32BE(1 << 20);
+  for (const { hub } of callers) {
+    // The lanes stand when the first of these is answered; the second comes on the large one.
+    await request(hub, first.peer, Verb.Mutation, Buffer.alloc(1 << 20), 5000);
+    const { length } = await request(hub, first.peer, Verb.ReadRecords, asked, 5000);
+    assert.equal(length, 1 << 20);
+  }
+  const handled = [first, second].map(({ hub }) => hub.counters.handled);
+  assert.equal(handled[0] + handled[1], 24);
+  assert.ok(
+    handled.every((count) => count > 0 && count % 2 === 0),
+    handled.join(),
+  );
+});
+
+test('a peer that does not read stops the writer, and one that reads again lets it go on', async () => {
+  const streams: ServerHttp2Stream[] = [];
+  const server = createHttp2Server();
+  server.on('stream', (stream) => {
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
+    stream.on('error', () => {});
+    streams.push(stream);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const bound = server.address();
+  assert.ok(bound !== null && typeof bound === 'object');
+  const carrier = createGrpcCarrier(GRPC_LINK_DEFAULTS);
+  let drained = 0;
+  const stream = carrier.open('127.0.0.1', bound.port, {
+    packet: () => {},
+    drained: () => drained++,
+    closed: () => {},
+  });
+  let written = 0;
+  while (stream.write(Buffer.alloc(64 << 10))) written++;
+  assert.ok(written < 100, `${written} packets of 64 KiB were taken`);
+  await until(() => streams.length === 1);
+  await sleep(50);
+  assert.equal(drained, 0);
+  streams[0].resume();
+  await until(() => drained === 1);
+  stream.close();
+  carrier.close();
+  server.close();
 });
 
 test('a node that goes and comes back at the same port', async () => {
