@@ -139,7 +139,7 @@ export class Hints implements HintKeeper {
     const { deps, options, metrics } = this.context;
     const { bytesMax, windowMillis } = options.hints;
     const kept = this.ownFor(hostId);
-    const nowMicros = deps.clock.micros();
+    const nowMicros = Math.floor(deps.clock.micros());
     const nowMillis = Math.floor(nowMicros / 1000);
     const isTooLate = kept.count > 0 && nowMillis - kept.oldestMillis > windowMillis;
     if (this.isStopped || isTooLate || this.bytes + body.length > bytesMax) {

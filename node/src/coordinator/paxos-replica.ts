@@ -167,7 +167,7 @@ export class PaxosReplica {
   }
 
   private save({ key, timestamp }: Stored, state: PaxosState): Promise<void> {
-    const now = BigInt(this.context.deps.clock.micros());
+    const now = BigInt(Math.floor(this.context.deps.clock.micros()));
     // Later than the one before, whatever the clock says.
     const written = now > timestamp ? now : timestamp + 1n;
     const record = rowRecord(this.column, written, encodeState(state));
