@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Answer, decodeError } from '../transport/client-codec.ts';
 import type { MemoryClient } from '../transport/memory-world.ts';
+import { readRows } from '../transport/plain-rows.ts';
 import { Opcode } from '../transport/protocol.ts';
 import { countsOf, LATENCY_KINDS, type LatencyKind } from './latency.ts';
 import { statementId } from './prepared.ts';
-import { MemoryNode, readRows } from './testing/memory-node.ts';
+import { MemoryNode } from './testing/memory-node.ts';
 
 const KEYSPACE = "WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}";
 const DDL = [

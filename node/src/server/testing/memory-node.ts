@@ -1,5 +1,4 @@
 /** The server room over tables and connections in memory, for its tests. */
-import { Reader } from '../../common/bytes.ts';
 import type { SchemaStatement } from '../../cql/ast.ts';
 import { parseStatement } from '../../cql/index.ts';
 import { planSchemaChange } from '../../query/ddl.ts';
@@ -75,34 +74,6 @@ class MemoryStore {
   scan(handle: TableHandle, shard: number, options: ScanOptions) {
     return this.recordsOf(handle).scan(handle, shard, options);
   }
-}
-
-/** A rows answer whose columns are of plain types, its values as texts. */
-export interface PlainRows {
-  readonly table: string;
-  readonly rows: readonly (readonly (Buffer | null)[])[];
-  readonly pagingState: Buffer | null;
-}
-
-/** Decodes a rows answer. */
-export function readRows({ body }: Answer): PlainRows {
-  const reader = new Reader(body);
-  reader.i32();
-  const flags = reader.i32();
-  const columnCount = reader.i32();
-  const pagingState = (flags & 2) === 0 ? null : reader.bytes();
-  let table = '';
-  if ((flags & 4) === 0) {
-    table = `${reader.string()}.${reader.string()}`;
-    for (let i = 0; i < columnCount; i++) {
-      reader.string();
-      reader.u16();
-    }
-  }
-  const rows = Array.from({ length: reader.i32() }, () =>
-    Array.from({ length: columnCount }, () => reader.bytes()),
-  );
-  return { table, rows, pagingState };
 }
 
 /** A node without disk, threads or time of its own. */

@@ -1,0 +1,163 @@
+/** One seed: a cluster, its clients, what goes wrong, and in the end what the checkers say. */
+import { familyName, type Schema } from '../schema/schema.ts';
+import type { CounterInput, CounterOutput, RegisterInput, RegisterOutput } from './checkers.ts';
+import { checkBatches, checkConvergence, checkCounter, checkRegister } from './checkers.ts';
+import { ClusterNode, type ClusterNodeOptions } from './cluster-node.ts';
+import {
+  CAS_REGISTER,
+  type CasInput,
+  type CasOutput,
+  checkLinearizable,
+} from './linearizability.ts';
+import { DEFAULT_NEMESIS, type FaultKind, Nemesis } from './nemesis.ts';
+import { simulationSchema, Workload } from './workload.ts';
+import { placesOf, World } from './world.ts';
+
+export interface SimulationOptions {
+  /** Nodes of each datacenter. */
+  readonly datacenters: Readonly<Record<string, number>>;
+  /** As in CREATE KEYSPACE. */
+  readonly replication: string;
+  readonly clients: number;
+  /** How long things go wrong, of the world's time. */
+  readonly faultMillis: number;
+  readonly faults: readonly FaultKind[];
+  readonly sabotage?: ClusterNodeOptions['sabotage'];
+}
+
+export const DEFAULT_SIMULATION: SimulationOptions = {
+  datacenters: { dc1: 3 },
+  replication: "{'class': 'NetworkTopologyStrategy', 'dc1': 3}",
+  clients: 6,
+  faultMillis: 20_000,
+  faults: DEFAULT_NEMESIS.faults,
+};
+
+export interface SeedResult {
+  readonly seed: number;
+  /** In words; none: all is well. */
+  readonly problems: readonly string[];
+  /** Keys of conditional writes whose histories were too long to judge. */
+  readonly undecided: readonly string[];
+  /** By kind, and by how they ended. */
+  readonly operations: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  readonly fingerprint: string;
+  /** The last lines of the nodes' logs. */
+  readonly trace: readonly string[];
+}
+
+const START_MILLIS = 120_000;
+/** Hints are replayed, batches and proposals that were left open are ended. */
+const REST_MILLIS = 40_000;
+const READ_MILLIS = 60_000;
+const TABLES = ['r', 'l', 'c', 'b'];
+const KINDS = ['register', 'cas', 'counter'];
+
+/** @param undecided gets the keys whose histories were too long to judge @returns problems */
+function judge(world: World<ClusterNode>, undecided: string[]): string[] {
+  const { history } = world;
+  const problems: string[] = [];
+  for (const [key, operations] of history.byKey<RegisterInput, RegisterOutput>('register')) {
+    problems.push(...checkRegister(key, operations));
+  }
+  for (const [key, operations] of history.byKey<CounterInput, CounterOutput>('counter')) {
+    problems.push(...checkCounter(key, operations));
+  }
+  for (const [key, operations] of history.byKey<CasInput, CasOutput>('cas')) {
+    const verdict = checkLinearizable(operations, CAS_REGISTER);
+    if (verdict.kind === 'undecided') undecided.push(key);
+    else if (verdict.kind !== 'linearizable') problems.push(`${key}: ${JSON.stringify(verdict)}`);
+  }
+  return problems;
+}
+
+/** What each node holds of the clients' tables. */
+async function contents(world: World<ClusterNode>, schema: Schema) {
+  const tables = schema.keyspaces.get('sim')?.tables;
+  return Promise.all(
+    world.nodes.map(async ({ hostId, node: { kv } }) => {
+      const entries = new Map<string, string>();
+      for (const name of TABLES) {
+        const table = tables?.get(name);
+        const family = table === undefined ? undefined : kv.families().get(familyName(table));
+        if (family === undefined) throw new TypeError(`no table ${name}`);
+        const iterator = kv.iterator(family, null, null);
+        const out = Buffer.alloc(1 << 20);
+        for (;;) {
+          const count = await iterator.nextAsync(out, 1 << 16);
+          if (count <= 0) break;
+          let at = 0;
+          for (let i = 0; i < count; i++) {
+            const keyEnd = at + 8 + out.readUInt32LE(at);
+            const end = keyEnd + out.readUInt32LE(at + 4);
+            const key = out.toString('hex', at + 8, keyEnd);
+            entries.set(`${name} ${key}`, out.toString('hex', keyEnd, end));
+            at = end;
+          }
+        }
+        iterator.close();
+      }
+      return { name: hostId, entries };
+    }),
+  );
+}
+
+/** Reads everything at ALL, by which replicas that differ are repaired. @returns problems */
+async function repairAll(world: World<ClusterNode>): Promise<string[]> {
+  const problems: string[] = [];
+  for (const name of TABLES) {
+    const answer = await world.node(0).node.query(`SELECT * FROM sim.${name}`, { consistency: 5 });
+    if (answer.body.readInt32BE(0) !== 2) problems.push(`sim.${name} cannot be read at ALL`);
+  }
+  return problems;
+}
+
+export async function runSeed(
+  seed: number,
+  options: Partial<SimulationOptions> = {},
+): Promise<SeedResult> {
+  const { datacenters, replication, clients, faultMillis, faults, sabotage } = {
+    ...DEFAULT_SIMULATION,
+    ...options,
+  };
+  const schema = simulationSchema(replication);
+  const world = new World(seed, {
+    places: placesOf(datacenters),
+    create: (facts) =>
+      new ClusterNode(facts, { schema, ...(sabotage === undefined ? {} : { sabotage }) }),
+  });
+  await world.startAll(START_MILLIS);
+  await world.runFor(5_000);
+  const nemesis = new Nemesis(world, { faults });
+  const workload = new Workload(world);
+  workload.start(clients);
+  nemesis.start();
+  await world.runFor(faultMillis);
+  await nemesis.stop();
+  await world.runFor(2_000);
+  workload.stop();
+  await world.runFor(REST_MILLIS);
+  const problems: string[] = [];
+  const batches = await world.settle(workload.readAll(), READ_MILLIS);
+  const undecided: string[] = [];
+  problems.push(...judge(world, undecided));
+  problems.push(
+    ...checkBatches(
+      workload.batches.map(({ acknowledged }, i) => ({ ...batches[i], acknowledged })),
+    ),
+  );
+  problems.push(...(await world.settle(repairAll(world), READ_MILLIS)));
+  await world.runFor(2_000);
+  const hosts = world.nodes.map(({ hostId }) => hostId);
+  const held = await world.settle(contents(world, schema), READ_MILLIS);
+  // Every node has every row: as many replicas as nodes.
+  problems.push(...checkConvergence(held, () => hosts));
+  return {
+    seed,
+    problems,
+    undecided,
+    operations: Object.fromEntries(KINDS.map((kind) => [kind, world.history.outcomes(kind)])),
+    fingerprint: world.fingerprint(),
+    trace: world.trace,
+  };
+}
