@@ -168,3 +168,85 @@ test('a whole datacenter may fail', async () => {
   await insert(0, consistencies.eachQuorum);
   await Promise.all([client.shutdown(), other.shutdown()]);
 });
+
+// The issue asks for 10,000: INCREMENTS=10000 node --test e2e/cluster.test.ts
+const INCREMENTS = Number(process.env['INCREMENTS'] ?? 300);
+
+test(`${INCREMENTS} contended conditional increments, with a node killed among them, are exact`, async () => {
+  await using cluster = await startCluster({ datacenters: { dc1: 3 } });
+  const clients = cluster.addresses.map((_, i) => connect(cluster, 'dc1', i));
+  await Promise.all(clients.map((client) => client.connect()));
+  await clients[0].execute(
+    "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}",
+  );
+  await clients[0].execute('CREATE TABLE ks.t (k int PRIMARY KEY, v int)');
+  await clients[0].execute('CREATE TABLE ks.total (k int PRIMARY KEY, v int, who text)');
+  await clients[0].execute("INSERT INTO ks.total (k, v, who) VALUES (0, 0, '') IF NOT EXISTS");
+  let applied = 0;
+  let unknown = 0;
+  let known = 0;
+  const worker = async (name: number) => {
+    const client = clients[name % clients.length];
+    while (applied + unknown < INCREMENTS) {
+      try {
+        const seen = known;
+        const row = (
+          await client.execute('UPDATE ks.total SET v = ?, who = ? WHERE k = 0 IF v = ?', [
+            seen + 1,
+            String(name),
+            seen,
+          ])
+        ).first();
+        if (row?.['[applied]'] === true) {
+          applied++;
+          known = Math.max(known, seen + 1);
+        } else known = Math.max(known, row?.['v'] ?? 0);
+      } catch {
+        unknown++;
+      }
+    }
+  };
+  const workers = [0, 1, 2, 3, 4, 5].map(worker);
+  await until('a third of them', async () => applied > INCREMENTS / 3, 120);
+  await cluster.nodes[2].kill9();
+  await until('two thirds of them', async () => applied + unknown > (INCREMENTS * 2) / 3, 120);
+  await cluster.restart(2);
+  await Promise.all(workers);
+  const total = (
+    await clients[0].execute('SELECT v FROM ks.total WHERE k = 0', [], {
+      consistency: consistencies.serial,
+    })
+  ).first()?.['v'];
+  assert.ok(total >= applied && total <= applied + unknown, `${total}, ${applied} + ${unknown}`);
+  assert.ok(unknown < INCREMENTS / 3, `${unknown} of ${INCREMENTS} with an unknown outcome`);
+  await Promise.all(clients.map((client) => client.shutdown()));
+});
+
+test('logged batches and counters over three nodes', async () => {
+  await using cluster = await startCluster({ datacenters: { dc1: 3 } });
+  const client = connect(cluster);
+  await client.connect();
+  await client.execute(
+    "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}",
+  );
+  await client.execute('CREATE TABLE ks.t (k int PRIMARY KEY, v int)');
+  await client.execute('CREATE TABLE ks.c (k int PRIMARY KEY, n counter)');
+  for (let i = 0; i < 50; i++) {
+    await client.batch(
+      [0, 1, 2].map((part) => ({
+        query: 'INSERT INTO ks.t (k, v) VALUES (?, ?)',
+        params: [i * 3 + part, i],
+      })),
+      { prepare: true },
+    );
+  }
+  const adds = Array.from({ length: 200 }, (_, i) =>
+    client.execute('UPDATE ks.c SET n = n + ? WHERE k = 1', [i], { prepare: true }),
+  );
+  await Promise.all(adds);
+  const rows = await client.execute('SELECT count(*) AS n FROM ks.t');
+  assert.equal(Number(rows.first()?.['n']), 150);
+  const counted = await client.execute('SELECT n FROM ks.c WHERE k = 1');
+  assert.equal(Number(counted.first()?.['n']), (199 * 200) / 2);
+  await client.shutdown();
+});
