@@ -5,6 +5,7 @@ import type { CqlError, FailureReason } from '../common/errors.ts';
 import type { AnswerSink, LinkError } from '../internode/links.ts';
 import { Delays } from './delays.ts';
 import { PeerLatencies } from './peer-latency.ts';
+import type { Contacts } from './point-read.ts';
 import type { CoordinatorDeps, CoordinatorOptions } from './ports.ts';
 import { Tables } from './tables.ts';
 
@@ -102,6 +103,12 @@ export class CoordinatorContext {
   readonly metrics = newMetrics();
   /** For messages: written and handed to the links in one go. */
   readonly out = new Writer(4096);
+  /** Whom reads ask, by the replicas that are alive and the level; chosen again now and then. */
+  readonly choices: { untilMillis: number; byReplicas: WeakMap<readonly NodeInfo[], Contacts[]> } =
+    {
+      untilMillis: 0,
+      byReplicas: new WeakMap(),
+    };
   hints: HintKeeper = NO_HINTS;
   wide: WideSender | null = null;
 

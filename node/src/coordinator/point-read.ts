@@ -42,8 +42,17 @@ export interface ReadRequest {
   readonly timeoutMillis: number;
 }
 
+/** Whom a read asks, nearest first, and who may stand in for them. */
+export interface Contacts {
+  readonly contacts: readonly NodeInfo[];
+  readonly spares: readonly NodeInfo[];
+}
+
+/** How long a choice by latency holds. */
+const CHOICE_MILLIS = 100;
+
 /**
- * Which replicas a read at `level` asks, nearest first, and which may stand in for them.
+ * Which replicas a read at `level` asks. The same for a while for the same `live`.
  * @param live replicas that are alive, enough for the level
  */
 export function contactsOf(
@@ -51,7 +60,27 @@ export function contactsOf(
   replicated: Replicated,
   level: number,
   live: readonly NodeInfo[],
-): { readonly contacts: NodeInfo[]; readonly spares: NodeInfo[] } {
+): Contacts {
+  const { choices } = context;
+  const now = context.deps.clock.monotonicMillis();
+  if (now >= choices.untilMillis) {
+    choices.untilMillis = now + CHOICE_MILLIS;
+    choices.byReplicas = new WeakMap();
+  }
+  let byLevel = choices.byReplicas.get(live);
+  if (byLevel === undefined) {
+    byLevel = [];
+    choices.byReplicas.set(live, byLevel);
+  }
+  return (byLevel[level] ??= chooseContacts(context, replicated, level, live));
+}
+
+function chooseContacts(
+  context: CoordinatorContext,
+  replicated: Replicated,
+  level: number,
+  live: readonly NodeInfo[],
+): Contacts {
   let sorted = context.byProximity(live);
   if (isDatacenterLocal(level)) {
     sorted = sorted.filter((node) => replicated.counts(level, node));
@@ -168,16 +197,19 @@ class PointRead implements Delayed {
   private contacts: Contact[] = [];
   private spares: NodeInfo[] = [];
   private readonly failures: ReplicaFailure[] = [];
+  /** Answers without which there is nothing to look at. */
+  private readonly required: number;
 
   constructor(context: CoordinatorContext, request: ReadRequest, reader: PointReader) {
+    this.required = request.replicated.blockFor(request.level);
     this.context = context;
     this.request = request;
     this.reader = reader;
   }
 
-  start(contacts: readonly NodeInfo[], spares: NodeInfo[]): void {
+  start({ contacts, spares }: Contacts): void {
     const { context } = this;
-    this.spares = spares;
+    this.spares = spares.slice();
     this.contacts = contacts.map((node) => new Contact(this, node));
     if (spares.length > 0) context.delays.add(this, this.patienceMillis(contacts));
     // A store may answer at once: all contacts are known before the first is asked.
@@ -245,6 +277,9 @@ class PointRead implements Delayed {
   }
 
   private lookAtAnswers(): void {
+    let count = 0;
+    for (const contact of this.contacts) if (contact.hasAnswered) count++;
+    if (count < this.required) return;
     const answered = this.contacts.filter(({ hasAnswered }) => hasAnswered);
     if (!this.tallyOf(answered).isMet) return;
     const source = answered.find(({ answer }) => answer !== null);
@@ -378,7 +413,8 @@ export function startRead(
     reader.failed(refused);
     return;
   }
-  const { contacts, spares } = contactsOf(context, replicated, level, live);
+  const chosen = contactsOf(context, replicated, level, live);
+  const { contacts } = chosen;
   if (contacts.length === 1 && context.isSelf(contacts[0])) {
     const { store } = context.deps;
     const shard = store.shardOf(keys[0]);
@@ -386,5 +422,5 @@ export function startRead(
     store.addReader(shard, reader, keys.length);
     return;
   }
-  new PointRead(context, request, reader).start(contacts, spares);
+  new PointRead(context, request, reader).start(chosen);
 }
