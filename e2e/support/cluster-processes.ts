@@ -41,7 +41,7 @@ export async function startCluster(options: ClusterOptions): Promise<ClusterProc
     new Array<string>(count).fill(name),
   );
   const addresses = options.network?.addresses ?? datacenterOf.map((_, i) => `${base}.${i + 1}`);
-  const start = (index: number) => {
+  const start = (index: number, isNew: boolean) => {
     const address = addresses[index];
     return startNode({
       dataDirectory: join(directory, `n${index + 1}`),
@@ -56,19 +56,20 @@ export async function startCluster(options: ClusterOptions): Promise<ClusterProc
         'admin-address': address,
         'metrics-address': address,
         'native-transport-port': PORT,
-        seeds: addresses.slice(0, 3).join(','),
+        // The first one starts the cluster.
+        seeds: isNew && index === 0 ? address : addresses.slice(0, 3).join(','),
         ...options.flags,
       },
     });
   };
   const nodes: NodeProcess[] = [];
-  for (const index of addresses.keys()) nodes.push(await start(index));
+  for (const index of addresses.keys()) nodes.push(await start(index, true));
   return {
     addresses,
     nodes,
     datacenterOf,
     restart: async (index) => {
-      nodes[index] = await start(index);
+      nodes[index] = await start(index, false);
       return nodes[index];
     },
     [Symbol.asyncDispose]: async () => {

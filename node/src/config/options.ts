@@ -72,7 +72,7 @@ export const OPTIONS = [
     type: TEXT,
     default: '',
     about:
-      'Where to find the cluster: ADDRESS or ADDRESS:INTERNODE_PORT of some nodes, by commas. A new node that finds none of them starts a new cluster if it is the first of them itself.',
+      'Where to find the cluster: ADDRESS or ADDRESS:INTERNODE_PORT of some nodes, by commas. A new node without any other than itself starts a new cluster.',
   },
   {
     name: 'num_tokens',

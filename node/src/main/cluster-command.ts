@@ -13,7 +13,14 @@ const OWN_FLAGS: ReadonlySet<string> = new Set(['nodes', 'dcs', 'racks', 'data-d
 /** Any two of the nodes may be gone at the next start, and the rest still finds each other. */
 const SEEDS_MAX = 3;
 
-function flagsOf(node: PlannedNode, nodes: readonly PlannedNode[], command: Command): string[] {
+/** @param isFirst starts the cluster: it has no other seeds */
+function flagsOf(
+  node: PlannedNode,
+  nodes: readonly PlannedNode[],
+  isFirst: boolean,
+  command: Command,
+): string[] {
+  const seeds = isFirst ? [node] : nodes.slice(0, SEEDS_MAX);
   const flags = new Map([
     // Each node would take all cores for itself.
     ['workers', '1'],
@@ -27,13 +34,7 @@ function flagsOf(node: PlannedNode, nodes: readonly PlannedNode[], command: Comm
     ['listen-address', node.address],
     ['metrics-address', node.address],
     ['admin-address', node.address],
-    [
-      'seeds',
-      nodes
-        .slice(0, SEEDS_MAX)
-        .map(({ address }) => address)
-        .join(','),
-    ],
+    ['seeds', seeds.map(({ address }) => address).join(',')],
   ]);
   return [...flags].map(([name, value]) => `--${name}=${value}`);
 }
@@ -106,7 +107,7 @@ export async function runCluster(command: Command): Promise<number> {
   for (const [i, node] of nodes.entries()) {
     if (stopping) break;
     console.log(`starting ${node.name} at ${node.address} (${i + 1} of ${nodes.length})`);
-    const one = new ClusterProcess(node.name, flagsOf(node, nodes, command));
+    const one = new ClusterProcess(node.name, flagsOf(node, nodes, areNew && i === 0, command));
     running.push(one);
     one.ended.then((code) => {
       if (!stopping) console.log(`${node.name} ended with ${code}; the others go on`);

@@ -24,11 +24,12 @@ import type { SchemaJson } from '../schema/schema-json.ts';
 import { decodeEpoch, encodeEpoch, SchemaWaits } from './schema-waits.ts';
 import { VERSION } from './version.ts';
 
-/** A first seed that hears of no cluster for so long starts one. */
-const ALONE_MILLIS = 3_000;
 /** A new node asks the seeds for so long before it says so and goes on asking. */
 const JOIN_MILLIS = 10_000;
 const SCHEMA_MILLIS = 10_000;
+/** A node that has just started takes peers for down until it hears of them: clients have to wait for that. */
+const HEAR_MILLIS = 3_000;
+const HEAR_LOOK_MILLIS = 20;
 /** How long a schema change waits for the nodes that are up; drivers wait for the rest. */
 const SETTLE_MILLIS = 5_000;
 
@@ -124,10 +125,14 @@ async function enter(log: MetadataLog, deps: ControlPlaneDeps, self: NodeInfo): 
   const { clusterName } = settings;
   const seeds = contactsOf(cluster);
   const contacts = seeds.filter((seed) => !isAt(seed, self));
-  const mayStart = seeds.length === 0 || isAt(seeds[0], self);
+  // Never by guessing that the others are not there: a seed with a new disk would start a second cluster beside them.
+  if (contacts.length === 0) {
+    logger.info('starting a new cluster', { name: clusterName });
+    await log.bootstrap(clusterName, self, schema);
+    return;
+  }
   for (;;) {
     try {
-      if (contacts.length === 0) break;
       logger.info('looking for the cluster', {
         seeds: contacts.map(({ address, controlPort }) => `${address}:${controlPort}`).join(','),
       });
@@ -135,18 +140,25 @@ async function enter(log: MetadataLog, deps: ControlPlaneDeps, self: NodeInfo): 
         clusterName,
         self,
         tokenCount: cluster.numTokens,
-        timeoutMillis: mayStart ? ALONE_MILLIS : JOIN_MILLIS,
+        timeoutMillis: JOIN_MILLIS,
       });
       logger.info('joined the cluster', { nodes: log.current().nodes.size });
       return;
     } catch (error) {
       if (!(error instanceof MetadataError) || error.code !== 'NO_MAJORITY') throw error;
-      if (mayStart) break;
       logger.warn('no seed takes this node in; it goes on asking', { reason: error.message });
     }
   }
-  logger.info('starting a new cluster', { name: clusterName });
-  await log.bootstrap(clusterName, self, schema);
+}
+
+/** Resolves when every member has been heard of, or after a while: who is not is taken for down. */
+async function hearMembers(log: MetadataLog, gossip: Gossip, hostId: string): Promise<void> {
+  const end = clock.nowMillis() + HEAR_MILLIS;
+  const isSilent = ({ hostId: id, state }: NodeInfo) =>
+    id !== hostId && state !== 'left' && !gossip.isAlive(id);
+  while ([...log.current().nodes.values()].some(isSilent) && clock.nowMillis() < end) {
+    await new Promise((resolve) => setTimeout(resolve, HEAR_LOOK_MILLIS));
+  }
 }
 
 /** @throws JoinRefusedError; what listening or a damaged log fails with */
@@ -239,6 +251,8 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     if (kind !== 'changed') logger.info(`node is ${kind}`, { hostId: peer.hostId });
     changed();
   });
+
+  await hearMembers(log, gossip, hostId);
 
   const alive = () => {
     const ids = [...log.current().nodes.keys()];
