@@ -91,8 +91,11 @@ export class Batchlog {
     return applyMutations(this.context.deps.store, [{ handle: this.handle, key, record }]);
   }
 
-  /** Nodes that keep a batch: of this datacenter, alive, not this one, if possible of other racks than this and each other. */
-  private keepers(): readonly NodeInfo[] {
+  /**
+   * Nodes that may keep a batch, best first: of this datacenter, alive, not this one; before all others some of other racks
+   * than this and each other.
+   */
+  private candidates(): readonly NodeInfo[] {
     const { context, topology } = this;
     const { self, random } = context.deps;
     const others = topology
@@ -105,14 +108,29 @@ export class Batchlog {
       .sort((a, b) => a.place - b.place)
       .map(({ node }) => node);
     for (const node of shuffled) {
-      if (chosen.length === COPIES || racks.has(node.rack)) continue;
+      if (racks.has(node.rack)) continue;
       racks.add(node.rack);
       chosen.push(node);
     }
-    for (const node of shuffled) {
-      if (chosen.length < COPIES && !chosen.includes(node)) chosen.push(node);
+    return [...chosen, ...shuffled.filter((node) => !chosen.includes(node))];
+  }
+
+  /** Puts a batch on the first of `candidates` that take it. @returns those that have it */
+  private async store(candidates: readonly NodeInfo[], body: Buffer): Promise<readonly NodeInfo[]> {
+    const { deps, options } = this.context;
+    const keepers: NodeInfo[] = [];
+    const put = async (node: NodeInfo) => {
+      await request(deps.links, node, Verb.BatchStore, body, options.writeTimeoutMillis);
+      keepers.push(node);
+    };
+    const deadline = deps.clock.monotonicMillis() + options.writeTimeoutMillis;
+    for (let next = 0; next < candidates.length && keepers.length < COPIES; ) {
+      if (next > 0 && deps.clock.monotonicMillis() >= deadline) break;
+      const asked = candidates.slice(next, next + COPIES - keepers.length);
+      next += asked.length;
+      await Promise.allSettled(asked.map(put));
     }
-    return chosen;
+    return keepers;
   }
 
   /**
@@ -121,23 +139,19 @@ export class Batchlog {
    */
   async around(mutations: readonly Mutation[], write: () => Promise<void>): Promise<void> {
     const { deps, options, metrics } = this.context;
-    const keepers = this.keepers();
-    if (keepers.length === 0) {
+    const candidates = this.candidates();
+    if (candidates.length === 0) {
       metrics.unavailables++;
       throw unavailable(Level.ONE, 1, 0);
     }
     const id = deps.timeUuid();
     const body = storeBody(id, mutations);
-    const stored = await Promise.allSettled(
-      keepers.map((node) =>
-        request(deps.links, node, Verb.BatchStore, body, options.writeTimeoutMillis),
-      ),
-    );
-    const received = stored.filter(({ status }) => status === 'fulfilled').length;
-    if (received < keepers.length) {
+    const keepers = await this.store(candidates, body);
+    const required = Math.min(COPIES, candidates.length);
+    if (keepers.length < required) {
       metrics.writeTimeouts++;
-      const consistency = keepers.length === 1 ? Level.ONE : Level.TWO;
-      throw writeTimeout({ consistency, received, required: keepers.length }, 'BATCH_LOG');
+      const consistency = required === 1 ? Level.ONE : Level.TWO;
+      throw writeTimeout({ consistency, received: keepers.length, required }, 'BATCH_LOG');
     }
     await write();
     const removal = Buffer.concat([DONE, id]);

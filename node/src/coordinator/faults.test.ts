@@ -169,6 +169,34 @@ test('a replica that fails is replaced, and if nobody is left the error has all 
   assert.equal(new Set(versions).size, 1);
 });
 
+test('a scan goes on without a replica that stops to answer in the middle', async () => {
+  const cluster = await TestCluster.start({
+    datacenters: { dc1: 5 },
+    ddl: SIMPLE,
+    coordinator: { pageEntries: 8 },
+  });
+  const [a] = cluster.nodes;
+  const expected: string[] = [];
+  for (let k = 0; k < 50; k++) {
+    await cluster.run(a, `INSERT INTO t (k, v) VALUES (${k}, ${k})`, Level.ALL);
+    expected.push(`${k} ${k}`);
+  }
+  let pages = 0;
+  let victim = '';
+  cluster.network.fault = (_from, to, verb) => {
+    if (verb !== Verb.ScanNext) return undefined;
+    if (++pages === 5) victim = to;
+    return to === victim ? 'lose' : undefined;
+  };
+  for (const level of [Level.ONE, Level.QUORUM]) {
+    const found = await cluster.run(a, 'SELECT k, v FROM t', level);
+    assert.deepEqual([...found].sort(), [...expected].sort());
+  }
+  assert.ok(victim !== '');
+  const error = await cluster.fail(a, 'SELECT k, v FROM t', Level.ALL);
+  assert.equal(error.detail?.kind, 'read-timeout');
+});
+
 test('ANY is met by a hint; a hint that is not kept does not count', async () => {
   const cluster = await TestCluster.start({ datacenters: { dc1: 5 }, ddl: SIMPLE });
   const replicas = cluster.replicasOf('t', 1);

@@ -58,7 +58,11 @@ class OpenSegment {
   }
 
   private streamOf(node: NodeInfo): ReplicaStream {
-    return new ReplicaStream(this.context, this.request.handle, node, this.bounds, this.expected);
+    const { rangeTimeoutMillis } = this.context.options;
+    // As long as there is somebody else to ask, nobody gets all of the time.
+    const timeoutMillis = this.spares.length > 0 ? rangeTimeoutMillis / 4 : rangeTimeoutMillis;
+    const { handle } = this.request;
+    return new ReplicaStream(this.context, handle, node, this.bounds, this.expected, timeoutMillis);
   }
 
   prefetch(): void {

@@ -34,6 +34,7 @@ export class ReplicaStream {
   private readonly context: CoordinatorContext;
   private readonly handle: TableHandle;
   private bounds: StreamBounds;
+  private readonly timeoutMillis: number;
   private entriesMax: number;
   private entries: Buffer = NOTHING;
   private at = 0;
@@ -41,14 +42,16 @@ export class ReplicaStream {
   private isLast = false;
   private loading: Promise<Page> | null = null;
 
-  /** @param expected entries that are likely to be wanted */
+  /** @param expected entries that are likely to be wanted @param timeoutMillis of each page from a peer */
   constructor(
     context: CoordinatorContext,
     handle: TableHandle,
     node: NodeInfo,
     bounds: StreamBounds,
     expected: number,
+    timeoutMillis: number,
   ) {
+    this.timeoutMillis = timeoutMillis;
     this.context = context;
     this.handle = handle;
     this.node = node;
@@ -94,12 +97,11 @@ export class ReplicaStream {
 
   private nextPage(): Promise<Page> {
     const { context, handle, node, bounds, entriesMax } = this;
-    const { pageBytes, rangeTimeoutMillis } = context.options;
-    const wanted: PageRequest = { ...bounds, entriesMax, bytesMax: pageBytes };
+    const wanted: PageRequest = { ...bounds, entriesMax, bytesMax: context.options.pageBytes };
     if (context.isSelf(node)) return localPage(context.deps.store, handle, wanted);
     writePageRequest(context.out, handle.table, wanted);
     const body = context.out.view();
-    return request(context.deps.links, node, Verb.ScanNext, body, rangeTimeoutMillis).then(
+    return request(context.deps.links, node, Verb.ScanNext, body, this.timeoutMillis).then(
       readPage,
     );
   }

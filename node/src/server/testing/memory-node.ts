@@ -1,80 +1,17 @@
 /** The server room over tables and connections in memory, for its tests. */
+import { MemoryStore } from '../../coordinator/testing/memory-store.ts';
 import type { SchemaStatement } from '../../cql/ast.ts';
 import { parseStatement } from '../../cql/index.ts';
 import { planSchemaChange } from '../../query/ddl.ts';
 import { Executor } from '../../query/execute.ts';
 import { withSystemKeyspaces } from '../../query/virtual/definitions.ts';
-import { EMPTY_SCHEMA, type Schema, type TableDef } from '../../schema/schema.ts';
-import { keyLayout } from '../../storage/keys.ts';
-import type { LocalStore, WriteSink } from '../../storage/local-store.ts';
-import { MemoryRecords } from '../../storage/memory-records.ts';
-import { mergeRecords } from '../../storage/merge.ts';
-import type { PointReader, ScanOptions, TableHandle } from '../../storage/record-source.ts';
+import { EMPTY_SCHEMA, type Schema } from '../../schema/schema.ts';
+import type { LocalStore } from '../../storage/local-store.ts';
 import type { Answer, ClientCodec } from '../../transport/client-codec.ts';
 import { type MemoryClient, MemoryWorld } from '../../transport/memory-world.ts';
 import type { ProtocolVersion } from '../../transport/protocol.ts';
 import { Latencies } from '../latency.ts';
 import { RequestHandlerImpl } from '../request-handler.ts';
-
-/** One shard that keeps merged records in maps. */
-class MemoryStore {
-  readonly shardCount = 1;
-  private readonly tables = new Map<
-    string,
-    Map<string, { readonly key: Uint8Array; readonly record: Uint8Array }>
-  >();
-  private asked: MemoryRecords | null = null;
-
-  handle(table: TableDef): TableHandle {
-    return { table, keys: keyLayout(table), families: [0] };
-  }
-
-  shardOf(): number {
-    return 0;
-  }
-
-  merge(
-    { table }: TableHandle,
-    key: Uint8Array,
-    keyLength: number,
-    record: Uint8Array,
-    recordLength: number,
-  ): number {
-    const own = this.tables.get(table.id) ?? new Map();
-    this.tables.set(table.id, own);
-    const place = Uint8Array.from(key.subarray(0, keyLength));
-    const name = Buffer.from(place).toString('hex');
-    const before = own.get(name)?.record;
-    const written = Uint8Array.from(record.subarray(0, recordLength));
-    own.set(name, {
-      key: place,
-      record: mergeRecords(before === undefined ? [written] : [before, written]),
-    });
-    return 0;
-  }
-
-  addSink(_shard: number, sink: WriteSink): void {
-    queueMicrotask(() => sink.written(null));
-  }
-
-  private recordsOf({ table }: TableHandle): MemoryRecords {
-    return new MemoryRecords([...(this.tables.get(table.id)?.values() ?? [])]);
-  }
-
-  get(handle: TableHandle, shard: number, key: Uint8Array, keyLength: number): void {
-    this.asked ??= this.recordsOf(handle);
-    this.asked.get(handle, shard, key, keyLength);
-  }
-
-  addReader(shard: number, reader: PointReader, keyCount: number): void {
-    this.asked?.addReader(shard, reader, keyCount);
-    this.asked = null;
-  }
-
-  scan(handle: TableHandle, shard: number, options: ScanOptions) {
-    return this.recordsOf(handle).scan(handle, shard, options);
-  }
-}
 
 /** A node without disk, threads or time of its own. */
 export class MemoryNode {
@@ -89,7 +26,7 @@ export class MemoryNode {
   constructor(ddl: readonly string[]) {
     this.schema = withSystemKeyspaces(EMPTY_SCHEMA);
     for (const text of ddl) this.changed(text, null);
-    const store = new MemoryStore() as unknown as LocalStore;
+    const store = new MemoryStore(1, queueMicrotask) as unknown as LocalStore;
     this.latencies = new Latencies(() => this.world.clock.nowMillis());
     const unused = (): never => {
       throw new TypeError('not part of this test');
