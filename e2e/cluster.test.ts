@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import cassandra from 'cassandra-driver';
 import { type ClusterProcesses, startCluster } from './support/cluster-processes.ts';
+import { startNode } from './support/node-process.ts';
 
 const { consistencies } = cassandra.types;
 
@@ -248,5 +249,43 @@ test('logged batches and counters over three nodes', async () => {
   assert.equal(Number(rows.first()?.['n']), 150);
   const counted = await client.execute('SELECT n FROM ks.c WHERE k = 1');
   assert.equal(Number(counted.first()?.['n']), (199 * 200) / 2);
+  await client.shutdown();
+});
+
+test('a node that does not belong is told why', async () => {
+  await using cluster = await startCluster({ datacenters: { dc1: 1 } });
+  const client = connect(cluster);
+  await client.connect();
+  const [, a, b] = cluster.addresses[0].split('.');
+  const strange = (flags: Readonly<Record<string, string>>) => {
+    const address = `127.${a}.${b}.9`;
+    return startNode({
+      until: 'the node did not start',
+      flags: {
+        'data-center': 'dc1',
+        'listen-address': address,
+        'rpc-address': address,
+        'admin-address': address,
+        'metrics-address': address,
+        seeds: cluster.addresses[0],
+        workers: '1',
+        shards: '1',
+        ...flags,
+      },
+    });
+  };
+  const refused = async (flags: Readonly<Record<string, string>>, reason: RegExp) => {
+    await using node = await strange(flags);
+    assert.equal((await node.waitExit()).code, 1);
+    assert.match(node.output(), reason);
+  };
+  await refused({ 'cluster-name': 'other' }, /the cluster here is 'Ilion', not 'other'/);
+  await client.execute(
+    "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+  );
+  await client.execute('CREATE TABLE ks.t (k int PRIMARY KEY)');
+  await refused({}, /a node can join only while there are no user tables/);
+  // The cluster is as it was.
+  assert.equal((await client.execute('SELECT * FROM system.peers')).rowLength, 0);
   await client.shutdown();
 });

@@ -214,6 +214,6 @@ async function askContact(
     return decodeJoinAnswer(answer) ?? { kind: 'retry', reason: 'its answer is malformed' };
   } catch (error) {
     if (!(error instanceof LinkError)) throw error;
-    return { kind: 'retry', reason: error.message };
+    return { kind: error.code === 'REFUSED' ? 'refused' : 'retry', reason: error.message };
   }
 }

@@ -28,7 +28,7 @@ export interface LaneOwner {
   answered(id: number, body: Buffer): void;
   failed(id: number, code: number, message: Buffer): void;
   /** The stream is no more. */
-  lost(stream: LaneStream, reason: string): void;
+  lost(stream: LaneStream, reason: string, code: 'UNREACHABLE' | 'REFUSED'): void;
 }
 
 const reader = new MessageReader();
@@ -78,7 +78,7 @@ export class LaneStream implements StreamEvents, Flushable {
     if (this.open && kind === PacketKind.messages) this.messages(packet);
     else if (!this.open && kind === PacketKind.welcome) this.welcome(readReply(packet));
     else if (!this.open && kind === PacketKind.refusal) {
-      this.end(`refused: ${readReply(packet) ?? 'no reason given'}`);
+      this.end(`refused: ${readReply(packet) ?? 'no reason given'}`, 'REFUSED');
     } else this.malformed(`a packet of kind ${kind} out of turn`);
   }
 
@@ -91,13 +91,13 @@ export class LaneStream implements StreamEvents, Flushable {
   }
 
   closed(reason: string): void {
-    this.owner.lost(this, reason);
+    this.owner.lost(this, reason, 'UNREACHABLE');
   }
 
   /** Closes after a failure, which the owner hears of. */
-  end(reason: string): void {
+  end(reason: string, code: 'UNREACHABLE' | 'REFUSED' = 'UNREACHABLE'): void {
     this.stream.close();
-    this.owner.lost(this, reason);
+    this.owner.lost(this, reason, code);
   }
 
   /** Closes for good; the owner knows. */

@@ -311,8 +311,8 @@ test('another cluster, or another node at the address, is refused', async () => 
   const moved = ask(a, { ...c.peer, hostId: 'host-d' }, Verb.Gossip, 'x');
   const anyone = ask(a, { ...c.peer, hostId: '' }, Verb.Gossip, 'x');
   await cluster.run(100);
-  assert.equal(other.text, 'UNREACHABLE');
-  assert.equal(moved.text, 'UNREACHABLE');
+  assert.equal(other.text, 'REFUSED');
+  assert.equal(moved.text, 'REFUSED');
   assert.equal(anyone.text, 'host-a said x');
   assert.match(a.log[0], /refused: the cluster here is 'other', not 'test'/);
   assert.match(a.log[1], /refused: the node here is host-c, not host-d/);

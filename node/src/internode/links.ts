@@ -43,6 +43,7 @@ export type Verb = (typeof Verb)[keyof typeof Verb];
 export type LinkErrorCode =
   | 'TIMEOUT' // nothing came in time; it may have been done
   | 'UNREACHABLE' // not sent, or the link broke before the answer; it may have been done
+  | 'REFUSED' // the peer does not speak with this node, such as of another cluster: not done
   | 'OVERLOADED' // the queue to the peer is full, or the peer said so: not done
   | 'FAILED' // the peer's handler failed; the message is the peer's
   | 'CLOSED'; // this side is stopping

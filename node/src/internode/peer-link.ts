@@ -135,7 +135,7 @@ export class PeerLink implements LaneOwner {
     this.tell(call.sink, new LinkError(overloaded ? 'OVERLOADED' : 'FAILED', text));
   }
 
-  lost(stream: LaneStream, reason: string): void {
+  lost(stream: LaneStream, reason: string, code: 'UNREACHABLE' | 'REFUSED'): void {
     const { lane } = stream;
     if (this.lanes[lane] !== stream) return;
     this.lanes[lane] = null;
@@ -145,7 +145,7 @@ export class PeerLink implements LaneOwner {
     this.retryAt[lane] = clock.nowMillis() + backoff * (0.5 + random() / 2);
     // Once, not at each attempt.
     if (attempt === 0) log.warn('a link to a peer ended', { peer: this.name(), lane, reason });
-    this.failCalls(stream, new LinkError('UNREACHABLE', `${this.name()}: ${reason}`));
+    this.failCalls(stream, new LinkError(code, `${this.name()}: ${reason}`));
   }
 
   private name(): string {
