@@ -15,6 +15,17 @@ export interface AdminShardStatus {
   readonly writesStopped: boolean;
 }
 
+/** A member of the cluster. */
+export interface AdminNodeStatus {
+  readonly hostId: string;
+  readonly address: string;
+  readonly datacenter: string;
+  readonly rack: string;
+  readonly state: string;
+  readonly alive: boolean;
+  readonly tokens: number;
+}
+
 export interface AdminStatus {
   readonly version: string;
   readonly clusterName: string;
@@ -33,6 +44,7 @@ export interface AdminStatus {
   readonly tables: number;
   readonly workers: readonly AdminWorkerStatus[];
   readonly shards: readonly AdminShardStatus[];
+  readonly nodes: readonly AdminNodeStatus[];
 }
 
 /** Empty: all. */

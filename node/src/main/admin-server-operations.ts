@@ -16,6 +16,7 @@ import { VERSION } from './version.ts';
 async function status(settings: Settings, node: Node): Promise<AdminStatus> {
   const workers = await node.status();
   const shards = node.stores.map(shardFacts);
+  const cluster = node.cluster();
   const tables = storedTables(node.schema(), isVirtual);
   const sum = (pick: (shard: (typeof shards)[number]) => number) =>
     shards.reduce((total, shard) => total + pick(shard), 0);
@@ -42,6 +43,15 @@ async function status(settings: Settings, node: Node): Promise<AdminStatus> {
       inFlightBytes,
     })),
     shards: shards.map((shard) => ({ ...shard, loadBytes: shard.sstBytes })),
+    nodes: [...cluster.state.nodes.values()].map((one) => ({
+      hostId: one.hostId,
+      address: `${one.address}:${one.controlPort}`,
+      datacenter: one.datacenter,
+      rack: one.rack,
+      state: one.state,
+      alive: cluster.alive.has(one.hostId),
+      tokens: one.tokens.length,
+    })),
   };
 }
 

@@ -47,6 +47,7 @@ test('the status of a node', () => {
     tables: 5,
     workers: [worker, worker],
     shards: [shard, { ...shard, writesStopped: true, pendingCompactionBytes: 1 << 20 }],
+    nodes: [],
   };
   assert.equal(
     showStatus(status),
@@ -66,6 +67,22 @@ Workers      2
 Shards       2
 Connections  4
 Requests     140 since the start, 2 in flight`,
+  );
+  const node = {
+    hostId: '42273ca9-14cb-4438-a024-5cdc06f335d1',
+    address: '10.0.0.1:7000',
+    datacenter: 'east',
+    rack: 'r1',
+    state: 'normal',
+    alive: true,
+    tokens: 16,
+  };
+  const nodes = [node, { ...node, address: '10.0.0.2:7000', alive: false }];
+  assert.equal(
+    showStatus({ ...status, nodes }).split('\n\n')[1],
+    `   State   Address        Tokens  Host id                               Datacenter  Rack
+U  normal  10.0.0.1:7000  16      42273ca9-14cb-4438-a024-5cdc06f335d1  east        r1
+D  normal  10.0.0.2:7000  16      42273ca9-14cb-4438-a024-5cdc06f335d1  east        r1`,
   );
 });
 

@@ -50,7 +50,7 @@ export function showStatus(status: AdminStatus): string {
     status.workers.reduce((total, worker) => total + pick(worker), 0);
   const stopped = status.shards.filter((shard) => shard.writesStopped).length;
   const pending = status.shards.reduce((total, shard) => total + shard.pendingCompactionBytes, 0);
-  return showTable([
+  const own = showTable([
     ['Cluster', status.clusterName],
     ['Datacenter', status.datacenter],
     ['Rack', status.rack],
@@ -81,6 +81,24 @@ export function showStatus(status: AdminStatus): string {
       'Requests',
       `${sum((worker) => worker.requests)} since the start, ${sum((worker) => worker.inFlightRequests)} in flight`,
     ],
+  ]);
+  return status.nodes.length < 2 ? own : `${own}\n\n${showNodes(status.nodes)}`;
+}
+
+/** U or D: up or down. */
+function showNodes(nodes: AdminStatus['nodes']): string {
+  const line = (node: AdminStatus['nodes'][number]) => [
+    node.alive ? 'U' : 'D',
+    node.state,
+    node.address,
+    String(node.tokens),
+    node.hostId,
+    node.datacenter,
+    node.rack,
+  ];
+  return showTable([
+    ['', 'State', 'Address', 'Tokens', 'Host id', 'Datacenter', 'Rack'],
+    ...nodes.map(line),
   ]);
 }
 

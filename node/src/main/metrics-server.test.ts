@@ -25,6 +25,9 @@ function fakeNode(phase: () => 'serving' | 'draining'): Node {
     schema: () => {
       throw new TypeError('not asked for');
     },
+    cluster: () => {
+      throw new TypeError('not asked for');
+    },
     phase,
     status: async () => [],
     stop: async () => {},

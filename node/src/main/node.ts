@@ -18,7 +18,7 @@ import { EMPTY_SCHEMA, type Schema } from '../schema/schema.ts';
 import { schemaFromJson, schemaToJson } from '../schema/schema-json.ts';
 import { storedTables } from '../storage/families.ts';
 import type { KvStore } from '../storage/kv.ts';
-import { clusterView, loneView } from './cluster-view.ts';
+import { type ClusterView, clusterView, loneView } from './cluster-view.ts';
 import type { ControlPlane } from './control-plane.ts';
 import type { PreparedText, ToMain, ToWorker, WorkerInput, WorkerStatus } from './messages.ts';
 import { DataDirectoryError, type Metadata, MetadataFile, newMetadata } from './metadata-file.ts';
@@ -31,6 +31,7 @@ export interface Node {
   readonly hostId: string;
   readonly stores: readonly KvStore[];
   schema(): Schema;
+  cluster(): ClusterView;
   /** From the call of `stop` on: draining. */
   phase(): 'serving' | 'draining';
   status(): Promise<readonly WorkerStatus[]>;
@@ -299,6 +300,7 @@ export async function startNode(
     stores,
     failed,
     schema: () => authority.current,
+    cluster: view,
     phase: () => phase,
     status: async () =>
       (await Promise.all(
