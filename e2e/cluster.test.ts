@@ -12,6 +12,7 @@ function connect(cluster: ClusterProcesses, datacenter = 'dc1', address = 0): ca
     contactPoints: [cluster.addresses[address]],
     localDataCenter: datacenter,
     queryOptions: { consistency: consistencies.quorum, prepare: true },
+    socketOptions: { readTimeout: 60_000 },
   });
 }
 

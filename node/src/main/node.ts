@@ -199,9 +199,9 @@ export async function startNode(
       const json = schemaToJson(withoutSystemKeyspaces(next));
       const isAgreed = await control.proposeSchema(base, json);
       await authority.follow(withSystemKeyspaces(schemaFromJson(control.current().schema)));
-      if (isAgreed) await control.settled(next.epoch);
       return isAgreed;
     },
+    settled: async (epoch) => control?.settled(epoch),
     newId: randomUUID,
     nowMicros: clock.micros,
     save: async (next) => {

@@ -28,6 +28,8 @@ export interface SchemaAuthorityDeps {
    * @throws CqlError if it cannot be agreed now
    */
   agree(base: number, next: Schema): Promise<boolean>;
+  /** Resolves when the nodes that are up have a schema of this epoch, or after a while. */
+  settled(epoch: number): Promise<void>;
   /** Makes the schema the one that this node starts with. */
   save(schema: Schema): Promise<void>;
   /** Resolves when no worker uses an older schema any more, nor has writes for one on their way to the stores. */
@@ -63,20 +65,24 @@ export class SchemaAuthority {
 
   /** Runs a DDL statement or TRUNCATE. @throws CqlError */
   apply(text: string, keyspace: string | null): Promise<SchemaResult> {
-    const result = this.changes.then(() => this.applyNow(text, keyspace));
-    this.changes = result.catch(() => {});
-    return result;
+    const change = this.changes.then(() => this.applyNow(text, keyspace));
+    this.changes = change.catch(() => {});
+    // Not in the line: the next change need not wait for that.
+    return change.then(async ({ next, result }) => {
+      await this.deps.settled(next.epoch);
+      return result;
+    });
   }
 
-  private async applyNow(text: string, keyspace: string | null): Promise<SchemaResult> {
+  private async applyNow(text: string, keyspace: string | null): Promise<Change> {
     for (let plans = 0; plans < PLANS_MAX; plans++) {
       await this.following;
       const base = this.schema;
-      const { next, result } = await this.plan(text, keyspace, base);
-      if (next === base) return result;
-      if (await this.deps.agree(base.epoch, next)) {
+      const change = await this.plan(text, keyspace, base);
+      if (change.next === base) return change;
+      if (await this.deps.agree(base.epoch, change.next)) {
         await this.following;
-        return result;
+        return change;
       }
     }
     throw overloaded('The schema is being changed by too many others: try again');

@@ -9,7 +9,10 @@ import { createSerialClock, createSystemClock } from '../adapters/system-clock.t
 import { createTcpListener } from '../adapters/tcp-listener.ts';
 import { CqlError } from '../common/errors.ts';
 import type { Settings } from '../config/settings.ts';
+import type { Coordinator } from '../coordinator/coordinator.ts';
+import { Level } from '../coordinator/levels.ts';
 import { BatchLog } from '../query/batch-log.ts';
+import type { DataPath } from '../query/data-path.ts';
 import { Executor } from '../query/execute.ts';
 import { isVirtual, SYSTEM_KEYSPACES, withSystemKeyspaces } from '../query/virtual/definitions.ts';
 import { VirtualTables } from '../query/virtual/rows.ts';
@@ -206,6 +209,7 @@ async function start(): Promise<void> {
       address: node.rpcAddress,
       port: node.rpcPort,
       thread: `worker-${input.index}`,
+      path: () => (data === null ? null : tracePath(data.coordinator)),
       schema,
       logError,
     }),
@@ -328,6 +332,12 @@ function tlsOptions({ clientEncryption }: Settings): TlsOptions | null {
       ? {}
       : { ca: readFileSync(authorityFile), requestCert: true, rejectUnauthorized: true }),
   };
+}
+
+/** Traces are in a replicated keyspace, but not worth waiting for. */
+function tracePath(coordinator: Coordinator): DataPath | null {
+  if (coordinator.isAlone) return null;
+  return coordinator.path({ consistency: Level.ANY, serialConsistency: Level.SERIAL });
 }
 
 function findTable(schema: Schema, id: string, generation: number): TableDef | undefined {
