@@ -58,7 +58,8 @@ export function decodeJson<T>(
   }
 }
 
-function asObject(value: unknown): Json {
+/** An object of a peer. @throws if it is none */
+export function asObject(value: unknown): Json {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Malformed();
   return value as Json;
 }

@@ -2,6 +2,7 @@
 import { SCHEMA_FORMAT } from '../schema/schema-json.ts';
 import type { ClusterCommand, ClusterState, NodeInfo } from './cluster-state.ts';
 import { isGridToken } from './grid.ts';
+import { type NodesDraft, ownsAny, withNodeIn } from './node-map.ts';
 
 export interface CommandOutcome {
   /** The same object if nothing changes. */
@@ -18,17 +19,28 @@ export const EMPTY_CLUSTER: ClusterState = {
   schema: { format: SCHEMA_FORMAT, epoch: 0, version: '', keyspaces: [] },
 };
 
-/** @param index of the entry: the epoch of the state after it */
+/**
+ * @param index of the entry: the epoch of the state after it
+ * @param draft the same for entries that follow each other, whose states between are not kept; without one `state` is as
+ *   it was afterwards
+ */
 export function applyCommand(
   state: ClusterState,
   command: ClusterCommand,
   index: number,
+  draft: NodesDraft = { nodes: null },
 ): CommandOutcome {
+  const withNode = (node: NodeInfo, refused: string | null): CommandOutcome => {
+    if (refused !== null) return refuse(state, refused);
+    if (isSameNode(state.nodes.get(node.hostId), node)) return { state, refused: null };
+    const nodes = withNodeIn(state.nodes, node, draft);
+    return { state: { ...state, epoch: index, nodes }, refused: null };
+  };
   switch (command.kind) {
     case 'add-node':
-      return withNode(state, command.node, refusalOfNewNode(state, command.node), index);
+      return withNode(command.node, refusalOfNewNode(state, command.node));
     case 'update-node':
-      return withNode(state, command.node, refusalOfUpdate(state, command.node), index);
+      return withNode(command.node, refusalOfUpdate(state, command.node));
     case 'schema': {
       const { base, schema } = command;
       if (base !== state.schema.epoch || schema.epoch <= base) {
@@ -44,19 +56,6 @@ export function applyCommand(
 
 function refuse(state: ClusterState, refused: string): CommandOutcome {
   return { state, refused };
-}
-
-function withNode(
-  state: ClusterState,
-  node: NodeInfo,
-  refused: string | null,
-  index: number,
-): CommandOutcome {
-  if (refused !== null) return refuse(state, refused);
-  if (isSameNode(state.nodes.get(node.hostId), node)) return { state, refused: null };
-  const nodes = new Map(state.nodes);
-  nodes.set(node.hostId, node);
-  return { state: { ...state, epoch: index, nodes }, refused: null };
 }
 
 /** Whether nothing is different between what is known of a node and `b`. */
@@ -104,6 +103,7 @@ function refusalOfTokens(state: ClusterState, node: NodeInfo): string | null {
   if (astray !== undefined) {
     return `the token ${astray} is not on the grid of 2^16: take one of the form n * 2^48 - 1`;
   }
+  if (!ownsAny(state.nodes, node.tokens)) return null;
   const wanted = new Set(node.tokens);
   for (const other of state.nodes.values()) {
     if (other.state === 'left' || other.hostId === node.hostId) continue;

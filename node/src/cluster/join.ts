@@ -24,9 +24,8 @@ import type { ClusterClock } from './ports.ts';
 import type { RaftSnapshot } from './raft-types.ts';
 import { chooseTokens, TokensExhaustedError } from './tokens.ts';
 
-const JOINS_MAX = 16;
-/** Other nodes may take the tokens that were chosen. */
-const CHOICES_MAX = 10;
+/** More are told to come again. */
+const JOINS_MAX = 64;
 const PROPOSE_MILLIS = 10_000;
 const ANSWER_MILLIS = 15_000;
 const RETRY_MILLIS = 500;
@@ -43,14 +42,22 @@ export interface JoinLog {
 export interface JoinDeskDeps {
   readonly log: JoinLog;
   snapshot(): RaftSnapshot | null;
+  /** The leader of the log as this node knows it, which may be this one. */
+  leader(): Peer | null;
+  readonly hostId: string;
   readonly liveness: Liveness;
   random(): number;
 }
 
-/** Answers nodes that want to join. */
+/**
+ * Answers nodes that want to join. The leader alone takes them in, the others tell who that is: two nodes that choose at
+ * one time choose the same tokens, since these are to be where the ring has most room.
+ */
 export class JoinDesk {
   private readonly deps: JoinDeskDeps;
   private serving = 0;
+  /** What is proposed and not decided, by host id: nobody else gets their tokens. */
+  private readonly proposed = new Map<string, NodeInfo>();
 
   constructor(deps: JoinDeskDeps) {
     this.deps = deps;
@@ -72,7 +79,7 @@ export class JoinDesk {
         if (error instanceof TokensExhaustedError) {
           return { kind: 'refused', reason: error.message };
         }
-        return { kind: 'retry', reason: error instanceof Error ? error.message : String(error) };
+        return retry(error instanceof Error ? error.message : String(error));
       })
       .then((answer) => responder.answer(encodeJoinAnswer(answer)))
       .finally(() => {
@@ -82,21 +89,28 @@ export class JoinDesk {
 
   private async take(ask: JoinRequest): Promise<JoinAnswer> {
     const state = this.deps.log.current();
-    if (state.epoch === 0) return { kind: 'retry', reason: 'this node is not in a cluster yet' };
+    if (state.epoch === 0) return retry('this node is not in a cluster yet');
     const mismatch = refusalOfCluster(state.clusterName, ask);
     if (mismatch !== null) return { kind: 'refused', reason: mismatch };
-    for (let choices = 0; ; choices++) {
-      const now = this.deps.log.current();
-      const node = this.withTokens(ask, now);
-      const reason = this.refusal(now, node);
-      if (reason !== null) return { kind: 'refused', reason };
-      const known = now.nodes.get(node.hostId);
-      if (isSameNode(known, node)) return this.joinedBefore(node);
+    const leader = this.deps.leader();
+    if (leader?.hostId !== this.deps.hostId) {
+      return retry('this node does not lead the metadata log, which takes nodes in', leader);
+    }
+    if (this.proposed.has(ask.node.hostId)) return retry('this node is being taken in already');
+    const node = this.withTokens(ask, state);
+    const reason = this.refusal(state, node);
+    if (reason !== null) return { kind: 'refused', reason };
+    if (isSameNode(state.nodes.get(node.hostId), node)) return this.joinedBefore(node);
+    this.proposed.set(node.hostId, node);
+    try {
       const outcome = await this.deps.log.propose({ kind: 'add-node', node }, PROPOSE_MILLIS);
       if (outcome.applied) return this.joined(node);
-      if (ask.node.tokens.length > 0 || choices >= CHOICES_MAX) {
-        return { kind: 'refused', reason: outcome.reason ?? '' };
-      }
+      // Another leader, before this one, has taken a node in that has the tokens: others can be chosen.
+      const mayChoose = ask.node.tokens.length === 0;
+      const why = outcome.reason ?? '';
+      return mayChoose ? retry(why) : { kind: 'refused', reason: why };
+    } finally {
+      this.proposed.delete(node.hostId);
     }
   }
 
@@ -108,7 +122,8 @@ export class JoinDesk {
     if (known !== undefined) return { ...node, tokens: known.tokens };
     const { random } = this.deps;
     const { datacenter } = node;
-    const tokens = chooseTokens({ nodes: nodes.values(), datacenter, count: tokenCount, random });
+    const others = [...nodes.values(), ...this.proposed.values()];
+    const tokens = chooseTokens({ nodes: others, datacenter, count: tokenCount, random });
     return { ...node, tokens };
   }
 
@@ -133,9 +148,13 @@ export class JoinDesk {
   private joined(node: NodeInfo): JoinAnswer {
     const snapshot = this.deps.snapshot();
     return snapshot === null
-      ? { kind: 'retry', reason: 'this node has no state to give' }
+      ? retry('this node has no state to give')
       : { kind: 'joined', snapshot, node };
   }
+}
+
+function retry(reason: string, leader: Peer | null = null): JoinAnswer {
+  return { kind: 'retry', reason, leader };
 }
 
 function refusalOfCluster(clusterName: string, ask: JoinRequest): string | null {
@@ -186,18 +205,24 @@ export async function joinByContacts(
     tokenCount,
   });
   let reason = 'there are no contacts';
-  for (let i = 0; ; i++) {
+  let leader: Peer | null = null;
+  for (let i = 0; ; ) {
     const left = deadline - clock.nowMillis();
     if (world.stopped()) throw new MetadataError('STOPPED', 'this node is stopping');
     if (left <= 0 || contacts.length === 0) {
       throw new MetadataError('NO_MAJORITY', `no contact could take this node: ${reason}`);
     }
-    const contact = contacts[i % contacts.length];
+    const contact: Peer = leader ?? contacts[i % contacts.length];
     const answer = await askContact(world, contact, body, Math.min(ANSWER_MILLIS, left));
     if (answer.kind === 'joined') return answer.snapshot;
     if (answer.kind === 'refused') throw new JoinRefusedError(answer.reason);
     reason = `${contact.address}:${contact.controlPort}: ${answer.reason}`;
-    if (i % contacts.length === contacts.length - 1) {
+    // The leader is asked at once, and when it has no time for this node it gets some.
+    const wasLeader: boolean = leader !== null;
+    leader = wasLeader || answer.kind !== 'retry' ? null : answer.leader;
+    if (leader !== null) continue;
+    i++;
+    if (wasLeader || i % contacts.length === 0) {
       await new Promise<void>((resolve) => clock.after(RETRY_MILLIS, resolve));
     }
   }
@@ -211,9 +236,10 @@ async function askContact(
 ): Promise<JoinAnswer> {
   try {
     const answer = await request(links, contact, Verb.Join, body, timeoutMillis);
-    return decodeJoinAnswer(answer) ?? { kind: 'retry', reason: 'its answer is malformed' };
+    return decodeJoinAnswer(answer) ?? retry('its answer is malformed');
   } catch (error) {
     if (!(error instanceof LinkError)) throw error;
-    return { kind: error.code === 'REFUSED' ? 'refused' : 'retry', reason: error.message };
+    const { message: reason } = error;
+    return error.code === 'REFUSED' ? { kind: 'refused', reason } : retry(reason);
   }
 }

@@ -143,6 +143,8 @@ export class MetadataLog {
     const desk = new JoinDesk({
       log: this,
       snapshot: () => this.replica.snapshot(),
+      leader: () => this.leaderPeer(),
+      hostId: this.deps.hostId,
       liveness: this.deps.liveness,
       random: () => this.deps.random(),
     });
@@ -151,6 +153,12 @@ export class MetadataLog {
       clock.every(this.options.tickMillis, () => this.replica.tick()),
       clock.every(this.options.upkeepMillis, () => this.upkeep()),
     );
+  }
+
+  private leaderPeer(): Peer | null {
+    const leader = this.replica.raft?.state.leader ?? null;
+    if (leader === null) return null;
+    return this.deps.peerOf(leader) ?? this.current().nodes.get(leader) ?? null;
   }
 
   /** Whether this node is, or was, in a cluster: its log is on the disk. */

@@ -1,8 +1,10 @@
 /** Requests of the metadata log between nodes: joining, and proposing by way of the leader. */
+import type { Peer } from '../internode/links.ts';
 import { SCHEMA_FORMAT } from '../schema/schema-json.ts';
 import type { NodeInfo } from './cluster-state.ts';
 import {
   asCount,
+  asObject,
   asText,
   decodeJson,
   encodeJson,
@@ -39,7 +41,12 @@ export type JoinAnswer =
   /** It will not do, now or later. */
   | { readonly kind: 'refused'; readonly reason: string }
   /** This node cannot say: no majority, or none that it knows of. */
-  | { readonly kind: 'retry'; readonly reason: string };
+  | {
+      readonly kind: 'retry';
+      readonly reason: string;
+      /** Who takes nodes in now. Null: not known. */
+      readonly leader: Peer | null;
+    };
 
 export function encodeJoinRequest(request: JoinRequest): Uint8Array {
   return encodeJson({ ...request, node: nodeToJson(request.node) });
@@ -64,7 +71,11 @@ export function decodeJoinRequest(bytes: Uint8Array): JoinRequest | null {
 }
 
 export function encodeJoinAnswer(answer: JoinAnswer): Uint8Array {
-  if (answer.kind !== 'joined') return encodeJson(answer);
+  if (answer.kind === 'refused') return encodeJson(answer);
+  if (answer.kind === 'retry') {
+    const { kind, reason, leader } = answer;
+    return encodeJson({ kind, reason, leader: leader === null ? null : peerToJson(leader) });
+  }
   const { kind, snapshot, node } = answer;
   const data = Buffer.from(snapshot.data).toString('base64');
   return encodeJson({ kind, snapshot: { ...snapshot, data }, node: nodeToJson(node) });
@@ -74,12 +85,31 @@ export function encodeJoinAnswer(answer: JoinAnswer): Uint8Array {
 export function decodeJoinAnswer(bytes: Uint8Array): JoinAnswer | null {
   return decodeJson(bytes, LARGE_BYTES_MAX, (json): JoinAnswer | null => {
     const kind = json['kind'];
-    if (kind === 'refused' || kind === 'retry') {
-      return { kind, reason: asText(json['reason']) };
+    if (kind === 'refused') return { kind, reason: asText(json['reason']) };
+    if (kind === 'retry') {
+      const leader = json['leader'] ?? null;
+      return {
+        ...{ kind, reason: asText(json['reason']) },
+        leader: leader === null ? null : peerFrom(leader),
+      };
     }
     if (kind !== 'joined') return null;
     return { kind, snapshot: snapshotFrom(json['snapshot']), node: nodeFromJson(json['node']) };
   });
+}
+
+function peerToJson({ hostId, address, controlPort, dataPort }: Peer): Peer {
+  return { hostId, address, controlPort, dataPort };
+}
+
+function peerFrom(value: unknown): Peer {
+  const json = asObject(value);
+  return {
+    hostId: asText(json['hostId']),
+    address: asText(json['address']),
+    controlPort: asCount(json['controlPort'], 0xffff),
+    dataPort: asCount(json['dataPort'], 0xffff),
+  };
 }
 
 function snapshotFrom(value: unknown): RaftSnapshot {

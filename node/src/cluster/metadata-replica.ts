@@ -8,6 +8,7 @@ import type { ClusterState } from './cluster-state.ts';
 import { decodeCommand, decodeState, encodeState } from './command-codec.ts';
 import { applyCommand, EMPTY_CLUSTER } from './commands.ts';
 import { MetadataDamagedError } from './metadata-errors.ts';
+import type { NodesDraft } from './node-map.ts';
 import type { ClusterClock, MetadataDisk, MetadataFiles } from './ports.ts';
 import { RaftNode } from './raft.ts';
 import { decodeRaftMessage, encodeRaftMessage } from './raft-codec.ts';
@@ -41,6 +42,7 @@ export interface ReplicaDeps {
 export interface ReplicaEvents {
   /** A proposal was applied, or not, by an entry or in a snapshot. @param refused null: applied */
   decided(id: string, refused: string | null): void;
+  /** After one entry or several that came together. */
   changed(state: ClusterState, previous: ClusterState): void;
   /** After each round: everything up to `index` is applied. */
   reached(index: number): void;
@@ -48,6 +50,12 @@ export interface ReplicaEvents {
   read(context: number, index: number | null): void;
   /** The disk failed, or what is on it cannot be: the log has stopped. */
   fatal(error: Error): void;
+}
+
+/** What became of a proposal. */
+interface Decision {
+  readonly id: string;
+  readonly refused: string | null;
 }
 
 /** Entries that stay in memory although a snapshot has them: for nodes that are a little behind. */
@@ -72,6 +80,8 @@ export class MetadataReplica {
   private recent = new Map<string, boolean>();
   private applied = 0;
   private snapshotIndex = 0;
+  /** The last one that was asked for: many nodes that join together begin with the same. */
+  private given: RaftSnapshot | null = null;
   private hardState: HardState = { term: 0, votedFor: '', commit: 0 };
   private draining = false;
   private drained: Promise<void> = Promise.resolve();
@@ -195,7 +205,7 @@ export class MetadataReplica {
     for (const message of ready.messages) this.send(message);
     if (ready.snapshot !== null) this.become(ready.snapshot);
     const before = this.state.nodes;
-    for (const entry of ready.committed) this.apply(entry);
+    this.applyAll(ready.committed);
     if (ready.snapshot !== null || this.state.nodes !== before) this.updateLearners();
     node.advance();
     for (const { context, index } of ready.reads) this.events.read(context, index);
@@ -220,9 +230,23 @@ export class MetadataReplica {
     this.deps.links.call(peer, Verb.Raft, body, MESSAGE_TIMEOUT_MILLIS, NO_ANSWER);
   }
 
-  private apply(entry: RaftEntry): void {
+  /** Who listens hears once of all of them: a node that catches up has many at a time. */
+  private applyAll(entries: readonly RaftEntry[]): void {
+    const previous = this.state;
+    const draft: NodesDraft = { nodes: null };
+    const decisions: Decision[] = [];
+    for (const entry of entries) {
+      const decision = this.apply(entry, draft);
+      if (decision !== null) decisions.push(decision);
+    }
+    if (this.state !== previous) this.events.changed(this.state, previous);
+    for (const { id, refused } of decisions) this.events.decided(id, refused);
+  }
+
+  /** @returns null: nothing was to be decided */
+  private apply(entry: RaftEntry, draft: NodesDraft): Decision | null {
     this.applied = entry.index;
-    if (entry.kind !== 'command') return;
+    if (entry.kind !== 'command') return null;
     const proposed = decodeCommand(entry.data);
     if (proposed === null) {
       // Others understand it: going on without it would make this node another cluster.
@@ -231,13 +255,11 @@ export class MetadataReplica {
       );
     }
     // It was not heard of and proposed once more.
-    if (this.recent.has(proposed.id)) return;
-    const previous = this.state;
-    const { state, refused } = applyCommand(previous, proposed.command, entry.index);
+    if (this.recent.has(proposed.id)) return null;
+    const { state, refused } = applyCommand(this.state, proposed.command, entry.index, draft);
     this.state = state;
     this.remember(proposed.id, refused === null);
-    if (state !== previous) this.events.changed(state, previous);
-    this.events.decided(proposed.id, refused);
+    return { id: proposed.id, refused };
   }
 
   private remember(id: string, applied: boolean): void {
@@ -270,7 +292,10 @@ export class MetadataReplica {
   snapshot(): RaftSnapshot | null {
     const position = this.node?.positionOf(this.applied) ?? null;
     if (position === null) return null;
-    return { index: this.applied, ...position, data: this.encoded() };
+    if (this.given?.index !== this.applied) {
+      this.given = { index: this.applied, ...position, data: this.encoded() };
+    }
+    return this.given;
   }
 
   /** Nothing is done any more; what is being written is waited for. */

@@ -24,12 +24,23 @@ export class PeerProgress {
   lastHeardMillis: number;
   private waitingUntil: number | null = null;
   private retries = 0;
+  private sentMillis = Number.NEGATIVE_INFINITY;
   private snapshotIndex = 0;
   private snapshotOffset = 0;
 
   constructor(next: number, nowMillis: number) {
     this.next = next;
     this.lastHeardMillis = nowMillis;
+  }
+
+  /**
+   * The same for one who has no vote. Nothing waits for it, so it hears of what is committed only, and of much at once
+   * where much happens: what the leader sends does not grow with changes times nodes.
+   */
+  wantsCommitted(commit: number, nowMillis: number, pauseMillis: number): boolean {
+    if (this.match >= commit && this.commit >= commit) return false;
+    if (this.waitingUntil !== null) return nowMillis >= this.waitingUntil;
+    return nowMillis - this.sentMillis >= pauseMillis;
   }
 
   /** Whether there is something to send now: one message is on its way at a time. */
@@ -47,6 +58,7 @@ export class PeerProgress {
     const backoff = limits.retryMillis * 2 ** Math.min(this.retries, 10);
     this.waitingUntil = leader.nowMillis + Math.min(limits.retryMillisMax, backoff);
     this.retries++;
+    this.sentMillis = leader.nowMillis;
     const prevIndex = this.next - 1;
     const prevTerm = log.termAt(prevIndex);
     if (prevTerm === null) return this.takeSnapshot(log, leader.term, limits.bytes);

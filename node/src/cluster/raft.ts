@@ -95,7 +95,10 @@ export class RaftNode extends RaftMember {
 
   private sendTo(id: string, peer: PeerProgress): void {
     const { log, term, commit, now, options } = this;
-    if (!peer.wants(log, commit, now)) return;
+    const wants = log.voters.includes(id)
+      ? peer.wants(log, commit, now)
+      : peer.wantsCommitted(commit, now, options.heartbeatMillis);
+    if (!wants) return;
     const limits = {
       bytes: options.appendBytesMax,
       count: options.appendEntriesMax,
