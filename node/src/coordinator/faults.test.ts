@@ -184,7 +184,7 @@ test('a scan goes on without a replica that stops to answer in the middle', asyn
   let pages = 0;
   let victim = '';
   cluster.network.fault = (_from, to, verb) => {
-    if (verb !== Verb.ScanNext) return undefined;
+    if (verb !== Verb.ScanPage) return undefined;
     if (++pages === 5) victim = to;
     return to === victim ? 'lose' : undefined;
   };
@@ -287,7 +287,7 @@ test('bytes that are no message are refused and nothing more', async () => {
     Verb.Relayed,
     Verb.ReadRecords,
     Verb.ReadDigest,
-    Verb.ScanNext,
+    Verb.ScanPage,
     Verb.Counter,
     Verb.BatchStore,
     Verb.BatchRemove,

@@ -101,7 +101,7 @@ export class ReplicaStream {
     if (context.isSelf(node)) return localPage(context.deps.store, handle, wanted);
     writePageRequest(context.out, handle.table, wanted);
     const body = context.out.view();
-    return request(context.deps.links, node, Verb.ScanNext, body, this.timeoutMillis).then(
+    return request(context.deps.links, node, Verb.ScanPage, body, this.timeoutMillis).then(
       readPage,
     );
   }

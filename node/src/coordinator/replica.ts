@@ -118,7 +118,7 @@ export class Replica {
       this.guarded((body, responder) => this.read(body, responder, true)),
     );
     links.handle(
-      Verb.ScanNext,
+      Verb.ScanPage,
       this.guarded((body, responder) => this.page(body, responder)),
     );
   }
