@@ -23,6 +23,7 @@ import {
   randomUuid,
 } from '../types/uuid.ts';
 import { ControlNode } from './control-node.ts';
+import type { Sabotage } from './planted-bugs.ts';
 import type { NodeWorld, SimulatedNode } from './world.ts';
 
 const CLUSTER_NAME = 'simulation';
@@ -34,9 +35,8 @@ const LOOK_MILLIS = 0.5;
 export interface ClusterNodeOptions {
   /** With the system's keyspaces. Agreed before the world begins: changes of it are the metadata log's own tests. */
   readonly schema: Schema;
-  readonly durability?: 'group' | 'periodic';
   /** Breaks something on purpose, for tests that the checkers see it. */
-  readonly sabotage?: (node: ClusterNode) => void;
+  readonly sabotage?: Sabotage;
 }
 
 /** Partitions of one process, each with its line. */
@@ -134,11 +134,12 @@ export class ClusterNode implements SimulatedNode {
 
   async start(): Promise<void> {
     const { facts, options } = this;
-    const { schema } = options;
+    const { schema, sabotage } = options;
+    sabotage?.before?.(this);
     const engine = facts.engine();
     const tables = storedTables(schema, isVirtual);
     const kv = await engine.open('shard', {
-      durability: options.durability ?? 'group',
+      durability: sabotage?.durability ?? 'group',
       syncPeriodMs: SYNC_PERIOD_MILLIS,
       queueBytesMax: QUEUE_BYTES,
       families: new Map(tables.map((table) => [familyName(table), familyOptions(table)])),
@@ -152,7 +153,7 @@ export class ClusterNode implements SimulatedNode {
     facts.listen(facts.dataPort, this.dataLinks.accept);
     await coordinator.start();
     this.parts = { store, kv, coordinator };
-    options.sabotage?.(this);
+    sabotage?.after?.(this);
   }
 
   private serve(store: LocalStore): Coordinator {

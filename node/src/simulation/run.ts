@@ -2,7 +2,7 @@
 import { familyName, type Schema } from '../schema/schema.ts';
 import type { CounterInput, CounterOutput, RegisterInput, RegisterOutput } from './checkers.ts';
 import { checkBatches, checkConvergence, checkCounter, checkRegister } from './checkers.ts';
-import { ClusterNode, type ClusterNodeOptions } from './cluster-node.ts';
+import { ClusterNode } from './cluster-node.ts';
 import {
   CAS_REGISTER,
   type CasInput,
@@ -10,6 +10,7 @@ import {
   checkLinearizable,
 } from './linearizability.ts';
 import { DEFAULT_NEMESIS, type FaultKind, Nemesis } from './nemesis.ts';
+import type { Sabotage } from './planted-bugs.ts';
 import { simulationSchema, Workload } from './workload.ts';
 import { placesOf, World } from './world.ts';
 
@@ -22,7 +23,8 @@ export interface SimulationOptions {
   /** How long things go wrong, of the world's time. */
   readonly faultMillis: number;
   readonly faults: readonly FaultKind[];
-  readonly sabotage?: ClusterNodeOptions['sabotage'];
+  /** A bug to be found. */
+  readonly sabotage?: Sabotage;
 }
 
 export const DEFAULT_SIMULATION: SimulationOptions = {
@@ -102,6 +104,16 @@ async function contents(world: World<ClusterNode>, schema: Schema) {
   );
 }
 
+/** Who has to hold a key, by the ring as a node sees it. */
+function ownersBy(world: World<ClusterNode>): (entry: string) => readonly string[] {
+  const { topology } = world.node(0).node.coordinator;
+  const { placement } = topology.replicatedOf({ keyspace: 'sim' });
+  return (entry) => {
+    const [, key = ''] = entry.split(' ');
+    return placement.ofKey(Buffer.from(key, 'hex')).map(({ hostId }) => hostId);
+  };
+}
+
 /** Reads everything at ALL, by which replicas that differ are repaired. @returns problems */
 async function repairAll(world: World<ClusterNode>): Promise<string[]> {
   const problems: string[] = [];
@@ -120,12 +132,13 @@ export async function runSeed(
     ...DEFAULT_SIMULATION,
     ...options,
   };
-  const schema = simulationSchema(replication);
+  const schema = simulationSchema(replication, sabotage?.readRepair);
   const world = new World(seed, {
     places: placesOf(datacenters),
     create: (facts) =>
       new ClusterNode(facts, { schema, ...(sabotage === undefined ? {} : { sabotage }) }),
   });
+  for (const { disk } of world.nodes) sabotage?.disk?.(disk);
   await world.startAll(START_MILLIS);
   await world.runFor(5_000);
   const nemesis = new Nemesis(world, { faults });
@@ -148,10 +161,8 @@ export async function runSeed(
   );
   problems.push(...(await world.settle(repairAll(world), READ_MILLIS)));
   await world.runFor(2_000);
-  const hosts = world.nodes.map(({ hostId }) => hostId);
   const held = await world.settle(contents(world, schema), READ_MILLIS);
-  // Every node has every row: as many replicas as nodes.
-  problems.push(...checkConvergence(held, () => hosts));
+  problems.push(...checkConvergence(held, ownersBy(world)));
   return {
     seed,
     problems,

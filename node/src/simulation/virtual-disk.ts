@@ -46,8 +46,11 @@ export class VirtualDisk {
   readonly scheduler: Scheduler;
   readonly random: SeededRandom;
   readonly faults: DiskFaults = { ...HEALTHY };
-  /** Bugs for a test to find; they do not heal. `syncLies`: fsync says that it is done, and is not. */
-  readonly planted = { syncLies: false };
+  /**
+   * Bugs for a test to find; they do not heal. `syncLies`: fsync says that it is done, and is not. `lastArrivalWins`: a
+   * record that is merged takes the place of what was there.
+   */
+  readonly planted = { syncLies: false, lastArrivalWins: false };
   readonly stores = new Map<string, StoreState>();
   /** The node's metadata log. */
   metadata: MetadataFiles | null = null;
@@ -247,7 +250,8 @@ export class StoreState {
           table.put(operation.key, operation.value, undo);
           break;
         case 'merge':
-          table.merge(operation.key, operation.value, undo);
+          if (this.disk.planted.lastArrivalWins) table.put(operation.key, operation.value, undo);
+          else table.merge(operation.key, operation.value, undo);
           break;
         case 'delete':
           table.delete(operation.key, undo);

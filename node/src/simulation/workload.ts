@@ -26,15 +26,16 @@ const PATIENCE_MILLIS = 12_000;
 const PAUSE_MILLIS = 60;
 
 /** @param replication such as `{'class': 'SimpleStrategy', 'replication_factor': 3}` */
-export function simulationSchema(replication: string): Schema {
+export function simulationSchema(replication: string, readRepair = 'BLOCKING'): Schema {
   let schema = EMPTY_SCHEMA;
   let ids = 0;
+  const repair = `WITH read_repair = '${readRepair}'`;
   for (const text of [
     `CREATE KEYSPACE sim WITH replication = ${replication}`,
-    'CREATE TABLE sim.r (k int PRIMARY KEY, v text)',
-    'CREATE TABLE sim.l (k int PRIMARY KEY, v int)',
-    'CREATE TABLE sim.c (k int PRIMARY KEY, n counter)',
-    'CREATE TABLE sim.b (k int PRIMARY KEY, v int)',
+    `CREATE TABLE sim.r (k int PRIMARY KEY, v text) ${repair}`,
+    `CREATE TABLE sim.l (k int PRIMARY KEY, v int) ${repair}`,
+    `CREATE TABLE sim.c (k int PRIMARY KEY, n counter) ${repair}`,
+    `CREATE TABLE sim.b (k int PRIMARY KEY, v int) ${repair}`,
   ]) {
     schema = planSchemaChange(parseStatement(text) as SchemaStatement, schema, null, {
       newId: () => `00000000-0000-1000-8000-${String(++ids).padStart(12, '0')}`,
