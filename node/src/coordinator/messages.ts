@@ -7,7 +7,7 @@
  *   ReadDigest
  *   records          u8 1 | each key's: i32 length, record; -1: there is none
  *   digest           u8 1 | u8 kind | 0: 16 bytes, MD5 of the records answer; 1: the records answer itself (a short one)
- *   ScanNext         u8 1 | table 20 | u8 flags (1: reverse, 2: lower, 4: upper) | u32 bytes at most | u32 entries at most
+ *   ScanPage         u8 1 | table 20 | u8 flags (1: reverse, 2: lower, 4: upper) | u32 bytes at most | u32 entries at most
  *                    | lower, upper: varint length, bytes
  *   page             u8 1 | u8 1 if it is the last | u32 count | each: u32le key length, u32le record length, key, record
  *   done             u8 1

@@ -158,7 +158,7 @@ test('no answer, a failing handler, no handler, an overloaded one', async () => 
     responder.fail('OVERLOADED', 'no more');
     responder.answer(Buffer.of(1));
   });
-  const outcomes = [Verb.Mutation, Verb.Hint, Verb.ScanOpen, Verb.Counter].map((verb) =>
+  const outcomes = [Verb.Mutation, Verb.Hint, Verb.ScanPage, Verb.Counter].map((verb) =>
     ask(a, b.peer, verb, 'x', 100),
   );
   await cluster.run(200);
