@@ -132,6 +132,12 @@ export class CounterWrites {
     }
     let mutations: readonly Mutation[];
     try {
+      // Before anything is counted: the leader may see others than the coordinator, and the line may have been long.
+      const refused = replicated.refusal(level, context.live(replicas));
+      if (refused !== null) {
+        context.metrics.unavailables++;
+        throw refused;
+      }
       mutations = await countHere(
         { store: deps.store, serialMicros: () => deps.serialMicros(), hostId },
         changes,
@@ -156,7 +162,14 @@ export class CounterWrites {
         { written: resolve },
       );
     });
-    if (error !== null) throw error;
+    if (error === null) return;
+    // Replicas may have gone since the request was looked at. This one has counted: nobody may be told that nothing was done.
+    const isRefused = error.code === ErrorCode.Unavailable || error.code === ErrorCode.Overloaded;
+    if (!isRefused) throw error;
+    context.metrics.writeTimeouts++;
+    const required = replicated.blockFor(level);
+    const received = Math.min(1, required - 1);
+    throw writeTimeout({ consistency: level, received, required }, 'COUNTER');
   }
 
   private lead(body: Uint8Array, responder: Responder): void {
