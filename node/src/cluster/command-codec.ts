@@ -29,11 +29,15 @@ type Json = Readonly<Record<string, unknown>>;
 /** Thrown inside of decoders only. */
 class Malformed extends Error {}
 
-/** A value of JSON, versioned and deflated if that pays. @throws RangeError if it is longer than `bytesMax` */
-export function encodeJson(value: unknown, bytesMax = STATE_BYTES_MAX): Uint8Array {
+/** A value of JSON, versioned and deflated if that pays and what it has is not deflated already. @throws RangeError if it is longer than `bytesMax` */
+export function encodeJson(
+  value: unknown,
+  bytesMax = STATE_BYTES_MAX,
+  mayDeflate = true,
+): Uint8Array {
   const plain = Buffer.from(JSON.stringify(value));
   if (plain.length > bytesMax) throw new RangeError(`${plain.length} bytes of JSON`);
-  const deflate = plain.length >= DEFLATE_FROM_BYTES;
+  const deflate = mayDeflate && plain.length >= DEFLATE_FROM_BYTES;
   const body = deflate ? deflateRawSync(plain, { level: 3 }) : plain;
   return Buffer.concat([Uint8Array.of(VERSION, deflate ? DEFLATED : PLAIN), body]);
 }

@@ -58,6 +58,8 @@ export interface GossipOptions extends ArrivalOptions {
 
 export const GOSSIP_DEFAULTS: GossipOptions = { intervalMillis: 1_000, phiThreshold: 8, fanout: 2 };
 
+/** Of an offer: digests of nodes that are not known or not alive. */
+const ASKED_MAX = DIGESTS_MAX / 2;
 /** Nodes that are known; more are not taken in. */
 const NODES_MAX = 20_000;
 const ANSWER_MILLIS = 2_000;
@@ -78,7 +80,8 @@ export class Gossip implements Liveness {
   private readonly byHostId = new Map<string, Endpoint>();
   private readonly self: Endpoint;
   private seeds: readonly Peer[] = [];
-  private members = new Map<string, Peer>();
+  /** Members, by the log, of whom nothing was heard yet. */
+  private readonly unmet = new Map<string, Peer>();
   private readonly forgotten = new Set<string>();
   private readonly listeners = new Set<(event: GossipEvent) => void>();
   private readonly out = new Writer(4096);
@@ -130,10 +133,11 @@ export class Gossip implements Liveness {
 
   /** Who belongs to the cluster, by the log: their last addresses are tried. Who has left is forgotten. */
   setMembers(nodes: Iterable<NodeInfo>): void {
-    const members = [...nodes].filter(({ hostId }) => hostId !== this.deps.hostId);
-    const isMember = ({ state }: NodeInfo) => state !== 'left';
-    this.members = new Map(members.filter(isMember).map((node) => [node.hostId, node]));
-    for (const node of members) if (!isMember(node)) this.forget(node.hostId);
+    this.unmet.clear();
+    for (const node of nodes) {
+      if (node.state === 'left') this.forget(node.hostId);
+      else if (!this.byHostId.has(node.hostId)) this.unmet.set(node.hostId, node);
+    }
   }
 
   /** A node has left for good: nothing of it is kept or heard any more. */
@@ -199,6 +203,7 @@ export class Gossip implements Liveness {
     const endpoint = new Endpoint(id, generation, arrivals);
     this.endpoints.set(id, endpoint);
     this.byHostId.set(endpoint.hostId, endpoint);
+    this.unmet.delete(endpoint.hostId);
     this.list.push(endpoint);
     return endpoint;
   }
@@ -226,7 +231,8 @@ export class Gossip implements Liveness {
       if (wasPaused) endpoint.arrivals.restart(now);
       else if (endpoint.alive && endpoint.arrivals.isDead(now)) this.setAlive(endpoint, false);
     }
-    for (const peer of this.choosePeers()) this.call(peer, this.offer());
+    const silent = this.list.filter((one) => !one.alive);
+    for (const peer of this.choosePeers(silent)) this.call(peer, this.offer(silent));
   }
 
   private pick<T>(items: readonly T[]): T | undefined {
@@ -234,7 +240,7 @@ export class Gossip implements Liveness {
   }
 
   /** Some that are alive; sometimes one that is dead; sometimes a seed. */
-  private choosePeers(): Iterable<Peer> {
+  private choosePeers(silent: readonly Endpoint[]): Iterable<Peer> {
     const chosen = new Map<string, Peer>();
     const choose = (peer: Peer | null | undefined) => {
       if (peer) chosen.set(`${peer.address} ${peer.controlPort}`, peer);
@@ -244,8 +250,8 @@ export class Gossip implements Liveness {
       const endpoint = this.pick(living);
       choose(endpoint && placeOf(endpoint));
     }
-    const dead = this.deadPeers();
-    if (this.deps.random() < dead.length / (living.length + 1)) choose(this.pick(dead));
+    const away = silent.length + this.unmet.size;
+    if (this.deps.random() < away / (living.length + 1)) choose(this.pickAway(silent));
     const lonely = living.length < this.seeds.length;
     if (lonely || this.deps.random() < this.seeds.length / (living.length + 1)) {
       choose(this.pick(this.seeds));
@@ -253,18 +259,19 @@ export class Gossip implements Liveness {
     return chosen.values();
   }
 
-  private deadPeers(): readonly Peer[] {
-    const dead: Peer[] = [];
-    for (const endpoint of this.list) {
-      const peer = endpoint.alive ? null : placeOf(endpoint);
-      if (peer !== null) dead.push(peer);
-    }
-    for (const [hostId, peer] of this.members) if (!this.byHostId.has(hostId)) dead.push(peer);
-    return dead;
+  /** One who is dead, or of whom nothing was heard; null: it has not said where it is. */
+  private pickAway(silent: readonly Endpoint[]): Peer | null {
+    let at = Math.floor(this.deps.random() * (silent.length + this.unmet.size));
+    if (at < silent.length) return placeOf(silent[at]);
+    for (const peer of this.unmet.values()) if (at-- === silent.length) return peer;
+    return null;
   }
 
-  /** Digests of all, or of this node and of as many others as fit. */
-  private offer(): GossipMessage {
+  /**
+   * Digests of all; or, if these are too many, of this node, of some that it has reason to ask for, as nobody would tell
+   * it of them otherwise, and of others at random.
+   */
+  private offer(silent: readonly Endpoint[]): GossipMessage {
     const { list } = this;
     const isAll = list.length <= DIGESTS_MAX;
     if (!isAll) {
@@ -275,8 +282,27 @@ export class Gossip implements Liveness {
       }
     }
     const digests: Digest[] = isAll ? list : list.slice(0, DIGESTS_MAX);
+    if (!isAll) {
+      const asked = this.askedFor(silent);
+      digests.splice(DIGESTS_MAX - asked.length, asked.length, ...asked);
+    }
     if (!digests.includes(this.self)) digests[0] = this.self;
     return { kind: 'offer', isAll, digests };
+  }
+
+  /** Members that are not known as if they had never said anything; those that are not alive as they are known. */
+  private askedFor(silent: readonly Endpoint[]): readonly Digest[] {
+    const asked: Digest[] = [];
+    for (const hostId of this.unmet.keys()) {
+      if (asked.length === ASKED_MAX) return asked;
+      const id = packHostId(hostId);
+      if (id !== null) asked.push({ id, generation: 0, version: 0 });
+    }
+    const start = Math.floor(this.deps.random() * silent.length);
+    for (let i = 0; i < silent.length && asked.length < ASKED_MAX; i++) {
+      asked.push(silent[(start + i) % silent.length]);
+    }
+    return asked;
   }
 
   private call(peer: Peer, message: GossipMessage): void {

@@ -78,7 +78,8 @@ export function encodeJoinAnswer(answer: JoinAnswer): Uint8Array {
   }
   const { kind, snapshot, node } = answer;
   const data = Buffer.from(snapshot.data).toString('base64');
-  return encodeJson({ kind, snapshot: { ...snapshot, data }, node: nodeToJson(node) });
+  const json = { kind, snapshot: { ...snapshot, data }, node: nodeToJson(node) };
+  return encodeJson(json, LARGE_BYTES_MAX, false);
 }
 
 /** @returns null if malformed */

@@ -202,7 +202,7 @@ export class MetadataReplica {
   private async turn(node: RaftNode, ready: RaftReady): Promise<void> {
     await this.persist(ready);
     if (this.stopped) return;
-    for (const message of ready.messages) this.send(message);
+    this.sendAll(ready.messages);
     if (ready.snapshot !== null) this.become(ready.snapshot);
     const before = this.state.nodes;
     this.applyAll(ready.committed);
@@ -223,10 +223,21 @@ export class MetadataReplica {
     }
   }
 
-  private send({ to, message }: AddressedMessage): void {
+  private sendAll(messages: readonly AddressedMessage[]): void {
+    // Who follows without a vote gets the same as many others: it is written once.
+    let last: { readonly message: RaftMessage; readonly bytes: Uint8Array } | null = null;
+    for (const { to, message } of messages) {
+      if (last === null || !isSameAppend(last.message, message)) {
+        last = { message, bytes: encodeRaftMessage(message) };
+      }
+      this.send(to, last.bytes);
+    }
+  }
+
+  private send(to: string, message: Uint8Array): void {
     const peer = this.deps.peerOf(to) ?? this.state.nodes.get(to);
     if (peer === undefined || peer === null) return;
-    const body = envelope(this.state.clusterName, to, encodeRaftMessage(message));
+    const body = envelope(this.state.clusterName, to, message);
     this.deps.links.call(peer, Verb.Raft, body, MESSAGE_TIMEOUT_MILLIS, NO_ANSWER);
   }
 
@@ -303,6 +314,19 @@ export class MetadataReplica {
     this.stopped = true;
     await this.drained;
   }
+}
+
+/** Of one leader, made in one turn: entries of the same indexes are the same. */
+function isSameAppend(a: RaftMessage, b: RaftMessage): boolean {
+  return (
+    a.kind === 'append' &&
+    b.kind === 'append' &&
+    a.term === b.term &&
+    a.commit === b.commit &&
+    a.prevIndex === b.prevIndex &&
+    a.entries.length === b.entries.length &&
+    a.entries.at(-1)?.term === b.entries.at(-1)?.term
+  );
 }
 
 /**
