@@ -158,6 +158,12 @@ type GrpcCall =
   | ClientDuplexStream<Uint8Array, Uint8Array>
   | ServerDuplexStream<Uint8Array, Uint8Array>;
 
+/** What grpc-js says of a connection that it could not make, without what it says of looking up names. */
+function causeOf(details: string): string {
+  const [, cause] = /Last error: (?:Error: )?(.*?)\. Resolution note:/s.exec(details) ?? [];
+  return cause ?? details;
+}
+
 class OutgoingStream extends PacketStream {
   private readonly client: ClientDuplexStream<Uint8Array, Uint8Array>;
   private readonly release: () => void;
@@ -175,7 +181,7 @@ class OutgoingStream extends PacketStream {
     // Every end has a status, which says more.
     call.on('error', () => {});
     call.on('status', ({ code, details }: StatusObject) => {
-      this.finished(code === 0 ? 'closed by the peer' : details);
+      this.finished(code === 0 ? 'closed by the peer' : causeOf(details));
     });
   }
 
