@@ -56,10 +56,15 @@ export function decodeJson<T>(
     const body = bytes.subarray(2);
     const plain =
       bytes[1] === DEFLATED ? inflateRawSync(body, { maxOutputLength: bytesMax }) : body;
-    return read(asObject(JSON.parse(Buffer.from(plain).toString('utf8'))));
+    return read(asObject(JSON.parse(textOf(plain))));
   } catch {
     return null;
   }
+}
+
+function textOf({ buffer, byteOffset, length }: Uint8Array): string {
+  // A view: bytes that are lent are not copied.
+  return Buffer.from(buffer, byteOffset, length).toString('utf8');
 }
 
 /** An object of a peer. @throws if it is none */

@@ -110,7 +110,7 @@ function trafficBetween(from: Sample, to: Sample, nodes: number): Traffic {
 /** Starts all nodes of a world at one time. */
 export async function runJoin(options: JoinRunOptions): Promise<JoinRun> {
   const { nodes, seed = 1, millisMax = 300_000, progress } = options;
-  const { settleMillis = 10_000, idleMillis = 10_000 } = options;
+  const { settleMillis = 5_000, idleMillis = 5_000 } = options;
   const counts: Counts = { gossip: 0, raft: 0, other: 0 };
   const world = new World<ControlNode>(seed, {
     places: placesOf({ dc1: nodes }),
