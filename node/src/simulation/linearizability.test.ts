@@ -7,6 +7,7 @@ import {
   type CasInput,
   type CasOutput,
   checkLinearizable,
+  withoutTraceless,
 } from './linearizability.ts';
 import { SeededRandom } from './random.ts';
 
@@ -176,4 +177,36 @@ test('damaged histories are judged as trying all orders judges them', () => {
 test('a long history with many clients takes no time', () => {
   const history = simulate(11, 3000);
   assert.equal(checkLinearizable(history, CAS_REGISTER).kind, GOOD);
+});
+
+test('what left no trace does not change the verdict', () => {
+  const small = fc.integer({ min: 0, max: 3 });
+  const known = fc.option(small, { nil: null });
+  const operation = fc.oneof(
+    known.map((value) => ({ input: { kind: 'read' } as CasInput, output: { value } as CasOutput })),
+    fc.record({ expected: known, value: small, met: known, applied: fc.boolean() }).map((one) => {
+      const { expected, value, met, applied } = one;
+      const input: CasInput = { kind: 'cas', expected, value };
+      const output: CasOutput = applied ? { applied } : { applied, value: met };
+      return { input, output };
+    }),
+  );
+  const timed = fc.record({
+    operation,
+    call: fc.nat(20),
+    length: fc.nat(6),
+    returns: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(fc.array(timed, { maxLength: 7 }), (all) => {
+      const history = all.map(({ operation: { input, output }, call, length, returns }, i) => {
+        const start = call + i / 100;
+        return returns
+          ? op(input, output, start, start + length + 0.005)
+          : op(input, undefined, start);
+      });
+      assert.equal(verdict(...withoutTraceless(history)), verdict(...history));
+    }),
+    { seed: 1, numRuns: 2000 },
+  );
 });

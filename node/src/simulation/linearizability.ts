@@ -166,6 +166,31 @@ export type CasInput =
   | { readonly kind: 'write'; readonly value: number | null }
   /** `expected` null: IF NOT EXISTS. */
   | { readonly kind: 'cas'; readonly expected: number | null; readonly value: number | null };
+/**
+ * Without what never returned and left no trace: reads, and writes of values that nobody met. If one of those had been
+ * applied nothing that returned could come after it, so that it may as well never have happened.
+ * @param history refusals tell the value that they met
+ */
+export function withoutTraceless(
+  history: readonly Operation<CasInput, CasOutput>[],
+): readonly Operation<CasInput, CasOutput>[] {
+  let kept = history.filter(({ input, outcome }) => outcome === 'ok' || input.kind !== 'read');
+  for (;;) {
+    const met = new Set<number | null | undefined>();
+    for (const { input, outcome, output } of kept) {
+      if (outcome === 'ok') met.add(output?.value);
+      const mayApply = outcome === 'unknown' || output?.applied === true;
+      if (input.kind === 'cas' && mayApply) met.add(input.expected);
+    }
+    const next = kept.filter(
+      ({ input, outcome }) =>
+        outcome !== 'unknown' || input.kind === 'read' || met.has(input.value),
+    );
+    if (next.length === kept.length) return kept;
+    kept = next;
+  }
+}
+
 /** A read's value, or whether a conditional write was applied (with the value that it met, if it tells). */
 export interface CasOutput {
   readonly applied?: boolean;
@@ -183,6 +208,8 @@ export const CAS_REGISTER: SequentialModel<number | null, CasInput, CasOutput> =
         return { state: input.value };
       case 'cas': {
         const applies = input.expected === state;
+        // What never returned and changes nothing does not have to be anywhere.
+        if (output === undefined && !applies) return null;
         if (output !== undefined && output.applied !== applies) return null;
         const told = output?.value;
         if (!applies && told !== undefined && told !== state) return null;

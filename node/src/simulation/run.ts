@@ -8,6 +8,7 @@ import {
   type CasInput,
   type CasOutput,
   checkLinearizable,
+  withoutTraceless,
 } from './linearizability.ts';
 import { DEFAULT_NEMESIS, type FaultKind, Nemesis } from './nemesis.ts';
 import type { Sabotage } from './planted-bugs.ts';
@@ -66,7 +67,7 @@ function judge(world: World<ClusterNode>, undecided: string[]): string[] {
     problems.push(...checkCounter(key, operations));
   }
   for (const [key, operations] of history.byKey<CasInput, CasOutput>('cas')) {
-    const verdict = checkLinearizable(operations, CAS_REGISTER);
+    const verdict = checkLinearizable(withoutTraceless(operations), CAS_REGISTER);
     if (verdict.kind === 'undecided') undecided.push(key);
     else if (verdict.kind !== 'linearizable') problems.push(`${key}: ${JSON.stringify(verdict)}`);
   }
