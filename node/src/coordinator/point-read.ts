@@ -197,6 +197,8 @@ class PointRead implements Delayed {
   private contacts: Contact[] = [];
   private spares: NodeInfo[] = [];
   private readonly failures: ReplicaFailure[] = [];
+  /** One more than needed was asked: the slowest is not waited for. */
+  private hurries = false;
   /** Answers without which there is nothing to look at. */
   private readonly required: number;
 
@@ -230,7 +232,9 @@ class PointRead implements Delayed {
   }
 
   delayed(): void {
-    if (this.phase !== 'asking' || !this.askSpare('records')) return;
+    if (this.phase !== 'asking' && this.phase !== 'fetching') return;
+    if (!this.askSpare('records')) return;
+    this.hurries = true;
     this.context.metrics.speculativeRetries++;
   }
 
@@ -296,13 +300,23 @@ class PointRead implements Delayed {
     }
     this.context.metrics.digestMismatches++;
     this.phase = 'fetching';
+    // Who has not answered may do better with the records, if one of the others is slow.
+    for (const { node, hasAnswered } of this.contacts) if (!hasAnswered) this.spares.push(node);
     this.contacts = answered;
+    this.hurries = false;
+    if (this.spares.length > 0) {
+      this.context.delays.add(this, this.patienceMillis(answered.map(({ node }) => node)));
+    }
     for (const contact of answered) if (contact.answer === null) contact.ask('records');
     this.lookAtRecords();
   }
 
   private lookAtRecords(): void {
-    if (this.phase !== 'fetching' || this.contacts.some(({ answer }) => answer === null)) return;
+    if (this.phase !== 'fetching') return;
+    const holders = this.contacts.filter(({ answer }) => answer !== null);
+    const isEnough = this.hurries && this.tallyOf(holders).isMet;
+    if (holders.length < this.contacts.length && !isEnough) return;
+    this.contacts = holders;
     this.phase = 'repairing';
     try {
       this.repair();
