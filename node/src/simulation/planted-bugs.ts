@@ -28,7 +28,10 @@ export interface Sabotage {
 export interface PlantedBug extends Sabotage {
   /** One line. */
   readonly breaks: string;
-  /** Looked for in so many seeds: more than were needed from any of the measured starts. */
+  /**
+   * Looked for in so many seeds: more than were needed from any of the measured starts, except for the two with 40, of
+   * which no bound is known (the README's table has what was measured).
+   */
   readonly seeds: number;
   /** Where it shows, if not in the cluster of `huntBug`. */
   readonly cluster?: Partial<SimulationOptions>;
