@@ -143,6 +143,19 @@ export class CoordinatorContext {
     return sorted.sort((a, b) => (distances.get(a) ?? 0) - (distances.get(b) ?? 0));
   }
 
+  /** How long the slowest of `nodes` may take before another replica is asked as well. */
+  patienceMillis(nodes: readonly NodeInfo[], timeoutMillis: number): number {
+    const { speculationMillisMin, speculationMillisMax } = this.options;
+    let millis = speculationMillisMin;
+    for (const { hostId } of nodes) {
+      millis = Math.max(
+        millis,
+        this.latencies.percentileMillis(hostId) ?? 2 * speculationMillisMin,
+      );
+    }
+    return Math.min(millis, speculationMillisMax, timeoutMillis / 2);
+  }
+
   private distance(node: NodeInfo): number {
     if (this.isSelf(node)) return -1;
     const { self, links } = this.deps;

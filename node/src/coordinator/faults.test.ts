@@ -128,6 +128,33 @@ test('a slow replica: another is asked before it answers', async () => {
   assert.ok(outsider.coordinator.metrics.speculativeRetries > 0);
 });
 
+test('a replica is slow to take, or refuses, what a read repairs: another stands in for it', async () => {
+  const texts = ['SELECT v FROM t WHERE k = 1', 'SELECT v FROM t'];
+  const troubles = [{ delayMillis: 2_000 }, 'overload'] as const;
+  for (const text of texts) {
+    for (const trouble of troubles) {
+      const cluster = await TestCluster.start({ datacenters: { dc1: 3 }, ddl: SIMPLE });
+      const { network, time } = cluster;
+      const [a, b, c] = cluster.nodes;
+      network.fault = (_from, to, verb) =>
+        to !== a.info.hostId && (verb === Verb.Mutation || verb === Verb.Hint) ? 'lose' : undefined;
+      await cluster.run(a, 'INSERT INTO t (k, v) VALUES (1, 1)', Level.ONE);
+      let victim = '';
+      network.fault = (_from, to, verb) => {
+        if (verb !== Verb.Mutation) return undefined;
+        if (victim === '') victim = to;
+        return to === victim ? trouble : undefined;
+      };
+      const before = time.nowMillis;
+      assert.deepEqual(await cluster.run(a, text), ['1']);
+      assert.ok(time.nowMillis - before < 100, `${time.nowMillis - before} ms`);
+      assert.ok(victim !== '', 'there was something to repair');
+      const isShared = [b, c].some((node) => cluster.has(node, 't', 1).length > 0);
+      assert.ok(isShared, 'a quorum has it');
+    }
+  }
+});
+
 test('a replica that fails is replaced, and if nobody is left the error has all of its fields', async () => {
   const cluster = await TestCluster.start({ datacenters: { dc1: 5 }, ddl: SIMPLE });
   const { network } = cluster;

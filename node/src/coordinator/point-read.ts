@@ -10,6 +10,7 @@ import { type CqlError, readFailure, readTimeout, serverError } from '../common/
 import { type AnswerSink, LinkError, Verb } from '../internode/links.ts';
 import { ABSENT } from '../storage/kv.ts';
 import type { PointReader, TableHandle } from '../storage/record-source.ts';
+import { type RepairPart, repairBeforeShown } from './blocking-repair.ts';
 import {
   areTimeouts,
   type CoordinatorContext,
@@ -29,7 +30,7 @@ import {
   recordsAnswer,
   writeKeysRequest,
 } from './messages.ts';
-import { lacks, mergeVersions, type RepairEntry, sendRepair } from './repair.ts';
+import { lacks, mergeVersions, type RepairEntry } from './repair.ts';
 import { type Replicated, Tally } from './replicated.ts';
 
 export interface ReadRequest {
@@ -213,22 +214,12 @@ class PointRead implements Delayed {
     const { context } = this;
     this.spares = spares.slice();
     this.contacts = contacts.map((node) => new Contact(this, node));
-    if (spares.length > 0) context.delays.add(this, this.patienceMillis(contacts));
+    if (spares.length > 0)
+      context.delays.add(this, context.patienceMillis(contacts, this.request.timeoutMillis));
     // A store may answer at once: all contacts are known before the first is asked.
     for (const [i, contact] of this.contacts.slice().entries()) {
       contact.ask(i === 0 ? 'records' : 'digest');
     }
-  }
-
-  /** How long the slowest of the contacts may take before another replica is asked as well. */
-  private patienceMillis(contacts: readonly NodeInfo[]): number {
-    const { latencies, options } = this.context;
-    const { speculationMillisMin, speculationMillisMax } = options;
-    let millis = speculationMillisMin;
-    for (const { hostId } of contacts) {
-      millis = Math.max(millis, latencies.percentileMillis(hostId) ?? 2 * speculationMillisMin);
-    }
-    return Math.min(millis, speculationMillisMax, this.request.timeoutMillis / 2);
   }
 
   delayed(): void {
@@ -305,7 +296,9 @@ class PointRead implements Delayed {
     this.contacts = answered;
     this.hurries = false;
     if (this.spares.length > 0) {
-      this.context.delays.add(this, this.patienceMillis(answered.map(({ node }) => node)));
+      const nodes = answered.map(({ node }) => node);
+      const patience = this.context.patienceMillis(nodes, this.request.timeoutMillis);
+      this.context.delays.add(this, patience);
     }
     for (const contact of answered) if (contact.answer === null) contact.ask('records');
     this.lookAtRecords();
@@ -316,6 +309,7 @@ class PointRead implements Delayed {
     const holders = this.contacts.filter(({ answer }) => answer !== null);
     const isEnough = this.hurries && this.tallyOf(holders).isMet;
     if (holders.length < this.contacts.length && !isEnough) return;
+    for (const { node, answer } of this.contacts) if (answer === null) this.spares.push(node);
     this.contacts = holders;
     this.phase = 'repairing';
     try {
@@ -327,42 +321,29 @@ class PointRead implements Delayed {
   }
 
   private repair(): void {
-    const { context, request, contacts } = this;
-    const { handle, keys, timeoutMillis } = request;
+    const { context, request, contacts, spares } = this;
+    const { handle, keys } = request;
     const versions = contacts.map(({ answer }) => recordsOf(answer ?? NOTHING, keys.length));
     const merged = keys.map((_, i) => mergeVersions(versions.map((records) => records[i])));
-    const answer = answerOf(merged);
-    const holders: Contact[] = [];
-    let left = 0;
-    const look = () => {
-      if (this.phase !== 'repairing') return;
-      if (this.tallyOf(holders).isMet) {
-        this.phase = 'done';
-        this.deliver(answer);
-      } else if (left === 0) {
-        this.fail();
-      }
-    };
     const repairs = handle.table.options.read_repair !== 'NONE';
-    for (const [c, contact] of contacts.entries()) {
+    const parts = contacts.map(({ node }, c): RepairPart => {
       const entries: RepairEntry[] = [];
       for (const [i, record] of merged.entries()) {
-        if (record !== null && lacks(versions[c][i], record))
-          entries.push({ key: keys[i], record });
+        const isBehind = repairs && record !== null && lacks(versions[c][i], record);
+        if (isBehind) entries.push({ key: keys[i], record });
       }
-      if (entries.length === 0 || !repairs) {
-        holders.push(contact);
-        continue;
+      return { node, entries };
+    });
+    repairBeforeShown(context, { ...request, spares }, parts).then((lost) => {
+      this.phase = 'done';
+      if (lost === null) {
+        this.deliver(answerOf(merged));
+        return;
       }
-      left++;
-      sendRepair(context, handle, contact.node, entries, timeoutMillis).then((isDurable) => {
-        left--;
-        if (isDurable) holders.push(contact);
-        else this.failures.push({ node: contact.node, reasonCode: Reason.TIMEOUT });
-        look();
-      });
-    }
-    look();
+      for (const node of lost) this.failures.push({ node, reasonCode: Reason.TIMEOUT });
+      this.contacts = contacts.filter(({ node }) => !lost.includes(node));
+      this.fail();
+    });
   }
 
   private deliver(answer: Buffer): void {

@@ -7,6 +7,7 @@ import { compareBytes, Writer } from '../common/bytes.ts';
 import { type CqlError, readFailure, readTimeout } from '../common/errors.ts';
 import { LinkError } from '../internode/links.ts';
 import type { RecordScan, ScanOptions, TableHandle } from '../storage/record-source.ts';
+import { repairBeforeShown } from './blocking-repair.ts';
 import {
   areTimeouts,
   type CoordinatorContext,
@@ -15,7 +16,7 @@ import {
   type ReplicaFailure,
   reasonOf,
 } from './context.ts';
-import { lacks, mergeVersions, type RepairEntry, sendRepair } from './repair.ts';
+import { lacks, mergeVersions, type RepairEntry } from './repair.ts';
 import { boundsAfter, ReplicaStream, type StreamBounds } from './replica-stream.ts';
 import { type Replicated, Tally } from './replicated.ts';
 import { type Segment, segmentsOf } from './scan-segments.ts';
@@ -36,7 +37,7 @@ class OpenSegment {
   streams: ReplicaStream[];
   private readonly context: CoordinatorContext;
   private readonly request: RangeRequest;
-  private readonly spares: NodeInfo[];
+  readonly spares: NodeInfo[];
   private readonly failures: ReplicaFailure[] = [];
   private readonly expected: number;
   private bounds: StreamBounds;
@@ -107,10 +108,10 @@ class OpenSegment {
     return at < 0 ? null : this.streamOf(this.spares.splice(at, 1)[0]);
   }
 
-  /** @param lost a replica that did not take a repair */
-  error(lost: NodeInfo | null = null): CqlError {
+  /** @param lost replicas that did not take a repair */
+  error(lost: readonly NodeInfo[] = []): CqlError {
     const { request, failures, context } = this;
-    if (lost !== null) failures.push({ node: lost, reasonCode: Reason.TIMEOUT });
+    for (const node of lost) failures.push({ node, reasonCode: Reason.TIMEOUT });
     const tally = new Tally(request.replicated, request.level);
     const failed = new Set(failures.map(({ node }) => node));
     for (const { node } of this.streams) if (!failed.has(node)) tally.add(node);
@@ -231,17 +232,11 @@ export class RangeScan implements RecordScan {
   ): Promise<void> {
     const { context, request } = this;
     if (request.handle.table.options.read_repair === 'NONE') return;
-    const { rangeTimeoutMillis } = context.options;
-    const behind = segment.streams.filter((_, i) => repairs[i].length > 0);
-    if (behind.length === 0) return;
-    const durable = await Promise.all(
-      segment.streams.map(({ node }, i) =>
-        repairs[i].length === 0
-          ? true
-          : sendRepair(context, request.handle, node, repairs[i], rangeTimeoutMillis),
-      ),
-    );
-    const lost = durable.indexOf(false);
-    if (lost >= 0) throw segment.error(segment.streams[lost].node);
+    if (repairs.every((entries) => entries.length === 0)) return;
+    const timeoutMillis = context.options.rangeTimeoutMillis;
+    const parts = segment.streams.map(({ node }, i) => ({ node, entries: repairs[i] }));
+    const { spares } = segment;
+    const lost = await repairBeforeShown(context, { ...request, timeoutMillis, spares }, parts);
+    if (lost !== null) throw segment.error(lost);
   }
 }

@@ -1,0 +1,120 @@
+/**
+ * Brings what was read to as many replicas as the level asks for before it is shown, so that no later quorum sees less.
+ * If one is slow to take it, or fails, what it lacks goes to another replica, which then stands in for it.
+ * Source: Cassandra's BlockingReadRepair.
+ */
+import type { NodeInfo } from '../cluster/cluster-state.ts';
+import type { TableHandle } from '../storage/record-source.ts';
+import type { CoordinatorContext } from './context.ts';
+import type { Delayed } from './delays.ts';
+import { type RepairEntry, sendRepair } from './repair.ts';
+import { type Replicated, Tally } from './replicated.ts';
+
+export interface RepairRequest {
+  readonly replicated: Replicated;
+  readonly handle: TableHandle;
+  readonly level: number;
+  readonly timeoutMillis: number;
+  /** Replicas that may stand in, the best first. */
+  readonly spares: readonly NodeInfo[];
+}
+
+/** A replica that has answered, and what it lacks of the answer: perhaps nothing. */
+export interface RepairPart {
+  readonly node: NodeInfo;
+  readonly entries: readonly RepairEntry[];
+}
+
+class BlockingRepair implements Delayed {
+  private readonly context: CoordinatorContext;
+  private readonly request: RepairRequest;
+  private readonly spares: NodeInfo[];
+  private readonly tally: Tally;
+  /** Have been sent something and not answered; nobody stands in for them yet. */
+  private readonly slow = new Set<RepairPart>();
+  private pendingCount = 0;
+  private readonly lost: NodeInfo[] = [];
+  private done: ((lost: readonly NodeInfo[] | null) => void) | null;
+
+  constructor(
+    context: CoordinatorContext,
+    request: RepairRequest,
+    done: (lost: readonly NodeInfo[] | null) => void,
+  ) {
+    this.context = context;
+    this.request = request;
+    this.spares = request.spares.slice();
+    this.tally = new Tally(request.replicated, request.level);
+    this.done = done;
+  }
+
+  start(parts: readonly RepairPart[]): void {
+    const behind = parts.filter(({ entries }) => entries.length > 0);
+    for (const { node, entries } of parts) if (entries.length === 0) this.tally.add(node);
+    if (this.spares.length > 0 && behind.length > 0) {
+      const patience = this.context.patienceMillis(
+        behind.map(({ node }) => node),
+        this.request.timeoutMillis,
+      );
+      this.context.delays.add(this, patience);
+    }
+    for (const part of behind) this.send(part);
+    this.look();
+  }
+
+  private send(part: RepairPart): void {
+    const { context, request } = this;
+    const { node, entries } = part;
+    this.pendingCount++;
+    this.slow.add(part);
+    sendRepair(context, request.handle, node, entries, request.timeoutMillis).then((isDurable) => {
+      this.pendingCount--;
+      const isCovered = !this.slow.delete(part);
+      if (isDurable) this.tally.add(node);
+      else {
+        this.lost.push(node);
+        if (!isCovered && this.done !== null) this.standIn(part);
+      }
+      this.look();
+    });
+  }
+
+  delayed(): void {
+    if (this.done === null) return;
+    for (const part of [...this.slow]) {
+      if (!this.standIn(part)) return;
+      this.slow.delete(part);
+      this.context.metrics.speculativeRetries++;
+    }
+  }
+
+  private standIn({ node, entries }: RepairPart): boolean {
+    const { replicated, level } = this.request;
+    const isPerDatacenter = replicated.isPerDatacenter(level);
+    const at = this.spares.findIndex(
+      (spare) =>
+        this.context.isAlive(spare) && (!isPerDatacenter || spare.datacenter === node.datacenter),
+    );
+    if (at < 0) return false;
+    this.send({ node: this.spares.splice(at, 1)[0], entries });
+    return true;
+  }
+
+  private look(): void {
+    const { done } = this;
+    if (done === null || (!this.tally.isMet && this.pendingCount > 0)) return;
+    this.done = null;
+    done(this.tally.isMet ? null : this.lost);
+  }
+}
+
+/** @returns null: what was read may be shown; else the replicas that did not take it. Never throws. */
+export function repairBeforeShown(
+  context: CoordinatorContext,
+  request: RepairRequest,
+  parts: readonly RepairPart[],
+): Promise<readonly NodeInfo[] | null> {
+  return new Promise((resolve) => {
+    new BlockingRepair(context, request, resolve).start(parts);
+  });
+}
