@@ -5,14 +5,15 @@
  * Environment: `SECONDS` (10), `SEED` of the first case (drawn), `CASES` (ends after so many; `SEED=n CASES=1` replays).
  */
 import assert from 'node:assert/strict';
+import { setTimeout } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 const FINDINGS_MAX = 10;
+const SETTLE_TURNS_MAX = 40;
 /** Cases between two looks at the clock, and two turns of the event loop, where libraries free their buffers. */
 const CASES_A_TURN = 32;
-// A short run ends with some 50 MiB of buffers that are not collected yet; a leak of minutes is far more.
-const HEAP_GROWTH_MIB_MAX = 128;
+const HEAP_GROWTH_MIB_MAX = 32;
 const RESIDENT_GROWTH_MIB_MAX = 256;
 /** When what a process needs anyway is there: code is compiled, pools are filled. */
 const WARM_SHARE = 0.25;
@@ -48,10 +49,17 @@ function threadMillis(): number {
 
 const toMib = (bytes: number) => Math.round((bytes / (1 << 20)) * 10) / 10;
 
-function memoryAfter(collect: () => void): Memory {
-  collect();
-  const { heapUsed, external, rss } = process.memoryUsage();
-  return { heapMib: toMib(heapUsed + external), residentMib: toMib(rss) };
+/** What is left when nothing more is freed: buffers go in turns after the collection that found them unused. */
+async function memoryAfter(collect: () => void): Promise<Memory> {
+  let least = Number.POSITIVE_INFINITY;
+  for (let unchanged = 0, i = 0; unchanged < 3 && i < SETTLE_TURNS_MAX; i++) {
+    collect();
+    await setTimeout(1);
+    const { heapUsed, external } = process.memoryUsage();
+    unchanged = heapUsed + external < least - (1 << 16) ? 0 : unchanged + 1;
+    least = Math.min(least, heapUsed + external);
+  }
+  return { heapMib: toMib(least), residentMib: toMib(process.memoryUsage().rss) };
 }
 
 function garbageCollector(): () => void {
@@ -93,10 +101,10 @@ export async function runFuzz(harness: FuzzHarness): Promise<void> {
       crashes++;
       console.error(`SEED=${seed} CASES=1 ${harness.describe?.() ?? ''}\n${outcome.stack}`);
     }
-    if (warm === null && cpuSeconds() >= seconds * WARM_SHARE) warm = memoryAfter(collect);
+    if (warm === null && cpuSeconds() >= seconds * WARM_SHARE) warm = await memoryAfter(collect);
     await new Promise(setImmediate);
   }
-  const end = memoryAfter(collect);
+  const end = await memoryAfter(collect);
   console.log(
     JSON.stringify({
       harness: harness.name,
