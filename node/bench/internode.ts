@@ -33,6 +33,7 @@ function hub(hostId: string, carrier: Carrier): LinkHub {
     schedule: (flush) => void setImmediate(flush),
     hostId,
     clusterName: 'bench',
+    clusterId: () => '',
   });
   made.handle(Verb.Mutation, (_, body, responder) => responder.answer(body.subarray(0, 1)));
   return made;

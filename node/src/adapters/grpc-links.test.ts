@@ -56,6 +56,7 @@ async function node(
     schedule: (flush) => void setImmediate(flush),
     hostId,
     clusterName: 'test',
+    clusterId: () => '',
     limits: changed.limits ?? {},
   });
   hub.handle(Verb.Mutation, (_, body, responder) => responder.answer(body));

@@ -23,6 +23,8 @@ export interface ClusterState {
   /** Index of the last entry of the metadata log in it. Grows with every change. */
   readonly epoch: number;
   readonly clusterName: string;
+  /** UUID text, drawn when the cluster was started: names may be the same. Empty: not in a cluster. */
+  readonly clusterId: string;
   readonly nodes: ReadonlyMap<string, NodeInfo>;
   /** Of user keyspaces. */
   readonly schema: SchemaJson;

@@ -8,7 +8,7 @@ import { type SchemaJson, schemaFromJson } from '../schema/schema-json.ts';
 import type { ClusterCommand, ClusterState, NodeInfo, NodeState } from './cluster-state.ts';
 import { GRID_BUCKETS } from './grid.ts';
 
-const VERSION = 1;
+const VERSION = 2;
 const PLAIN = 0;
 const DEFLATED = 1;
 const DEFLATE_FROM_BYTES = 1024;
@@ -173,6 +173,7 @@ export function decodeState(bytes: Uint8Array): LogState | null {
     const cluster: ClusterState = {
       epoch: asCount(json['epoch']),
       clusterName: asText(json['clusterName']),
+      clusterId: asText(json['clusterId']),
       nodes: new Map(nodes.map((node) => [node.hostId, node])),
       schema: checkedSchema(json['schema']),
     };

@@ -93,14 +93,14 @@ test('bytes of a peer never throw, whatever they are', () => {
   ];
   fc.assert(
     fc.property(fc.nat(2), fc.jsonValue(), (form, value) => {
-      const bytes = Buffer.concat([Uint8Array.of(1, form), Buffer.from(JSON.stringify(value))]);
+      const bytes = Buffer.concat([Uint8Array.of(2, form), Buffer.from(JSON.stringify(value))]);
       for (const decode of decoders) decode(bytes);
     }),
   );
   const good = [
     encodeState({ cluster: testState([FIRST]), recent: new Map([['x', true]]) }),
     encodeCommand({ id: 'x', command: { kind: 'add-node', node: FIRST } }),
-    encodeLeaderRequest({ kind: 'propose', clusterName: 'c', entry: Buffer.from('e') }),
+    encodeLeaderRequest({ kind: 'propose', clusterId: 'c', entry: Buffer.from('e') }),
     encodeJoinAnswer({ kind: 'refused', reason: 'no' }),
   ];
   for (const bytes of good) {

@@ -15,6 +15,7 @@ export interface CommandOutcome {
 export const EMPTY_CLUSTER: ClusterState = {
   epoch: 0,
   clusterName: '',
+  clusterId: '',
   nodes: new Map(),
   schema: { format: SCHEMA_FORMAT, epoch: 0, version: '', keyspaces: [] },
 };

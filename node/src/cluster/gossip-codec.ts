@@ -1,7 +1,7 @@
 /**
  * What gossip sends, as bytes, big-endian.
  *
- *     u8 version | [string] cluster | u8 kind
+ *     u8 version (2) | [string] id of the cluster | u8 kind
  *     offer:   u8 1: all that is known | u16 n | n digests
  *     answer:  u16 n | n digests wanted | u16 n | n news
  *     news:    u16 n | n news
@@ -11,7 +11,7 @@
  */
 import { Reader, type Writer } from '../common/bytes.ts';
 
-const VERSION = 1;
+const VERSION = 2;
 const ID_BYTES = 16;
 const NO_STATES = new Map<number, StateValue>();
 
@@ -75,10 +75,10 @@ export function newsBytes({ states }: News): number {
 }
 
 /** @returns a view on the writer */
-export function encodeGossip(out: Writer, cluster: string, message: GossipMessage): Uint8Array {
+export function encodeGossip(out: Writer, clusterId: string, message: GossipMessage): Uint8Array {
   out.reset();
   out.u8(VERSION);
-  out.string(cluster);
+  out.string(clusterId);
   out.u8(KINDS.indexOf(message.kind));
   if (message.kind === 'offer') {
     out.u8(message.isAll ? 1 : 0);
@@ -116,10 +116,10 @@ function writeNews(out: Writer, all: readonly News[]): void {
 }
 
 /** @param bytes lent @returns null if malformed, of another version or another cluster */
-export function decodeGossip(bytes: Uint8Array, cluster: string): GossipMessage | null {
+export function decodeGossip(bytes: Uint8Array, clusterId: string): GossipMessage | null {
   try {
     const from = new Reader(bytes);
-    if (from.u8() !== VERSION || from.string() !== cluster) return null;
+    if (from.u8() !== VERSION || from.string() !== clusterId) return null;
     const message = readBody(from);
     return from.remaining === 0 ? message : null;
   } catch {

@@ -27,10 +27,10 @@ class Crowd {
     for (let i = 0; i < size; i++) this.start(i, testNode(i + 1), 1);
   }
 
-  start(i: number, peer: Peer, generation: number, clusterName = 'test'): Gossip {
+  start(i: number, peer: Peer, generation: number, clusterId = 'test'): Gossip {
     const gossip = new Gossip({
       hostId: peer.hostId,
-      clusterName,
+      clusterId: () => clusterId,
       generation,
       links: this.world.links(peer),
       clock: this.world.clock(),
@@ -180,7 +180,7 @@ test('one that has left is forgotten; members that were never heard of are tried
   const peer = testNode(50);
   const late = new Gossip({
     hostId: peer.hostId,
-    clusterName: 'test',
+    clusterId: () => 'test',
     generation: 1,
     links: crowd.world.links(peer),
     clock: crowd.world.clock(),

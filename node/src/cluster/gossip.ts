@@ -42,7 +42,8 @@ export interface GossipEvent {
 
 export interface GossipDeps {
   readonly hostId: string;
-  readonly clusterName: string;
+  /** Once it has started: of the cluster that this node is a member of. */
+  clusterId(): string;
   /** Larger at each start of the node, e.g. seconds since 1970; below 2^32. One that is too small mends itself. */
   readonly generation: number;
   readonly links: Links;
@@ -306,8 +307,8 @@ export class Gossip implements Liveness {
   }
 
   private call(peer: Peer, message: GossipMessage): void {
-    const { links, clusterName } = this.deps;
-    const body = encodeGossip(this.out, clusterName, message);
+    const { links } = this.deps;
+    const body = encodeGossip(this.out, this.deps.clusterId(), message);
     const sink: AnswerSink = {
       answered: (answer) => this.onAnswer(peer, answer),
       failed: () => {},
@@ -318,14 +319,14 @@ export class Gossip implements Liveness {
   // Hearing.
 
   private onRequest(from: string, body: Uint8Array, responder: Responder): void {
-    const message = decodeGossip(body, this.deps.clusterName);
+    const message = decodeGossip(body, this.deps.clusterId());
     if (message === null) {
-      responder.fail('FAILED', 'malformed, or of another cluster');
+      responder.fail('FAILED', 'malformed, of another version, or of another cluster');
       return;
     }
     switch (message.kind) {
       case 'offer':
-        responder.answer(encodeGossip(this.out, this.deps.clusterName, this.compare(message)));
+        responder.answer(encodeGossip(this.out, this.deps.clusterId(), this.compare(message)));
         return;
       case 'goodbye':
         this.onGoodbye(message.digest);
@@ -378,7 +379,7 @@ export class Gossip implements Liveness {
 
   private onAnswer(peer: Peer, body: Uint8Array): void {
     if (body.length === 0) return;
-    const message = decodeGossip(body, this.deps.clusterName);
+    const message = decodeGossip(body, this.deps.clusterId());
     if (message?.kind !== 'answer') return;
     this.learn(peer.hostId, message.news);
     const news: News[] = [];

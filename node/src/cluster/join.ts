@@ -66,7 +66,7 @@ export class JoinDesk {
   serve(body: Uint8Array, responder: Responder): void {
     const ask = decodeJoinRequest(body);
     if (ask === null) {
-      responder.fail('FAILED', 'the request to join is malformed');
+      responder.fail('FAILED', 'the request to join is malformed, or of another version of Ilion');
       return;
     }
     if (this.serving >= JOINS_MAX) {
@@ -236,7 +236,9 @@ async function askContact(
 ): Promise<JoinAnswer> {
   try {
     const answer = await request(links, contact, Verb.Join, body, timeoutMillis);
-    return decodeJoinAnswer(answer) ?? retry('its answer is malformed');
+    return (
+      decodeJoinAnswer(answer) ?? retry('its answer is malformed, or of another version of Ilion')
+    );
   } catch (error) {
     if (!(error instanceof LinkError)) throw error;
     const { message: reason } = error;

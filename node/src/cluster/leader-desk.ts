@@ -73,8 +73,8 @@ export class LeaderDesk {
   /** Answers another node. @param body of Verb.Propose, lent */
   receive(body: Uint8Array, responder: Responder): void {
     const ask = decodeLeaderRequest(body);
-    if (ask === null || ask.clusterName !== this.deps.replica.current.clusterName) {
-      responder.fail('FAILED', 'malformed, or of another cluster');
+    if (ask === null || ask.clusterId !== this.deps.replica.current.clusterId) {
+      responder.fail('FAILED', 'malformed, of another version, or of another cluster');
       return;
     }
     if (ask.kind === 'propose' && decodeCommand(ask.entry) === null) {

@@ -4,6 +4,7 @@
  */
 import { type Links, type Peer, Verb } from '../internode/links.ts';
 import type { SchemaJson } from '../schema/schema-json.ts';
+import { newClusterId } from './cluster-id.ts';
 import type { ClusterCommand, ClusterState, Liveness, NodeInfo } from './cluster-state.ts';
 import { encodeCommand, encodeState, type ProposedCommand } from './command-codec.ts';
 import { EMPTY_CLUSTER, isSameNode } from './commands.ts';
@@ -198,6 +199,7 @@ export class MetadataLog {
     const state: ClusterState = {
       epoch: 1,
       clusterName,
+      clusterId: newClusterId(random),
       nodes: new Map([[node.hostId, node]]),
       schema: schema ?? EMPTY_CLUSTER.schema,
     };
@@ -253,9 +255,9 @@ export class MetadataLog {
     const entry = encodeWithin({ id, command });
     const outcome = Promise.withResolvers<ProposalOutcome | MetadataError>();
     this.pending.set(id, outcome.resolve);
-    const { clusterName } = this.current();
+    const { clusterId } = this.current();
     void this.pursue(
-      { kind: 'propose', clusterName, entry },
+      { kind: 'propose', clusterId, entry },
       timeoutMillis,
       () => !this.pending.has(id),
     ).then((failure) => failure !== null && outcome.resolve(failure));
@@ -337,9 +339,9 @@ export class MetadataLog {
     this.requireMember();
     const { clock } = this.deps;
     const deadline = clock.nowMillis() + timeoutMillis;
-    const { clusterName } = this.current();
+    const { clusterId } = this.current();
     for (;;) {
-      const answer = await this.leader.ask({ kind: 'barrier', clusterName }, deadline);
+      const answer = await this.leader.ask({ kind: 'barrier', clusterId }, deadline);
       if (answer?.kind === 'accepted') {
         await this.reach(answer.index, deadline);
         return;

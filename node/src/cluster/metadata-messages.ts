@@ -21,7 +21,7 @@ import {
 
 export const PARTITIONER = 'Murmur3Partitioner';
 /** What nodes of one cluster must have in common. */
-export const FORMATS = { log: 1, schema: SCHEMA_FORMAT, grid: GRID_BUCKETS } as const;
+export const FORMATS = { log: 2, schema: SCHEMA_FORMAT, grid: GRID_BUCKETS } as const;
 const TOKENS_MAX = 4096;
 const SMALL_BYTES_MAX = 1 << 20;
 /** A snapshot or an entry, in base64. */
@@ -128,8 +128,8 @@ function snapshotFrom(value: unknown): RaftSnapshot {
 
 /** What a node asks of the leader. `barrier`: an index that has all that is committed now. */
 export type LeaderRequest =
-  | { readonly kind: 'propose'; readonly clusterName: string; readonly entry: Uint8Array }
-  | { readonly kind: 'barrier'; readonly clusterName: string };
+  | { readonly kind: 'propose'; readonly clusterId: string; readonly entry: Uint8Array }
+  | { readonly kind: 'barrier'; readonly clusterId: string };
 
 export type LeaderAnswer =
   | { readonly kind: 'accepted'; readonly index: number }
@@ -145,11 +145,11 @@ export function encodeLeaderRequest(request: LeaderRequest): Uint8Array {
 /** @returns null if malformed */
 export function decodeLeaderRequest(bytes: Uint8Array): LeaderRequest | null {
   return decodeJson(bytes, ENTRY_BYTES_MAX * 2, (json): LeaderRequest | null => {
-    const clusterName = asText(json['clusterName']);
-    if (json['kind'] === 'barrier') return { kind: 'barrier', clusterName };
+    const clusterId = asText(json['clusterId']);
+    if (json['kind'] === 'barrier') return { kind: 'barrier', clusterId };
     const { entry } = json;
     if (json['kind'] !== 'propose' || typeof entry !== 'string') return null;
-    return { kind: 'propose', clusterName, entry: Buffer.from(entry, 'base64') };
+    return { kind: 'propose', clusterId, entry: Buffer.from(entry, 'base64') };
   });
 }
 

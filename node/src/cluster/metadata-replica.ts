@@ -171,7 +171,7 @@ export class MetadataReplica {
   /** @param body of Verb.Raft, lent */
   receive(from: string, body: Uint8Array): void {
     if (this.stopped || this.node === null) return;
-    const message = openEnvelope(body, this.state.clusterName, this.deps.hostId);
+    const message = openEnvelope(body, this.state.clusterId, this.deps.hostId);
     if (message === null) return;
     this.node.step(from, message);
     void this.pump();
@@ -237,7 +237,7 @@ export class MetadataReplica {
   private send(to: string, message: Uint8Array): void {
     const peer = this.deps.peerOf(to) ?? this.state.nodes.get(to);
     if (peer === undefined || peer === null) return;
-    const body = envelope(this.state.clusterName, to, message);
+    const body = envelope(this.state.clusterId, to, message);
     this.deps.links.call(peer, Verb.Raft, body, MESSAGE_TIMEOUT_MILLIS, NO_ANSWER);
   }
 
@@ -330,22 +330,22 @@ function isSameAppend(a: RaftMessage, b: RaftMessage): boolean {
 }
 
 /**
- * [string] name of the cluster, [string] host id of who it is for, and the message. What a leader says is true for one
+ * [string] id of the cluster, [string] host id of who it is for, and the message. What a leader says is true for one
  * node only, and addresses change hands.
  */
-function envelope(clusterName: string, to: string, message: Uint8Array): Uint8Array {
-  const out = new Writer(message.length + clusterName.length * 3 + 64);
-  out.string(clusterName);
+function envelope(clusterId: string, to: string, message: Uint8Array): Uint8Array {
+  const out = new Writer(message.length + clusterId.length * 3 + 64);
+  out.string(clusterId);
   out.string(to);
   out.raw(message);
   return out.view();
 }
 
 /** @returns null if it is malformed, or not for this node */
-function openEnvelope(body: Uint8Array, clusterName: string, hostId: string): RaftMessage | null {
+function openEnvelope(body: Uint8Array, clusterId: string, hostId: string): RaftMessage | null {
   const from = new Reader(body);
   try {
-    if (from.string() !== clusterName || from.string() !== hostId) return null;
+    if (from.string() !== clusterId || from.string() !== hostId) return null;
   } catch {
     // The reader throws for what is cut short.
     return null;

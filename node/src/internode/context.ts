@@ -33,6 +33,8 @@ export interface Flushable {
 export interface LinkContext {
   readonly hostId: string;
   readonly clusterName: string;
+  /** Empty: not in a cluster yet. */
+  readonly clusterId: () => string;
   readonly carrier: Carrier;
   readonly clock: LinkClock;
   readonly log: LinkLogger;

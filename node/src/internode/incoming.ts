@@ -1,12 +1,13 @@
 /**
  * One stream from a peer: its hello is checked, then its requests go to the handlers and the answers back.
  *
- * A hello is refused (with the reason, once) if the cluster's name is another, or if the caller means another node: an
- * address may have been taken over. Whatever is malformed closes this stream alone.
+ * A hello is refused (with the reason, once) if the cluster is another, or if the caller means another node: an address
+ * may have been taken over. Whatever is malformed closes this stream alone.
  * @hot
  */
 import { Writer } from '../common/bytes.ts';
 import type { CarrierStream, StreamEvents } from './carrier.ts';
+import { clusterProblem } from './cluster-check.ts';
 import { countedStream, type Flushable, type LinkContext } from './context.ts';
 import { packetBytesMax } from './limits.ts';
 import type { Responder } from './links.ts';
@@ -24,7 +25,8 @@ import {
   packetProblem,
   readHello,
   sealPacket,
-  writeReply,
+  writeRefusal,
+  writeWelcome,
 } from './packet.ts';
 
 /** The incoming streams of a hub. */
@@ -115,6 +117,12 @@ export class IncomingStream implements StreamEvents, Flushable {
     this.finish();
   }
 
+  /** Closes if it turns out that the peer is of another cluster: this node has become a member since. */
+  recheck(): void {
+    const problem = this.hello === null ? null : clusterProblem(this.context, this.hello.clusterId);
+    if (problem !== null) this.end(problem);
+  }
+
   /** Closes, with a line in the log. */
   end(reason: string): void {
     if (this.ended) return;
@@ -171,20 +179,26 @@ export class IncomingStream implements StreamEvents, Flushable {
       this.refuse(`the node here is ${hostId}, not ${hello.meant}`);
       return;
     }
+    const problem = clusterProblem(this.context, hello.clusterId);
+    if (problem !== null) {
+      this.refuse(problem);
+      return;
+    }
     this.hello = hello;
-    this.reply(PacketKind.welcome, hostId);
+    const clusterId = this.context.clusterId();
+    this.reply((writer) => writeWelcome(writer, { hostId, clusterId }));
     this.owner.greeted(this);
     this.context.heardFrom(hello.hostId);
   }
 
   private refuse(reason: string): void {
-    this.reply(PacketKind.refusal, reason);
+    this.reply((writer) => writeRefusal(writer, reason));
     this.end(reason);
   }
 
-  private reply(kind: PacketKind, text: string): void {
+  private reply(write: (writer: Writer) => void): void {
     const writer = new Writer();
-    writeReply(writer, kind, text);
+    write(writer);
     const packet = writer.copy();
     sealPacket(packet, this.context.clock.nowMillis());
     this.stream.write(packet);

@@ -4,6 +4,7 @@
  */
 import { Writer } from '../common/bytes.ts';
 import type { CarrierStream, StreamEvents } from './carrier.ts';
+import { clusterProblem } from './cluster-check.ts';
 import { countedStream, type Flushable, type LinkContext } from './context.ts';
 import { packetBytesMax } from './limits.ts';
 import type { Peer } from './links.ts';
@@ -15,8 +16,10 @@ import {
   PacketKind,
   packetKind,
   packetProblem,
-  readReply,
+  readRefusal,
+  readWelcome,
   sealPacket,
+  type Welcome,
   writeHello,
 } from './packet.ts';
 
@@ -41,6 +44,8 @@ export class LaneStream implements StreamEvents, Flushable {
   flushDue = false;
   /** Since when requests went out with nothing coming in; 0: nothing is waited for. */
   waitingSince = 0;
+  /** Empty: it has not said. */
+  private peerClusterId = '';
   private readonly owner: LaneOwner;
   private readonly context: LinkContext;
   private readonly stream: CarrierStream;
@@ -54,7 +59,8 @@ export class LaneStream implements StreamEvents, Flushable {
     this.stream = countedStream(context.carrier.open(peer.address, port, this), context.counters);
     const { hostId, clusterName } = context;
     const hello = new Writer();
-    writeHello(hello, { lane, session, hostId, meant: peer.hostId, clusterName });
+    const clusterId = context.clusterId();
+    writeHello(hello, { lane, session, hostId, meant: peer.hostId, clusterName, clusterId });
     const packet = hello.copy();
     sealPacket(packet, this.openedAt);
     this.stream.write(packet);
@@ -76,9 +82,9 @@ export class LaneStream implements StreamEvents, Flushable {
     this.waitingSince = 0;
     const kind = packetKind(packet);
     if (this.open && kind === PacketKind.messages) this.messages(packet);
-    else if (!this.open && kind === PacketKind.welcome) this.welcome(readReply(packet));
+    else if (!this.open && kind === PacketKind.welcome) this.welcome(readWelcome(packet));
     else if (!this.open && kind === PacketKind.refusal) {
-      this.end(`refused: ${readReply(packet) ?? 'no reason given'}`, 'REFUSED');
+      this.end(`refused: ${readRefusal(packet) ?? 'no reason given'}`, 'REFUSED');
     } else this.malformed(`a packet of kind ${kind} out of turn`);
   }
 
@@ -105,16 +111,28 @@ export class LaneStream implements StreamEvents, Flushable {
     this.stream.close();
   }
 
-  private welcome(hostId: string | null): void {
+  /** Closes if it turns out that the peer is of another cluster: this node has become a member since. */
+  recheck(): void {
+    const problem = clusterProblem(this.context, this.peerClusterId);
+    if (problem !== null) this.end(problem, 'REFUSED');
+  }
+
+  private welcome(welcome: Welcome | null): void {
     const meant = this.owner.peer.hostId;
-    if (hostId === null) {
+    if (welcome === null) {
       this.malformed('a welcome without a host id');
       return;
     }
-    if (meant !== '' && hostId !== meant) {
-      this.end(`it is ${hostId}`);
+    if (meant !== '' && welcome.hostId !== meant) {
+      this.end(`it is ${welcome.hostId}`);
       return;
     }
+    const problem = clusterProblem(this.context, welcome.clusterId);
+    if (problem !== null) {
+      this.end(problem, 'REFUSED');
+      return;
+    }
+    this.peerClusterId = welcome.clusterId;
     this.open = true;
     this.owner.welcomed(this);
     this.flush(this.context.clock.nowMillis());

@@ -19,6 +19,7 @@ interface Node {
 
 interface NodeChanges {
   readonly clusterName?: string;
+  readonly clusterId?: () => string;
   readonly limits?: Partial<LinkLimits>;
   readonly nowMillis?: () => number;
 }
@@ -48,6 +49,7 @@ class Cluster {
       schedule: (flush) => scheduler.soon(flush),
       hostId: `host-${name}`,
       clusterName: changed.clusterName ?? 'test',
+      clusterId: changed.clusterId ?? (() => ''),
       limits: changed.limits ?? {},
     });
     network.listen(name, 1, hub.accept);
@@ -320,6 +322,32 @@ test('another cluster, or another node at the address, is refused', async () => 
   assert.equal(c.log.length, 1);
 });
 
+test('two clusters of one name do not speak; who is in none yet speaks with both, until it is in one', async () => {
+  const cluster = new Cluster();
+  let joined = '';
+  const a = cluster.node('a', { clusterId: () => 'one' });
+  const b = cluster.node('b', { clusterId: () => 'two' });
+  const stranger = cluster.node('c', { clusterId: () => joined });
+  for (const node of [a, b, stranger]) echo(node);
+  const other = ask(a, b.peer, Verb.Gossip, 'x');
+  const toA = ask(stranger, a.peer, Verb.Gossip, 'x');
+  const toB = ask(stranger, b.peer, Verb.Gossip, 'x');
+  const fromB = ask(b, stranger.peer, Verb.Gossip, 'x');
+  await cluster.run(100);
+  assert.equal(other.text, 'REFUSED');
+  assert.match(a.log[0], /refused: there are two clusters named 'test', two and one/);
+  for (const answered of [toA, toB]) assert.equal(answered.text, 'host-c said x');
+  assert.equal(fromB.text, 'host-b said x');
+  joined = 'one';
+  stranger.hub.joined();
+  await cluster.run(100);
+  const late = [ask(stranger, b.peer, Verb.Gossip, 'x'), ask(b, stranger.peer, Verb.Gossip, 'x')];
+  const same = ask(stranger, a.peer, Verb.Gossip, 'x');
+  await cluster.run(1000);
+  assert.equal(same.text, 'host-c said x');
+  for (const { text } of late) assert.match(text, /REFUSED|UNREACHABLE/);
+});
+
 test('a peer that moved is called at its new address', async () => {
   const cluster = new Cluster();
   const a = cluster.node('a');
@@ -337,8 +365,10 @@ test('a peer that moved is called at its new address', async () => {
 test('bad bytes close their stream, with one line, and nothing else', async () => {
   const hello = (): Buffer => {
     const writer = new Writer();
-    const session = [1, 2] as const;
-    writeHello(writer, { lane: Lane.small, session, hostId: 'x', meant: '', clusterName: 'test' });
+    writeHello(writer, {
+      ...{ lane: Lane.small, session: [1, 2], hostId: 'x', meant: '' },
+      ...{ clusterName: 'test', clusterId: '' },
+    });
     const packet = writer.copy();
     sealPacket(packet, 0);
     return packet;

@@ -32,6 +32,8 @@ export interface LinkHubOptions {
   /** Of this node; at most 1024 bytes, as is the cluster's name. */
   readonly hostId: string;
   readonly clusterName: string;
+  /** UUID text of the cluster that this node is a member of; empty: of none yet. See `joined`. */
+  readonly clusterId: () => string;
   readonly limits?: Partial<LinkLimits>;
 }
 
@@ -60,6 +62,7 @@ function sessionKey({ hostId, session }: Hello): string {
 export class LinkHub implements Links, LinkContext, IncomingOwner {
   readonly hostId: string;
   readonly clusterName: string;
+  readonly clusterId: () => string;
   readonly carrier: Carrier;
   readonly clock: LinkClock;
   readonly log: LinkLogger;
@@ -89,6 +92,7 @@ export class LinkHub implements Links, LinkContext, IncomingOwner {
     }
     this.hostId = hostId;
     this.clusterName = clusterName;
+    this.clusterId = options.clusterId;
     this.carrier = options.carrier;
     this.clock = options.clock;
     this.log = options.log;
@@ -109,6 +113,12 @@ export class LinkHub implements Links, LinkContext, IncomingOwner {
   /** Also replaces one. */
   handle(verb: Verb, handler: RequestHandler): void {
     this.handlers[verb] = handler;
+  }
+
+  /** This node has become a member of a cluster: streams with those of another one end. */
+  joined(): void {
+    for (const link of this.links.values()) link.recheck();
+    for (const stream of [...this.incoming]) stream.recheck();
   }
 
   latencyMillis(hostId: string): number | null {

@@ -12,11 +12,13 @@ import {
   packetKind,
   packetProblem,
   readHello,
-  readReply,
+  readRefusal,
+  readWelcome,
   sealPacket,
   writeHello,
   writeMessageHeader,
-  writeReply,
+  writeRefusal,
+  writeWelcome,
 } from './packet.ts';
 
 const BYTES_MAX = 1 << 20;
@@ -35,14 +37,15 @@ const HELLO = {
   hostId: 'a',
   meant: '',
   clusterName: 'é',
+  clusterId: 'i',
 } as const;
 
 /** Whoever changes these changes the protocol: that needs a new version. */
-test('version 1 on the wire', () => {
+test('version 2 on the wire', () => {
   const hello = sealed((writer) => writeHello(writer, HELLO), 2 ** 32 + 258.7);
   assert.equal(
     hello.toString('hex'),
-    '494c4e4b01010000000000268472bc4100000102' + '0200000001fffffffe000161' + '00000002c3a9',
+    '494c4e4b02010000000000295517277800000102' + '0200000001fffffffe000161' + '00000002c3a9000169',
   );
   const messages = sealed((writer) => {
     beginPacket(writer, PacketKind.messages);
@@ -52,7 +55,7 @@ test('version 1 on the wire', () => {
   });
   assert.equal(
     messages.toString('hex'),
-    `494c4e4b0104000000000036${messages.toString('hex', 12, 16)}00000000` +
+    `494c4e4b0204000000000036${messages.toString('hex', 12, 16)}00000000` +
       '01100000fffffffe80000001000000026869' +
       '02000000000000070000000000000000',
   );
@@ -64,8 +67,10 @@ test('what is written is read', () => {
   assert.equal(packetKind(hello), PacketKind.hello);
   assert.equal(packetClock(hello), 77);
   assert.deepEqual(readHello(hello), HELLO);
-  const refusal = sealed((writer) => writeReply(writer, PacketKind.refusal, 'why'));
-  assert.equal(readReply(refusal), 'why');
+  const refusal = sealed((writer) => writeRefusal(writer, 'why'));
+  assert.equal(readRefusal(refusal), 'why');
+  const welcome = sealed((writer) => writeWelcome(writer, HELLO));
+  assert.deepEqual(readWelcome(welcome), { hostId: 'a', clusterId: 'i' });
   assert.match(packetProblem(hello, 10) ?? '', /at most 10 are allowed/);
 });
 
@@ -79,7 +84,8 @@ test('any bytes behind a good checksum are read or refused, and nothing is throw
       });
       assert.equal(packetProblem(packet, BYTES_MAX), null);
       readHello(packet);
-      readReply(packet);
+      readWelcome(packet);
+      readRefusal(packet);
       reader.start(packet);
       let more = reader.next();
       for (; more === true; more = reader.next()) assert.ok(reader.body.length <= bytes.length);

@@ -1,8 +1,8 @@
 /**
- * The bytes that nodes exchange: packets with many messages each. Version 1, big-endian.
+ * The bytes that nodes exchange: packets with many messages each. Version 2, big-endian.
  *
  *   packet   0  u32 magic 'ILNK'
- *            4  u8  version (1)
+ *            4  u8  version (2)
  *            5  u8  kind: hello, welcome, refusal, messages
  *            6  u16 0
  *            8  u32 bytes of the packet, all of it
@@ -19,8 +19,9 @@
  *           12  u32 bytes of the body
  *           16  body
  *
- *   hello body: u8 lane | u32 u32 session | [host id of the caller] | [host id meant, empty: any] | [cluster name]
- *   welcome body: [host id]     refusal body: [reason]
+ *   hello body: u8 lane | u32 u32 session | [host id of the caller] | [host id meant, empty: any] | [cluster name] |
+ *               [cluster id, empty: not in a cluster yet]
+ *   welcome body: [host id] | [cluster id, or empty]     refusal body: [reason]
  *   [text]: u16 bytes, UTF-8
  *
  * CRC-32 (zlib's) and not CRC-32C: it is native in Node, several GB/s; CRC-32C in JavaScript would cost more than the rest.
@@ -32,7 +33,7 @@ import { asBuffer, type Writer } from '../common/bytes.ts';
 export const PACKET_HEADER_BYTES = 20;
 export const MESSAGE_HEADER_BYTES = 16;
 const MAGIC = 0x494c4e4b;
-const VERSION = 1;
+const VERSION = 2;
 const CHECKED_FROM = 16;
 const TEXT_BYTES_MAX = 1024;
 
@@ -57,7 +58,12 @@ export interface Hello {
   /** Empty: whoever is there. */
   readonly meant: string;
   readonly clusterName: string;
+  /** Empty: not in a cluster yet. */
+  readonly clusterId: string;
 }
+
+/** Who has answered a hello. */
+export type Welcome = Pick<Hello, 'hostId' | 'clusterId'>;
 
 /** Begins a packet in an empty writer; `sealPacket` completes it. */
 export function beginPacket(writer: Writer, kind: PacketKind): void {
@@ -143,12 +149,18 @@ export function writeHello(writer: Writer, hello: Hello): void {
   writeText(writer, hello.hostId);
   writeText(writer, hello.meant);
   writeText(writer, hello.clusterName);
+  writeText(writer, hello.clusterId);
 }
 
-/** A welcome (the text is the host id) or a refusal (the reason). */
-export function writeReply(writer: Writer, kind: PacketKind, text: string): void {
-  beginPacket(writer, kind);
-  writeText(writer, text);
+export function writeWelcome(writer: Writer, { hostId, clusterId }: Welcome): void {
+  beginPacket(writer, PacketKind.welcome);
+  writeText(writer, hostId);
+  writeText(writer, clusterId);
+}
+
+export function writeRefusal(writer: Writer, reason: string): void {
+  beginPacket(writer, PacketKind.refusal);
+  writeText(writer, reason);
 }
 
 /** Whether every text of a hello fits the wire. */
@@ -189,18 +201,27 @@ export function readHello(packet: Uint8Array): Hello | null {
   const hostId = texts.next();
   const meant = texts.next();
   const clusterName = texts.next();
-  if (lane === null || hostId === null || meant === null || clusterName === null) return null;
-  if (!texts.done) return null;
+  const clusterId = texts.next();
+  if (lane === null || hostId === null || meant === null) return null;
+  if (clusterName === null || clusterId === null || !texts.done) return null;
   const session = [buffer.readInt32BE(at + 1), buffer.readInt32BE(at + 5)] as const;
-  return { lane, session, hostId, meant, clusterName };
+  return { lane, session, hostId, meant, clusterName, clusterId };
 }
 
 function laneOf(byte: number): Lane | null {
   return byte === Lane.control || byte === Lane.small || byte === Lane.large ? byte : null;
 }
 
-/** The text of a welcome or refusal. Null: malformed. */
-export function readReply(packet: Uint8Array): string | null {
+/** Null: malformed. */
+export function readWelcome(packet: Uint8Array): Welcome | null {
+  const texts = new TextReader(packet, PACKET_HEADER_BYTES);
+  const hostId = texts.next();
+  const clusterId = texts.next();
+  return hostId === null || clusterId === null || !texts.done ? null : { hostId, clusterId };
+}
+
+/** The reason. Null: malformed. */
+export function readRefusal(packet: Uint8Array): string | null {
   const texts = new TextReader(packet, PACKET_HEADER_BYTES);
   const text = texts.next();
   return texts.done ? text : null;

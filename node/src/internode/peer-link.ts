@@ -102,6 +102,11 @@ export class PeerLink implements LaneOwner {
     this.failures.fill(0);
   }
 
+  /** See `LaneStream.recheck`. */
+  recheck(): void {
+    for (const stream of this.lanes) stream?.recheck();
+  }
+
   /** Closes all streams; calls without an answer fail. */
   close(code: 'CLOSED' | 'UNREACHABLE', reason: string): void {
     for (const [lane, stream] of this.lanes.entries()) {

@@ -25,6 +25,7 @@ function view(nodes: readonly NodeInfo[], alive: readonly number[]): ClusterView
     state: {
       epoch: 1,
       clusterName: '',
+      clusterId: '',
       nodes: new Map(nodes.map((one) => [one.hostId, one])),
       schema: { format: 1, epoch: 0, version: '', keyspaces: [] },
     },

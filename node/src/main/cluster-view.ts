@@ -59,7 +59,7 @@ export function loneView(settings: Settings, hostId: string, schema: SchemaJson)
   };
   const { clusterName } = settings;
   return {
-    state: { epoch: 1, clusterName, nodes: new Map([[hostId, node]]), schema },
+    state: { epoch: 1, clusterName, clusterId: '', nodes: new Map([[hostId, node]]), schema },
     alive: new Set([hostId]),
     node: factsOf(node, clusterName),
     peers: [],

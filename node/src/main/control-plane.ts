@@ -164,7 +164,7 @@ async function hearMembers(log: MetadataLog, gossip: Gossip, hostId: string): Pr
 /** @throws JoinRefusedError; what listening or a damaged log fails with */
 export async function startControlPlane(deps: ControlPlaneDeps): Promise<ControlPlane> {
   const { settings, cluster, hostId, logger } = deps;
-  const { clusterName } = settings;
+  let clusterId = '';
   const carrier = createGrpcCarrier(GRPC_LINK_DEFAULTS);
   const links = new LinkHub({
     carrier,
@@ -173,7 +173,8 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     random: Math.random,
     schedule: (flush) => setImmediate(flush),
     hostId,
-    clusterName,
+    clusterName: settings.clusterName,
+    clusterId: () => clusterId,
   });
   const server = await createGrpcLinkServer({
     ...GRPC_LINK_DEFAULTS,
@@ -191,7 +192,7 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
   const gossip = new Gossip(
     {
       hostId,
-      clusterName,
+      clusterId: () => clusterId,
       generation: Math.floor(Date.now() / 1000),
       links,
       clock,
@@ -234,8 +235,12 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     await server.close();
     carrier.close();
   };
+  // What the disk has; of a new node nothing.
+  clusterId = log.current().clusterId;
   try {
     await enter(log, deps, self);
+    clusterId = log.current().clusterId;
+    links.joined();
   } catch (error) {
     await stop();
     throw error;

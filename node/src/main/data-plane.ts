@@ -39,6 +39,7 @@ function after(millis: number, run: () => void): () => void {
 export async function startDataPlane(deps: DataPlaneDeps): Promise<DataPlane> {
   const { settings, cluster, clock, logger } = deps;
   const { hostId, datacenter, rack, clusterName } = deps.view.node;
+  const { clusterId } = deps.view.state;
   let { alive } = deps.view;
   const carrier = createGrpcCarrier(GRPC_LINK_DEFAULTS);
   const links = new LinkHub({
@@ -49,6 +50,7 @@ export async function startDataPlane(deps: DataPlaneDeps): Promise<DataPlane> {
     schedule: (flush) => setImmediate(flush),
     hostId,
     clusterName,
+    clusterId: () => clusterId,
   });
   const { timeouts, workers } = settings;
   const coordinator = createCoordinator(

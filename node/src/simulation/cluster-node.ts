@@ -110,6 +110,7 @@ export class ClusterNode implements SimulatedNode {
       ...{ hostId, carrier, clock, log, schedule },
       random: () => random.next(),
       clusterName: CLUSTER_NAME,
+      clusterId: () => this.control.clusterId,
     });
     this.client = this.transport.client(4);
   }

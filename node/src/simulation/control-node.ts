@@ -35,6 +35,7 @@ export class ControlNode implements SimulatedNode {
   readonly links: LinkHub;
   readonly gossip: Gossip;
   private readonly options: ControlNodeOptions;
+  private entered: MetadataLog | null = null;
   private started: MetadataLog | null = null;
 
   constructor(facts: NodeWorld, options: ControlNodeOptions = {}) {
@@ -45,10 +46,11 @@ export class ControlNode implements SimulatedNode {
     this.links = new LinkHub({
       ...{ hostId, carrier, clock, log, schedule, random },
       clusterName: CLUSTER_NAME,
+      clusterId: () => this.clusterId,
     });
     this.gossip = new Gossip({
       ...{ hostId, clock, random, links: this.links },
-      clusterName: CLUSTER_NAME,
+      clusterId: () => this.clusterId,
       generation: Math.floor(clock.micros() / 1_000_000),
     });
   }
@@ -57,6 +59,11 @@ export class ControlNode implements SimulatedNode {
   get log(): MetadataLog {
     if (this.started === null) throw new TypeError('the node has not started');
     return this.started;
+  }
+
+  /** Empty: not in a cluster yet. */
+  get clusterId(): string {
+    return this.entered?.current().clusterId ?? '';
   }
 
   /** Null before `start` has resolved. */
@@ -77,9 +84,11 @@ export class ControlNode implements SimulatedNode {
       logger: facts.log,
       onFatal: (error) => facts.exit(error.message),
     });
+    this.entered = log;
     const self = selfOf(facts);
     const seeds = facts.contacts.slice(0, SEEDS);
     await this.enter(log, self);
+    links.joined();
     gossip.setMembers(log.current().nodes.values());
     gossip.start(self, new Map(), seeds);
     log.announce(self);

@@ -44,6 +44,7 @@ class RegisterNode implements SimulatedNode {
       ...{ hostId, carrier, clock, log, schedule },
       random: () => random.next(),
       clusterName: 'registers',
+      clusterId: () => '',
     });
     this.hub.handle(Verb.Mutation, (_, body, responder) => {
       void this.apply(Buffer.from(body)).then((ok) => {

@@ -25,6 +25,7 @@ export function testState(nodes: readonly NodeInfo[]): ClusterState {
   return {
     epoch: 1,
     clusterName: 'test',
+    clusterId: 'c0ffee00-0000-4000-8000-000000000000',
     nodes: new Map(nodes.map((node) => [node.hostId, node])),
     schema: { format: SCHEMA_FORMAT, epoch: 0, version: '', keyspaces: [] },
   };
