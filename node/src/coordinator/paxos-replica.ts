@@ -33,6 +33,10 @@ import type { Replica } from './replica.ts';
 import { columnId, rowRecord, systemTable } from './system-rows.ts';
 
 const LOCK_MILLIS = 1_000;
+/**
+ * Least time for which a partition's state is kept after its last change. Source: Cassandra, SystemKeyspace.paxosTtlSec.
+ */
+const KEPT_SECONDS_MIN = 3 * 3600;
 const NOTHING = Buffer.alloc(0);
 const WHOLE_ROW = new Uint8Array(0);
 
@@ -41,6 +45,8 @@ interface Stored {
   readonly key: Buffer;
   readonly state: PaxosState;
   readonly timestamp: bigint;
+  /** For which a change is kept. */
+  readonly keptSeconds: number;
 }
 
 export class PaxosReplica {
@@ -84,7 +90,7 @@ export class PaxosReplica {
   /** @throws CqlError */
   async prepare({ target, ballot, keys }: Prepare): Promise<Promised> {
     const handle = await this.tableOf(target);
-    return this.locked(target, async (stored) => {
+    return this.locked(target, handle, async (stored) => {
       const { promised, accepted, committed } = stored.state;
       if (!isAfter(ballot, promised)) return { isPromised: false, ballot: promised };
       await this.save(stored, { promised: ballot, accepted, committed });
@@ -95,8 +101,8 @@ export class PaxosReplica {
 
   /** @returns null: accepted; else what was promised to another @throws CqlError */
   async propose(target: PaxosTarget, proposal: Proposal): Promise<Ballot | null> {
-    await this.tableOf(target);
-    return this.locked(target, async (stored) => {
+    const handle = await this.tableOf(target);
+    return this.locked(target, handle, async (stored) => {
       const { promised, committed } = stored.state;
       if (isAfter(promised, proposal.ballot)) return promised;
       await this.save(stored, { promised: proposal.ballot, accepted: proposal, committed });
@@ -106,8 +112,8 @@ export class PaxosReplica {
 
   /** @throws CqlError */
   async commit(target: PaxosTarget, proposal: Proposal): Promise<void> {
-    await this.tableOf(target);
-    await this.locked(target, async (stored) => {
+    const handle = await this.tableOf(target);
+    await this.locked(target, handle, async (stored) => {
       const { promised, accepted, committed } = stored.state;
       // The rows first: a commit that is remembered has been applied.
       await applyMutations(this.context.deps.store, this.mutationsOf(proposal.message));
@@ -140,12 +146,17 @@ export class PaxosReplica {
     return mutations;
   }
 
-  private async locked<T>(target: PaxosTarget, work: (stored: Stored) => Promise<T>): Promise<T> {
+  private async locked<T>(
+    target: PaxosTarget,
+    { table }: TableHandle,
+    work: (stored: Stored) => Promise<T>,
+  ): Promise<T> {
     const key = this.keyOf(target);
+    const keptSeconds = Math.max(KEPT_SECONDS_MIN, table.options.gc_grace_seconds);
     const release = await this.context.deps.locks.acquire([key], LOCK_MILLIS);
     if (release === null) throw protocolError('the partition is busy');
     try {
-      return await work(await this.load(key));
+      return await work({ ...(await this.load(key)), keptSeconds });
     } finally {
       release();
     }
@@ -157,7 +168,7 @@ export class PaxosReplica {
     return out.copy();
   }
 
-  private async load(key: Buffer): Promise<Stored> {
+  private async load(key: Buffer): Promise<Omit<Stored, 'keptSeconds'>> {
     const { store } = this.context.deps;
     const [record] = await readRecords(store, this.handle, key, [WHOLE_ROW]);
     if (!record) return { key, state: NO_STATE, timestamp: 0n };
@@ -166,11 +177,11 @@ export class PaxosReplica {
     return { key, state: decodeState(cell.value), timestamp: cell.timestamp };
   }
 
-  private save({ key, timestamp }: Stored, state: PaxosState): Promise<void> {
+  private save({ key, timestamp, keptSeconds }: Stored, state: PaxosState): Promise<void> {
     const now = BigInt(Math.floor(this.context.deps.clock.micros()));
     // Later than the one before, whatever the clock says.
     const written = now > timestamp ? now : timestamp + 1n;
-    const record = rowRecord(this.column, written, encodeState(state));
+    const record = rowRecord(this.column, written, encodeState(state), keptSeconds);
     return applyMutations(this.context.deps.store, [{ handle: this.handle, key, record }]);
   }
 

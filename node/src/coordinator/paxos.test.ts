@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CqlError } from '../common/errors.ts';
 import { Verb } from '../internode/links.ts';
+import { decodeRecord } from '../storage/record.ts';
 import { Level } from './levels.ts';
+import { systemTable } from './system-rows.ts';
 import { TestCluster, type TestNode } from './testing/test-cluster.ts';
 
 const DDL = [
@@ -25,6 +27,16 @@ test('conditions hold once', async () => {
   assert.deepEqual(await cluster.run(b, batch), ['true']);
   assert.deepEqual(await cluster.run(c, 'SELECT c, s, v FROM c WHERE k = 1'), ['1 5 1']);
   assert.deepEqual(await cluster.run(c, batch), ['false 1 1 5 1']);
+});
+
+test('the state of a partition goes gc_grace_seconds after its last change', async () => {
+  const cluster = await TestCluster.start({ datacenters: { dc1: 3 }, ddl: DDL });
+  const [a] = cluster.nodes;
+  await cluster.run(a, 'INSERT INTO t (k, v) VALUES (1, 10) IF NOT EXISTS');
+  const states = [...a.store.contents(systemTable('paxos_state')).values()];
+  const [cell] = states.map(({ record }) => decodeRecord(record).cells[0]);
+  const seconds = Number(cell.timestamp / 1_000_000n);
+  assert.deepEqual([cell.ttl, cell.localSeconds], [864_000, seconds + 864_000]);
 });
 
 test('a majority is enough, less is Unavailable', async () => {

@@ -15,13 +15,20 @@ export function columnId(table: TableDef, name: string): number {
   return column.id;
 }
 
-/** A row with one value. @param timestamp microseconds */
-export function rowRecord(column: number, timestamp: bigint, value: Uint8Array): Uint8Array {
+/** A row with one value. @param timestamp microseconds @param ttl seconds after which it is gone; 0: stays */
+export function rowRecord(
+  column: number,
+  timestamp: bigint,
+  value: Uint8Array,
+  ttl = 0,
+): Uint8Array {
+  const expiry = ttl === 0 ? 0 : Number(timestamp / 1_000_000n) + ttl;
+  const kind = ttl === 0 ? 'live' : 'expiring';
   return encodeRecord({
-    liveness: { timestamp, ttl: 0, expiry: 0 },
+    liveness: { timestamp, ttl, expiry },
     deletion: null,
     ranges: [],
-    cells: [{ column, kind: 'live', timestamp, ttl: 0, localSeconds: 0, path: null, value }],
+    cells: [{ column, kind, timestamp, ttl, localSeconds: expiry, path: null, value }],
   });
 }
 
