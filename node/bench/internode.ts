@@ -2,11 +2,8 @@
  * What a call between nodes costs: CPU of caller and peer together, both in this process.
  * `node node/bench/internode.ts [calls]`
  */
-import {
-  createGrpcCarrier,
-  createGrpcLinkServer,
-  GRPC_LINK_DEFAULTS,
-} from '../src/adapters/grpc-links.ts';
+import { createGrpcCarrier, GRPC_LINK_DEFAULTS } from '../src/adapters/grpc-links.ts';
+import { createGrpcLinkServer } from '../src/adapters/grpc-links-server.ts';
 import type { Carrier, CarrierStream, LinkClock, StreamEvents } from '../src/internode/carrier.ts';
 import { LinkHub } from '../src/internode/link-hub.ts';
 import { type AnswerSink, type Peer, Verb } from '../src/internode/links.ts';

@@ -7,7 +7,7 @@ import {
   createServer as createHttp2Server,
   type ServerHttp2Stream,
 } from 'node:http2';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -16,13 +16,10 @@ import type { LinkLogger } from '../internode/carrier.ts';
 import type { LinkLimits } from '../internode/limits.ts';
 import { LinkHub } from '../internode/link-hub.ts';
 import { LinkError, type Peer, request, Verb } from '../internode/links.ts';
-import {
-  createGrpcCarrier,
-  createGrpcLinkServer,
-  GRPC_LINK_DEFAULTS,
-  type LinkTls,
-} from './grpc-links.ts';
+import { createGrpcCarrier, GRPC_LINK_DEFAULTS } from './grpc-links.ts';
+import { createGrpcLinkServer } from './grpc-links-server.ts';
 import { decodePacket, encodePacket } from './grpc-links-service.ts';
+import { fixedTls, type LinkTls } from './grpc-links-tls.ts';
 
 interface Node {
   readonly hub: LinkHub;
@@ -40,7 +37,10 @@ async function node(
     log.push(`${message} ${JSON.stringify(fields)}`);
   };
   const logger: LinkLogger = { info: () => {}, warn: note, error: note };
-  const options = { ...GRPC_LINK_DEFAULTS, tls: changed.tls ?? null };
+  const options = {
+    ...GRPC_LINK_DEFAULTS,
+    tls: changed.tls === undefined ? null : fixedTls(changed.tls),
+  };
   const carrier = createGrpcCarrier(options);
   const hub = new LinkHub({
     carrier,
@@ -240,33 +240,172 @@ test('garbage, silence, and gRPC that is not ours: closed with one line, the res
   assert.deepEqual(a.log, []);
 });
 
-function selfSigned(): LinkTls | null {
-  const directory = mkdtempSync(join(tmpdir(), 'ilion-links-'));
-  after(() => rmSync(directory, { recursive: true, force: true }));
-  const [key, certificate] = [join(directory, 'key.pem'), join(directory, 'certificate.pem')];
-  const made = spawnSync('openssl', [
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
-    ...['-days', '2', '-subj', '/CN=ilion', '-addext', 'subjectAltName=DNS:ilion-node'],
-    ...['-keyout', key, '-out', certificate],
-  ]);
-  if (made.status !== 0) return null;
-  const pem = readFileSync(certificate);
-  const name = 'ilion-node';
-  return { ca: pem, certificate: pem, key: readFileSync(key), mutual: true, serverName: name };
+/** What the server does with connections that no test of a link needs. */
+async function bareServer(options: Partial<Parameters<typeof createGrpcLinkServer>[0]>) {
+  const log: string[] = [];
+  const note = (message: string, fields: Readonly<Record<string, unknown>>) => {
+    log.push(`${message} ${JSON.stringify(fields)}`);
+  };
+  const server = await createGrpcLinkServer({
+    ...GRPC_LINK_DEFAULTS,
+    ...{ host: '127.0.0.1', port: 0, reusePort: false, idleMillis: 300 },
+    accept: () => ({ packet: () => {}, drained: () => {}, closed: () => {} }),
+    log: { info: note, warn: note, error: note },
+    ...options,
+  });
+  after(() => server.close());
+  return { server, log };
 }
 
-const tls = selfSigned();
-test('mutual TLS', { skip: tls === null ? 'openssl is needed' : false }, async () => {
-  assert.ok(tls !== null);
-  const [a, b, stranger] = await Promise.all([
+test('a peer that comes back is not called by a carrier that has given up', async () => {
+  const carrier = createGrpcCarrier(GRPC_LINK_DEFAULTS);
+  const { server } = await bareServer({});
+  const { port } = server;
+  await server.close();
+  let closed = 0;
+  const events = { packet: () => {}, drained: () => {}, closed: () => closed++ };
+  carrier.open('127.0.0.1', port, events);
+  await until(() => closed === 1);
+  let connections = 0;
+  const listener = createServer(() => connections++).listen(port, '127.0.0.1');
+  await sleep(1500);
+  assert.equal(connections, 0);
+  listener.close();
+  carrier.close();
+});
+
+test('connections that carry no link are closed, the oldest at once if there are many', async () => {
+  const { server, log } = await bareServer({ strangersMax: 20, idleMillis: 600 });
+  let open = 0;
+  for (let i = 0; i < 100; i++) {
+    const socket = connect(server.port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.on('connect', () => open++);
+    socket.on('close', () => open--);
+    socket.resume();
+  }
+  await until(() => open === 20);
+  // Who goes by itself without a word is not told of.
+  const probe = connect(server.port, '127.0.0.1').on('connect', () => probe.destroy());
+  await until(() => open === 0);
+  assert.equal(log.filter((line) => /too many connections wait/.test(line)).length, 5);
+  assert.ok(log.length <= 10, log.join('\n'));
+});
+
+test('a call that ended does not keep its connection', async () => {
+  const { server } = await bareServer({
+    accept: (stream) => {
+      setTimeout(() => stream.close(), 50);
+      return { packet: () => {}, drained: () => {}, closed: () => {} };
+    },
+  });
+  const session = connectHttp2(`http://127.0.0.1:${server.port}`);
+  session.on('error', () => {});
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/ilion.internode.v1.Internode/Exchange',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  stream.on('error', () => {});
+  stream.resume();
+  stream.on('end', () => stream.close());
+  const closed = new Promise<void>((resolve) => session.on('close', () => resolve()));
+  await closed;
+});
+
+interface Authority {
+  readonly pem: Buffer;
+  /** @param name such as `IP:127.0.0.1` */
+  issue(name: string): Pick<LinkTls, 'certificate' | 'key'>;
+}
+
+/** Null: there is no openssl. */
+function createAuthority(): Authority | null {
+  const directory = mkdtempSync(join(tmpdir(), 'ilion-links-'));
+  after(() => rmSync(directory, { recursive: true, force: true }));
+  const at = (name: string) => join(directory, name);
+  const run = (...args: string[]) => spawnSync('openssl', args).status === 0;
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  const made = run(
+    ...['req', '-x509', ...key, '-subj', '/CN=authority'],
+    ...['-keyout', at('ca.key'), '-out', at('ca.pem')],
+  );
+  if (!made) return null;
+  return {
+    pem: readFileSync(at('ca.pem')),
+    issue: (name) => {
+      run(
+        ...['req', '-x509', ...key, '-subj', '/CN=node', '-addext', `subjectAltName=${name}`],
+        ...['-CA', at('ca.pem'), '-CAkey', at('ca.key')],
+        ...['-keyout', at('node.key'), '-out', at('node.pem')],
+      );
+      return { certificate: readFileSync(at('node.pem')), key: readFileSync(at('node.key')) };
+    },
+  };
+}
+
+const authority = createAuthority();
+const stranger = createAuthority();
+const skip = authority === null ? 'openssl is needed' : false;
+
+function tlsOf(by: Authority | null, changed: Partial<LinkTls> = {}): LinkTls {
+  assert.ok(by !== null);
+  const own = by.issue('IP:127.0.0.1');
+  return { ca: by.pem, ...own, mutual: true, verifyAddress: true, ...changed };
+}
+
+async function reason(from: Node, to: Node): Promise<string> {
+  return request(from.hub, to.peer, Verb.Mutation, Buffer.of(1), 3000).then(
+    () => 'answered',
+    (error: unknown) => (error instanceof LinkError ? error.message : String(error)),
+  );
+}
+
+test('mutual TLS: who is not of the authority is refused, and both sides say why', {
+  skip,
+}, async () => {
+  const tls = tlsOf(authority);
+  const [a, b, plain, other, believer] = await Promise.all([
     node('a', { tls }),
     node('b', { tls }),
-    node('c', { tls: { ...tls, mutual: false } }),
+    node('plain'),
+    node('other', { tls: tlsOf(stranger) }),
+    // It takes b's certificate; b does not take its.
+    node('believer', { tls: tlsOf(stranger, { ca: tls.ca }) }),
   ]);
-  assert.equal(await code(request(a.hub, b.peer, Verb.Mutation, Buffer.of(1), 3000)), 'answered');
-  const refused = await code(request(stranger.hub, b.peer, Verb.Mutation, Buffer.of(1), 3000));
-  assert.equal(refused, 'UNREACHABLE');
-  const plain = await node('d');
-  const unencrypted = await code(request(plain.hub, b.peer, Verb.Mutation, Buffer.of(1), 3000));
-  assert.equal(unencrypted, 'UNREACHABLE');
+  assert.equal(await reason(a, b), 'answered');
+  const seen: string[] = [];
+  for (const from of [plain, other, believer]) seen.push(await reason(from, b));
+  seen.push(await reason(b, plain), await reason(a, other));
+  await sleep(100);
+  if (process.env['SHOW']) console.log(seen, b.log, plain.log, other.log);
+  assert.match(seen[0], /internode_encryption: all, this node needs it/);
+  assert.match(seen[1], /TLS: .*must be signed by this node's internode_authority/);
+  assert.match(seen[2], /TLS: .*not to take this node's certificate/);
+  assert.match(seen[3], /TLS: .*internode_encryption: none/);
+  assert.match(b.log.join('\n'), /does not speak TLS/);
+  assert.match(b.log.join('\n'), /its certificate is not taken/);
+  assert.equal(await reason(a, b), 'answered');
+});
+
+test('a certificate for another address is refused only if addresses are to be verified', {
+  skip,
+}, async () => {
+  const elsewhere = tlsOf(authority, authority?.issue('IP:10.0.0.1'));
+  const [strict, b] = await Promise.all([
+    node('a', { tls: tlsOf(authority) }),
+    node('b', { tls: elsewhere }),
+  ]);
+  const lax = await node('c', { tls: tlsOf(authority, { verifyAddress: false }) });
+  assert.match(await reason(strict, b), /TLS: .*altnames/);
+  assert.equal(await reason(lax, b), 'answered');
+});
+
+test('without client authentication a node without a certificate of the authority is served', {
+  skip,
+}, async () => {
+  const b = await node('b', { tls: tlsOf(authority, { mutual: false }) });
+  const a = await node('a', { tls: tlsOf(stranger, { ca: authority?.pem ?? Buffer.alloc(0) }) });
+  assert.equal(await reason(a, b), 'answered');
 });

@@ -2,6 +2,7 @@
 import type { Carrier, CarrierStream, LinkClock, LinkLogger } from './carrier.ts';
 import type { LinkLimits } from './limits.ts';
 import type { AnswerSink, LinkError, RequestHandler, Verb } from './links.ts';
+import type { QuietLog } from './quiet-log.ts';
 
 /** Counts since the start. */
 export interface LinkCounters {
@@ -38,6 +39,8 @@ export interface LinkContext {
   readonly carrier: Carrier;
   readonly clock: LinkClock;
   readonly log: LinkLogger;
+  /** For what strangers can cause. */
+  readonly quietLog: QuietLog;
   readonly limits: LinkLimits;
   readonly counters: LinkCounters;
   /** In [0, 1). */

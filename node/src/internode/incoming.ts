@@ -111,9 +111,8 @@ export class IncomingStream implements StreamEvents, Flushable {
 
   closed(reason: string): void {
     if (this.ended) return;
-    const from = this.hello?.hostId ?? this.stream.remote;
-    if (this.hello !== null) this.context.log.info('a link from a peer ended', { from, reason });
-    else this.context.log.warn('a link from a peer was closed', { from, reason });
+    if (this.hello !== null) this.note('info', 'a link from a peer ended', reason);
+    else this.note('warn', 'a link from a peer was closed', reason);
     this.finish();
   }
 
@@ -126,9 +125,14 @@ export class IncomingStream implements StreamEvents, Flushable {
   /** Closes, with a line in the log. */
   end(reason: string): void {
     if (this.ended) return;
-    const from = this.hello?.hostId ?? this.stream.remote;
-    this.context.log.warn('a link from a peer was closed', { from, reason });
+    this.note('warn', 'a link from a peer was closed', reason);
     this.close();
+  }
+
+  private note(level: 'info' | 'warn', message: string, reason: string): void {
+    const { remote } = this.stream;
+    const from = this.hello === null ? remote : `${this.hello.hostId} (${remote})`;
+    this.context.quietLog.line(level, remote, message, { from, reason });
   }
 
   close(): void {

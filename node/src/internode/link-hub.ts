@@ -17,6 +17,7 @@ import {
 } from './links.ts';
 import { fitsHello, type Hello, Lane } from './packet.ts';
 import { PeerLink } from './peer-link.ts';
+import { QuietLog } from './quiet-log.ts';
 
 /** Timers are not set closer than this. */
 const WAKE_MILLIS_MIN = 5;
@@ -66,6 +67,7 @@ export class LinkHub implements Links, LinkContext, IncomingOwner {
   readonly carrier: Carrier;
   readonly clock: LinkClock;
   readonly log: LinkLogger;
+  readonly quietLog: QuietLog;
   readonly limits: LinkLimits;
   readonly random: () => number;
   readonly counters = newCounters();
@@ -96,6 +98,7 @@ export class LinkHub implements Links, LinkContext, IncomingOwner {
     this.carrier = options.carrier;
     this.clock = options.clock;
     this.log = options.log;
+    this.quietLog = new QuietLog(options.log, options.clock);
     this.random = options.random;
     this.schedule = options.schedule;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };

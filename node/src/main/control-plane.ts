@@ -3,11 +3,8 @@
  * node that is new finds its cluster by the seeds, or starts one.
  */
 import { join } from 'node:path';
-import {
-  createGrpcCarrier,
-  createGrpcLinkServer,
-  GRPC_LINK_DEFAULTS,
-} from '../adapters/grpc-links.ts';
+import { createGrpcCarrier, GRPC_LINK_DEFAULTS } from '../adapters/grpc-links.ts';
+import { createGrpcLinkServer } from '../adapters/grpc-links-server.ts';
 import type { Logger } from '../adapters/logger.ts';
 import { createMetadataDisk } from '../adapters/metadata-disk.ts';
 import type { ClusterState, NodeInfo } from '../cluster/cluster-state.ts';

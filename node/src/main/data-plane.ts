@@ -1,9 +1,6 @@
 /** The part of a worker that serves the ring: links to peers on the data port, and the coordinator on them. */
-import {
-  createGrpcCarrier,
-  createGrpcLinkServer,
-  GRPC_LINK_DEFAULTS,
-} from '../adapters/grpc-links.ts';
+import { createGrpcCarrier, GRPC_LINK_DEFAULTS } from '../adapters/grpc-links.ts';
+import { createGrpcLinkServer } from '../adapters/grpc-links-server.ts';
 import type { ClusterSettings, Settings } from '../config/settings.ts';
 import { type Coordinator, createCoordinator } from '../coordinator/coordinator.ts';
 import { type CoordinatorDeps, DEFAULT_COORDINATOR_OPTIONS } from '../coordinator/ports.ts';
