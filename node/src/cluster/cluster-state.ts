@@ -1,6 +1,7 @@
 /** What all nodes agree on by the metadata log, as immutable values: who is a member, who owns which tokens, the schema. */
 import type { Peer } from '../internode/links.ts';
 import type { SchemaJson } from '../schema/schema-json.ts';
+import type { SchemaChange } from './schema-change.ts';
 
 /**
  * joining: known, owns nothing yet. normal: owns its tokens. left: gone for good; its host id is never taken back.
@@ -35,11 +36,8 @@ export type ClusterCommand =
   | { readonly kind: 'add-node'; readonly node: NodeInfo }
   /** A member's new addresses, or its state. */
   | { readonly kind: 'update-node'; readonly node: NodeInfo }
-  /**
-   * The schema as it is after a change that was planned on the schema of epoch `base` (`SchemaJson.epoch`). Refused (the
-   * state stays) if that is not the current one any more: whoever proposed it plans again.
-   */
-  | { readonly kind: 'schema'; readonly base: number; readonly schema: SchemaJson };
+  /** Refused (the state stays) if what it was planned on is not so any more: whoever proposed it plans again. */
+  | { readonly kind: 'schema'; readonly change: SchemaChange };
 
 /** Who is there now, by gossip: never in the log. */
 export interface Liveness {

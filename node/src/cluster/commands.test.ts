@@ -12,7 +12,7 @@ import {
   encodeJoinAnswer,
   encodeLeaderRequest,
 } from './metadata-messages.ts';
-import { testNode, testState } from './testing/nodes.ts';
+import { newKeyspace, testNode, testState } from './testing/nodes.ts';
 
 const FIRST = testNode(1, { tokens: [gridToken(1), gridToken(9)] });
 const SECOND = testNode(2, { tokens: [gridToken(2)] });
@@ -26,19 +26,6 @@ test('a change makes a new state of its epoch; one that changes nothing leaves t
   assert.equal(state.nodes.size, 1);
   assert.equal(applyCommand(next, { kind: 'add-node', node: SECOND }, 6).state, next);
   assert.equal(applyCommand(next, { kind: 'update-node', node: SECOND }, 6).state, next);
-});
-
-test('of two schemas planned on the same one, the first counts', () => {
-  const state = testState([FIRST]);
-  const schema = { ...state.schema, epoch: 1, version: 'a' };
-  const first = applyCommand(state, { kind: 'schema', base: 0, schema }, 2);
-  assert.equal(first.refused, null);
-  const other = { ...state.schema, epoch: 1, version: 'b' };
-  const second = applyCommand(first.state, { kind: 'schema', base: 0, schema: other }, 3);
-  assert.match(second.refused ?? '', /changed by another/);
-  assert.equal(second.state, first.state);
-  const backwards = applyCommand(first.state, { kind: 'schema', base: 1, schema: other }, 3);
-  assert.notEqual(backwards.refused, null);
 });
 
 test('a node goes its way: joining, normal, left, and never back', () => {
@@ -73,7 +60,7 @@ test('states and commands are read as they were written', () => {
   assert.deepEqual(decodeState(encodeState(whole)), whole);
   for (const command of [
     { kind: 'add-node', node: FIRST },
-    { kind: 'schema', base: 3, schema: { ...state.schema, version: 'v'.repeat(900) } },
+    newKeyspace('k'.repeat(900)),
   ] as const) {
     assert.deepEqual(decodeCommand(encodeCommand({ id: 'x', command })), { id: 'x', command });
   }

@@ -3,6 +3,7 @@ import { SCHEMA_FORMAT } from '../schema/schema-json.ts';
 import type { ClusterCommand, ClusterState, NodeInfo } from './cluster-state.ts';
 import { isGridToken } from './grid.ts';
 import { type NodesDraft, ownsAny, withNodeIn } from './node-map.ts';
+import { applySchemaChange } from './schema-change.ts';
 
 export interface CommandOutcome {
   /** The same object if nothing changes. */
@@ -43,13 +44,11 @@ export function applyCommand(
     case 'update-node':
       return withNode(command.node, refusalOfUpdate(state, command.node));
     case 'schema': {
-      const { base, schema } = command;
-      if (base !== state.schema.epoch || schema.epoch <= base) {
-        return refuse(
-          state,
-          `the schema was changed by another node (epoch ${state.schema.epoch}, planned on ${base})`,
-        );
+      const outcome = applySchemaChange(state.schema, command.change);
+      if ('refused' in outcome) {
+        return refuse(state, `the schema was changed by another node: ${outcome.refused}`);
       }
+      const { schema } = outcome;
       return { state: { ...state, epoch: index, schema }, refused: null };
     }
   }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Verb } from '../internode/links.ts';
-import type { SchemaJson } from '../schema/schema-json.ts';
+import { DEFAULT_TABLE_OPTIONS } from '../schema/schema.ts';
 import type { ClusterCommand, NodeInfo } from './cluster-state.ts';
 import { gridToken } from './grid.ts';
 import { JoinRefusedError, MetadataError } from './metadata-errors.ts';
 import { MetadataLog } from './metadata-log.ts';
-import { testNode } from './testing/nodes.ts';
+import { newKeyspace, testNode } from './testing/nodes.ts';
 import { VirtualDisk, VirtualWorld } from './testing/virtual-world.ts';
 
 const QUIET = { info: () => {}, warn: () => {} };
@@ -95,27 +95,8 @@ class Cluster {
   }
 }
 
-function schemaAfter(before: SchemaJson, name: string): SchemaJson {
-  const keyspace = { name, replication: {}, durableWrites: true, types: [], tables: [] };
-  return {
-    ...before,
-    epoch: before.epoch + 1,
-    version: `${before.version}+${name}`,
-    keyspaces: [...before.keyspaces, keyspace],
-  };
-}
-
-function change(log: MetadataLog, name: string): ClusterCommand {
-  const { schema } = log.current();
-  return { kind: 'schema', base: schema.epoch, schema: schemaAfter(schema, name) };
-}
-
-/** As a schema change does: planned again when another one was faster. */
 async function create(log: MetadataLog, name: string): Promise<void> {
-  for (;;) {
-    const { applied } = await log.propose(change(log, name), 20_000);
-    if (applied) return;
-  }
+  assert.equal((await log.propose(newKeyspace(name), 20_000)).reason, null);
 }
 
 test('one node starts a cluster, others join, three or five of them vote', async () => {
@@ -176,7 +157,7 @@ test('a node starts with all that it knew when it is alone; the loss of the majo
     log.current().schema.keyspaces.map(({ name }) => name),
     ['k'],
   );
-  const failing = cluster.world.until(log.propose(change(log, 'other'), 10_000));
+  const failing = cluster.world.until(log.propose(newKeyspace('other'), 10_000));
   await assert.rejects(failing, (error) => {
     assert.ok(error instanceof MetadataError);
     assert.equal(error.code, 'NO_MAJORITY');
@@ -233,10 +214,13 @@ test('who cannot join is told why', async () => {
   await refused({ tokens: [token] }, 'test', /belongs to the node/);
   await refused({ tokens: [5n] }, 'test', /not on the grid/);
   await refused({ hostId: first }, 'test', /is alive at/);
-  const schema: SchemaJson = schemaAfter(cluster.log(0).current().schema, 'k');
-  const tables = [{ name: 't' }] as unknown as SchemaJson['keyspaces'][number]['tables'];
-  const withTable = { ...schema, keyspaces: [{ ...schema.keyspaces[0], tables }] };
-  const proposal = { kind: 'schema', base: 0, schema: withTable } as const;
+  await cluster.world.until(create(cluster.log(0), 'k'));
+  const table = {
+    ...{ keyspace: 'k', name: 't', id: 't', generation: 0, nextColumnId: 0, columns: [] },
+    ...{ options: DEFAULT_TABLE_OPTIONS, droppedColumns: [], isCounter: false },
+  };
+  const edits = [{ kind: 'put-table', keyspace: 'k', table }] as const;
+  const proposal = { kind: 'schema', change: { version: 'v', expected: [], edits } } as const;
   await cluster.world.until(cluster.log(0).propose(proposal, 5_000));
   await refused({}, 'test', /user tables/);
 });

@@ -2,15 +2,8 @@
 import type { Peer } from '../internode/links.ts';
 import { SCHEMA_FORMAT } from '../schema/schema-json.ts';
 import type { NodeInfo } from './cluster-state.ts';
-import {
-  asCount,
-  asObject,
-  asText,
-  decodeJson,
-  encodeJson,
-  nodeFromJson,
-  nodeToJson,
-} from './command-codec.ts';
+import { nodeFromJson, nodeToJson } from './command-codec.ts';
+import { asCount, asObject, asText, decodeJson, encodeJson } from './command-json.ts';
 import { GRID_BUCKETS } from './grid.ts';
 import {
   ENTRY_BYTES_MAX,
@@ -21,7 +14,7 @@ import {
 
 export const PARTITIONER = 'Murmur3Partitioner';
 /** What nodes of one cluster must have in common. */
-export const FORMATS = { log: 2, schema: SCHEMA_FORMAT, grid: GRID_BUCKETS } as const;
+export const FORMATS = { log: 3, schema: SCHEMA_FORMAT, grid: GRID_BUCKETS } as const;
 const TOKENS_MAX = 4096;
 const SMALL_BYTES_MAX = 1 << 20;
 /** A snapshot or an entry, in base64. */

@@ -1,12 +1,13 @@
 /** The cluster as the main thread gives it to the workers, and as clients are shown it. */
 import type { ClusterState, NodeInfo } from '../cluster/cluster-state.ts';
+import { EMPTY_CLUSTER } from '../cluster/commands.ts';
 import { gridToken } from '../cluster/grid.ts';
 import type { Settings } from '../config/settings.ts';
 import type { NodeFacts, PeerFacts } from '../query/virtual/rows.ts';
-import type { SchemaJson } from '../schema/schema-json.ts';
 import type { ControlPlane } from './control-plane.ts';
 
 export interface ClusterView {
+  /** Without the schema, which may be large: workers are given it by itself. */
   readonly state: ClusterState;
   /** Host ids of nodes that are up, this one among them. */
   readonly alive: ReadonlySet<string>;
@@ -42,7 +43,7 @@ function factsOf(node: NodeInfo, clusterName: string): NodeFacts {
 }
 
 /** Of a node that is alone: it has all tokens. */
-export function loneView(settings: Settings, hostId: string, schema: SchemaJson): ClusterView {
+export function loneView(settings: Settings, hostId: string): ClusterView {
   const address = settings.rpcAddress === '0.0.0.0' ? '127.0.0.1' : settings.rpcAddress;
   const node: NodeInfo = {
     hostId,
@@ -59,7 +60,7 @@ export function loneView(settings: Settings, hostId: string, schema: SchemaJson)
   };
   const { clusterName } = settings;
   return {
-    state: { epoch: 1, clusterName, clusterId: '', nodes: new Map([[hostId, node]]), schema },
+    state: { ...EMPTY_CLUSTER, epoch: 1, clusterName, nodes: new Map([[hostId, node]]) },
     alive: new Set([hostId]),
     node: factsOf(node, clusterName),
     peers: [],
@@ -76,7 +77,7 @@ export function clusterView(control: ControlPlane, hostId: string): ClusterView 
     (node) => node.hostId !== hostId && node.state === 'normal',
   );
   return {
-    state,
+    state: { ...state, schema: EMPTY_CLUSTER.schema },
     alive: control.alive(),
     node: factsOf(self, clusterName),
     peers: peers.map((node) => ({

@@ -12,13 +12,15 @@ import { Gossip, StateKey } from '../cluster/gossip.ts';
 import { MetadataError } from '../cluster/metadata-errors.ts';
 import { MetadataLog } from '../cluster/metadata-log.ts';
 import type { ClusterClock } from '../cluster/ports.ts';
+import type { SchemaChange } from '../cluster/schema-change.ts';
 import { type CqlError, overloaded, serverError } from '../common/errors.ts';
 import type { ClusterSettings, Settings } from '../config/settings.ts';
 import { LinkHub } from '../internode/link-hub.ts';
 import { type Peer, request, Verb } from '../internode/links.ts';
 import type { Schema } from '../schema/schema.ts';
 import type { SchemaJson } from '../schema/schema-json.ts';
-import { decodeEpoch, encodeEpoch, SchemaWaits } from './schema-waits.ts';
+import { inTurns } from './in-turns.ts';
+import { decodeEpoch, encodeEpoch, SchemaWaits, sharedRounds } from './schema-waits.ts';
 import { VERSION } from './version.ts';
 
 /** A new node asks the seeds for so long before it says so and goes on asking. */
@@ -27,6 +29,8 @@ const SCHEMA_MILLIS = 10_000;
 /** A node that has just started takes peers for down until it hears of them: clients have to wait for that. */
 const HEAR_MILLIS = 3_000;
 const HEAR_LOOK_MILLIS = 20;
+/** Workers are told of the cluster no more often than this. */
+const CHANGED_MILLIS = 10;
 /** How long a schema change waits for the nodes that are up; drivers wait for the rest. */
 const SETTLE_MILLIS = 5_000;
 
@@ -36,8 +40,8 @@ export interface ControlPlane {
   alive(): ReadonlySet<string>;
   /** The schema that a peer has, as it says; null: not known. */
   schemaVersionOf(hostId: string): string | null;
-  /** @returns false: the schema is not that of epoch `base` any more @throws CqlError */
-  proposeSchema(base: number, schema: SchemaJson): Promise<boolean>;
+  /** @returns false: what the change was planned on is not so any more @throws CqlError */
+  proposeSchema(change: SchemaChange): Promise<boolean>;
   /** Tells the others which schema this node has. */
   announceSchema(schema: Pick<Schema, 'version' | 'epoch'>): void;
   /** Waits until the nodes that are up have a schema of this epoch, for a while. */
@@ -183,9 +187,9 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
   });
   const self = describeSelf(deps);
   const listeners: (() => void)[] = [];
-  const changed = () => {
+  const changed = inTurns(clock, CHANGED_MILLIS, () => {
     for (const listener of listeners) listener();
-  };
+  });
   const gossip = new Gossip(
     {
       hostId,
@@ -207,8 +211,11 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
   const waits = new SchemaWaits();
   links.handle(Verb.AwaitSchema, (_from, body, responder) => waits.serve(body, responder));
   links.handle(Verb.SchemaSettled, (_from, body, responder) => {
-    settledEpoch = Math.max(settledEpoch, decodeEpoch(body) ?? 0);
-    changed();
+    const epoch = decodeEpoch(body) ?? 0;
+    if (epoch > settledEpoch) {
+      settledEpoch = epoch;
+      changed();
+    }
     responder.answer(new Uint8Array(0));
   });
   const directory = join(settings.dataDirectory, 'metadata-log');
@@ -264,9 +271,9 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     current: () => log.current(),
     alive,
     schemaVersionOf,
-    proposeSchema: async (base, schema) => {
+    proposeSchema: async (change) => {
       try {
-        return (await log.propose({ kind: 'schema', base, schema }, SCHEMA_MILLIS)).applied;
+        return (await log.propose({ kind: 'schema', change }, SCHEMA_MILLIS)).applied;
       } catch (error) {
         throw schemaFailure(error);
       }
@@ -275,7 +282,7 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
       gossip.set(StateKey.SchemaVersion, version);
       waits.reached(epoch);
     },
-    settled: async (epoch) => {
+    settled: sharedRounds(async (epoch) => {
       const { nodes } = log.current();
       const others = [...alive()].filter((id) => id !== hostId);
       const peers = others.flatMap((id) => gossip.peerOf(id) ?? nodes.get(id) ?? []);
@@ -285,10 +292,12 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
       const answers = await tell(Verb.AwaitSchema);
       // Who does not answer has it later, as who is down.
       if (answers.some(({ status }) => status === 'rejected')) return;
-      settledEpoch = Math.max(settledEpoch, epoch);
-      changed();
+      if (epoch > settledEpoch) {
+        settledEpoch = epoch;
+        changed();
+      }
       await tell(Verb.SchemaSettled);
-    },
+    }),
     onChange: (listener) => {
       listeners.push(listener);
     },

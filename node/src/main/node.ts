@@ -7,6 +7,7 @@ import type { Logger } from '../adapters/logger.ts';
 import { newLockMemory } from '../adapters/shared-locks.ts';
 import { createSystemClock } from '../adapters/system-clock.ts';
 import type { ClusterState } from '../cluster/cluster-state.ts';
+import { schemaChangeOf } from '../cluster/schema-change.ts';
 import { CqlError, ErrorCode } from '../common/errors.ts';
 import type { Settings } from '../config/settings.ts';
 import {
@@ -26,6 +27,8 @@ import { dropUnknownFamilies, SchemaAuthority } from './schema-authority.ts';
 import { openShards, processOptions, removeLayout, reshard } from './shards.ts';
 
 const PREPARED_MAX = 50_000;
+/** Schema changes that are agreed with the other nodes at one time. */
+const CHANGES_MAX = 64;
 
 export interface Node {
   readonly hostId: string;
@@ -186,18 +189,18 @@ export async function startNode(
   }
 
   const workers: WorkerHandle[] = [];
-  const view = () =>
-    control === null ? loneView(settings, hostId, metadata.schema) : clusterView(control, hostId);
+  const view = () => (control === null ? loneView(settings, hostId) : clusterView(control, hostId));
   const authority: SchemaAuthority = new SchemaAuthority(schema, {
     datacenters: () => datacentersOf(view().state),
     stores,
+    // Alone, nobody puts them in order.
+    changesMax: control === null ? 1 : CHANGES_MAX,
     agree: async (base, next) => {
       if (control === null) {
         await authority.follow(next);
         return true;
       }
-      const json = schemaToJson(withoutSystemKeyspaces(next));
-      const isAgreed = await control.proposeSchema(base, json);
+      const isAgreed = await control.proposeSchema(schemaChangeOf(base, next));
       await authority.follow(withSystemKeyspaces(schemaFromJson(control.current().schema)));
       return isAgreed;
     },

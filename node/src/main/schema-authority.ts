@@ -1,6 +1,6 @@
 /**
- * The one place of a node where its schema changes. A statement is planned on the current schema and what comes out is
- * agreed with the other nodes, again if one of them was faster. What was agreed, wherever it was planned, is followed:
+ * The one place of a node where its schema changes. A statement is planned on the current schema, many at one time, and
+ * what comes out is agreed with the other nodes, again if somebody was faster with the same. What was agreed, wherever it was planned, is followed:
  * make column families, save, tell the workers, drop what is no longer used. What is saved is what this node starts
  * with. The planner is loaded with the first change: most starts do without it, and its 4 MiB.
  */
@@ -21,13 +21,15 @@ export interface SchemaResult {
 
 export interface SchemaAuthorityDeps {
   readonly stores: readonly KvStore[];
+  /** Changes that are planned and agreed at one time. */
+  readonly changesMax: number;
   /**
-   * Makes `next` the schema of all nodes, and gives it to `follow`.
-   * @param base epoch of the schema that it was planned on
-   * @returns false if that is not the current one any more; the current one has been given to `follow`
+   * Makes what `next` changes of `base` a part of the schema of all nodes, and brings this node to it by `follow`.
+   * @param base that it was planned on
+   * @returns false if that is not so any more; this node has been brought to what is
    * @throws CqlError if it cannot be agreed now
    */
-  agree(base: number, next: Schema): Promise<boolean>;
+  agree(base: Schema, next: Schema): Promise<boolean>;
   /** Resolves when the nodes that are up have a schema of this epoch, or after a while. */
   settled(epoch: number): Promise<void>;
   /** Makes the schema the one that this node starts with. */
@@ -40,23 +42,57 @@ export interface SchemaAuthorityDeps {
   datacenters(): ReadonlyMap<string, number>;
 }
 
-/** Others may change the schema as often while one change is planned. */
+/** Others may change the same as often while one change is planned. */
 const PLANS_MAX = 100;
+/** Changes that wait for their turn. */
+const WAITING_MAX = 4_096;
 
 interface Change {
   readonly next: Schema;
   readonly result: SchemaResult;
 }
 
+/** So many of one kind of work at a time, in the order in which they came. */
+class Turns {
+  private free: number;
+  private readonly waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.free = count;
+  }
+
+  /** @throws CqlError Overloaded */
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.free > 0) this.free--;
+    else await this.wait();
+    try {
+      return await work();
+    } finally {
+      const next = this.waiting.shift();
+      if (next === undefined) this.free++;
+      else next();
+    }
+  }
+
+  private wait(): Promise<void> {
+    if (this.waiting.length >= WAITING_MAX) throw overloaded('Too many schema changes wait');
+    return new Promise((resolve) => this.waiting.push(resolve));
+  }
+}
+
 export class SchemaAuthority {
   private readonly deps: SchemaAuthorityDeps;
   private schema: Schema;
-  private changes: Promise<unknown> = Promise.resolve();
+  /** The newest that this node was told to follow. */
+  private newest: Schema;
+  private readonly turns: Turns;
   private following: Promise<unknown> = Promise.resolve();
 
   constructor(schema: Schema, deps: SchemaAuthorityDeps) {
     this.schema = schema;
+    this.newest = schema;
     this.deps = deps;
+    this.turns = new Turns(deps.changesMax);
   }
 
   get current(): Schema {
@@ -64,26 +100,18 @@ export class SchemaAuthority {
   }
 
   /** Runs a DDL statement or TRUNCATE. @throws CqlError */
-  apply(text: string, keyspace: string | null): Promise<SchemaResult> {
-    const change = this.changes.then(() => this.applyNow(text, keyspace));
-    this.changes = change.catch(() => {});
-    // Not in the line: the next change need not wait for that.
-    return change.then(async ({ next, result }) => {
-      await this.deps.settled(next.epoch);
-      return result;
-    });
+  async apply(text: string, keyspace: string | null): Promise<SchemaResult> {
+    const result = await this.turns.run(() => this.applyNow(text, keyspace));
+    // The next change need not wait for that.
+    await this.deps.settled(this.schema.epoch);
+    return result;
   }
 
-  private async applyNow(text: string, keyspace: string | null): Promise<Change> {
+  private async applyNow(text: string, keyspace: string | null): Promise<SchemaResult> {
     for (let plans = 0; plans < PLANS_MAX; plans++) {
-      await this.following;
       const base = this.schema;
-      const change = await this.plan(text, keyspace, base);
-      if (change.next === base) return change;
-      if (await this.deps.agree(base.epoch, change.next)) {
-        await this.following;
-        return change;
-      }
+      const { next, result } = await this.plan(text, keyspace, base);
+      if (next === base || (await this.deps.agree(base, next))) return result;
     }
     throw overloaded('The schema is being changed by too many others: try again');
   }
@@ -122,9 +150,11 @@ export class SchemaAuthority {
       : { next: outcome.schema, result: { event, warnings } };
   }
 
-  /** Brings this node to a schema that was agreed. One that is not newer changes nothing. */
+  /** Brings this node to a schema that was agreed, or to one after it. One that is not newer changes nothing. */
   follow(schema: Schema): Promise<void> {
-    const done = this.following.then(() => this.followNow(schema));
+    if (schema.epoch > this.newest.epoch) this.newest = schema;
+    // Those that come while one is followed are followed together.
+    const done = this.following.then(() => this.followNow(this.newest));
     this.following = done.catch(() => {});
     return done;
   }
@@ -133,13 +163,7 @@ export class SchemaAuthority {
     if (next.epoch <= this.schema.epoch) return;
     const { stores } = this.deps;
     const { created, altered, dropped, events } = diffSchemas(this.schema, next);
-    for (const table of created) {
-      const name = familyName(table);
-      for (const store of stores) {
-        // A crash may have left it there.
-        if (!store.families().has(name)) await store.createFamily(name, familyOptions(table));
-      }
-    }
+    await Promise.all(stores.map((store) => createFamilies(store, created)));
     await this.deps.save(next);
     this.schema = next;
     for (const table of altered) {
@@ -152,6 +176,14 @@ export class SchemaAuthority {
     for (const table of dropped) {
       for (const store of stores) await store.dropFamily(familyName(table));
     }
+  }
+}
+
+async function createFamilies(store: KvStore, tables: readonly TableDef[]): Promise<void> {
+  for (const table of tables) {
+    const name = familyName(table);
+    // A crash may have left it there.
+    if (!store.families().has(name)) await store.createFamily(name, familyOptions(table));
   }
 }
 

@@ -1,4 +1,7 @@
-/** Peers that wait until this node has a schema: whoever changed it tells its client when all nodes that are up have it. */
+/**
+ * Waiting for a schema to be everywhere: whoever changed it tells its client when all nodes that are up have it. Peers
+ * wait here until this node has it.
+ */
 import type { Responder } from '../internode/links.ts';
 
 const WAITS_MAX = 4_096;
@@ -19,6 +22,23 @@ export function encodeEpoch(epoch: number): Uint8Array {
 export function decodeEpoch(body: Uint8Array): number | null {
   if (body.length !== EPOCH_BYTES) return null;
   return Number(Buffer.from(body).readBigUInt64BE());
+}
+
+/**
+ * Many changes at one time need not ask the others for each of them.
+ * @param round resolves when they have a schema of this epoch
+ * @returns the same; who asks while a round for this epoch, or a later one, is under way waits for that
+ */
+export function sharedRounds(
+  round: (epoch: number) => Promise<void>,
+): (epoch: number) => Promise<void> {
+  const under = new Map<number, Promise<void>>();
+  return (epoch) => {
+    for (const [later, running] of under) if (later >= epoch) return running;
+    const running = round(epoch).finally(() => under.delete(epoch));
+    under.set(epoch, running);
+    return running;
+  };
 }
 
 export class SchemaWaits {

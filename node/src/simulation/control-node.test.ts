@@ -11,24 +11,13 @@ async function addKeyspace(node: ControlNode, name: string): Promise<boolean | n
   const log = node.logIfStarted;
   if (log === null) return false;
   try {
-    for (;;) {
-      const { schema } = log.current();
-      const keyspace = {
-        name,
-        replication: { class: 'SimpleStrategy', replication_factor: '3' },
-        durableWrites: true,
-        types: [],
-        tables: [],
-      };
-      const next = {
-        ...schema,
-        epoch: schema.epoch + 1,
-        version: name,
-        keyspaces: [...schema.keyspaces, keyspace],
-      };
-      const proposed = { kind: 'schema', base: schema.epoch, schema: next } as const;
-      if ((await log.propose(proposed, 5000)).applied) return true;
-    }
+    const replication = { class: 'SimpleStrategy', replication_factor: '3' };
+    const change = {
+      version: name,
+      expected: [{ of: 'keyspace', keyspace: name, name: '', is: '' }],
+      edits: [{ kind: 'put-keyspace', keyspace: name, replication, durableWrites: true }],
+    } as const;
+    return (await log.propose({ kind: 'schema', change }, 5000)).applied;
   } catch {
     // Timed out or without a majority: it may still be agreed.
     return null;

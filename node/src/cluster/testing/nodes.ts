@@ -1,6 +1,6 @@
 /** Nodes of tests. */
 import { SCHEMA_FORMAT } from '../../schema/schema-json.ts';
-import type { ClusterState, NodeInfo } from '../cluster-state.ts';
+import type { ClusterCommand, ClusterState, NodeInfo } from '../cluster-state.ts';
 
 /** A member in state `normal`; its host id is made of `number`. */
 export function testNode(number: number, parts: Partial<NodeInfo> = {}): NodeInfo {
@@ -28,6 +28,18 @@ export function testState(nodes: readonly NodeInfo[]): ClusterState {
     clusterId: 'c0ffee00-0000-4000-8000-000000000000',
     nodes: new Map(nodes.map((node) => [node.hostId, node])),
     schema: { format: SCHEMA_FORMAT, epoch: 0, version: '', keyspaces: [] },
+  };
+}
+
+/** Makes a keyspace that is not there yet. */
+export function newKeyspace(name: string): ClusterCommand {
+  return {
+    kind: 'schema',
+    change: {
+      version: `with ${name}`,
+      expected: [{ of: 'keyspace', keyspace: name, name: '', is: '' }],
+      edits: [{ kind: 'put-keyspace', keyspace: name, replication: {}, durableWrites: true }],
+    },
   };
 }
 
