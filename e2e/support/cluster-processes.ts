@@ -11,6 +11,8 @@ export interface ClusterOptions {
   readonly network?: Network;
   /** More options of `ilion start`, for every node. */
   readonly flags?: Readonly<Record<string, string>>;
+  /** And those of one node. */
+  flagsOf?(address: string): Readonly<Record<string, string>>;
 }
 
 /** Killed at the end of its `await using`. */
@@ -59,6 +61,7 @@ export async function startCluster(options: ClusterOptions): Promise<ClusterProc
         // The first one starts the cluster.
         seeds: isNew && index === 0 ? address : addresses.slice(0, 3).join(','),
         ...options.flags,
+        ...options.flagsOf?.(address),
       },
     });
   };

@@ -26,6 +26,15 @@ export class JoinRefusedError extends Error {
   }
 }
 
+/** The cluster does not take what this member says of itself: it must not go on. */
+export class AnnounceRefusedError extends Error {
+  readonly code = 'ANNOUNCE_REFUSED';
+  constructor(reason: string) {
+    super(`the cluster does not take what this node says of itself: ${reason}`);
+    this.name = 'AnnounceRefusedError';
+  }
+}
+
 /** What this node's log says cannot be: its disk must be looked at. */
 export class MetadataDamagedError extends Error {
   readonly code = 'METADATA_DAMAGED';

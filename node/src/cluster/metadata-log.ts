@@ -10,7 +10,7 @@ import { encodeCommand, encodeState, type ProposedCommand } from './command-code
 import { EMPTY_CLUSTER, isSameNode } from './commands.ts';
 import { JoinDesk, joinByContacts } from './join.ts';
 import { LeaderDesk } from './leader-desk.ts';
-import { MetadataError } from './metadata-errors.ts';
+import { AnnounceRefusedError, MetadataError } from './metadata-errors.ts';
 import type { LeaderRequest } from './metadata-messages.ts';
 import { MetadataReplica, type ReplicaOptions } from './metadata-replica.ts';
 import type { ClusterClock, ClusterLogger, MetadataDisk } from './ports.ts';
@@ -430,10 +430,8 @@ export class MetadataLog {
     this.propose({ kind: 'update-node', node }, ANNOUNCE_TIMEOUT_MILLIS)
       .then(({ reason }) => {
         if (reason === null) return;
-        this.deps.logger.warn('the cluster does not take what this node says of itself', {
-          reason,
-        });
         this.self = null;
+        this.deps.onFatal(new AnnounceRefusedError(reason));
       })
       .catch((error: unknown) => {
         this.deps.logger.warn('this node could not tell its addresses yet', { error });

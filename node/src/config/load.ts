@@ -1,5 +1,6 @@
 /** Settings from a YAML file, the environment and flags, in rising order of precedence. */
-import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
+import { isMap, isScalar, LineCounter, type Pair, parseDocument } from 'yaml';
+import { internodeEncryption, SERVER_ENCRYPTION_OPTIONS } from './encryption.ts';
 import { OPTIONS, type Option, type OptionName } from './options.ts';
 import type { ClusterSettings, Settings } from './settings.ts';
 
@@ -34,7 +35,14 @@ interface Given {
   readonly where: string;
 }
 
+interface FileEntry {
+  readonly name: string;
+  readonly value: unknown;
+  readonly where: string;
+}
+
 const PREFIX = 'ILION_';
+const GROUP = 'server_encryption_options';
 /** Variables of Ilion that are not options. */
 const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   'ILION_CACHE',
@@ -82,14 +90,40 @@ function fromFile(
   if (document.contents === null) return;
   if (!isMap(document.contents))
     throw new ConfigError(`${file.name} line 1`, 'a list of `option: value` is expected');
-  for (const { key, value } of document.contents.items) {
+  const entryOf = ({ key, value }: Pair): FileEntry => {
     const at = isScalar(key) && key.range ? lines.linePos(key.range[0]).line : 1;
-    const where = `${file.name} line ${at}`;
-    const option = findOption(String(isScalar(key) ? key.value : key), where);
-    if (!isScalar(value)) throw new ConfigError(where, `${option.name} must be a single value`);
-    const text = value.value === null ? '' : (value.source ?? String(value.value));
-    given.set(option.name, { text, where });
+    const name = String(isScalar(key) ? key.value : key);
+    return { name, value, where: `${file.name} line ${at}` };
+  };
+  for (const pair of document.contents.items) {
+    const entry = entryOf(pair);
+    if (entry.name !== GROUP) {
+      takeValue(findOption(entry.name, entry.where).name, entry, given);
+      continue;
+    }
+    if (!isMap(entry.value)) {
+      throw new ConfigError(entry.where, `${GROUP} must have options of its own`);
+    }
+    for (const part of entry.value.items) takeGrouped(entryOf(part), given);
   }
+}
+
+function takeValue(name: string, { value, where }: FileEntry, given: Map<string, Given>): void {
+  if (!isScalar(value)) throw new ConfigError(where, `${name} must be a single value`);
+  const text = value.value === null ? '' : (value.source ?? String(value.value));
+  given.set(name, { text, where });
+}
+
+/** As Cassandra's file has them. */
+function takeGrouped(entry: FileEntry, given: Map<string, Given>): void {
+  const name = SERVER_ENCRYPTION_OPTIONS.get(entry.name);
+  if (name === undefined) {
+    throw new ConfigError(
+      entry.where,
+      `${GROUP}.${entry.name} is not known: certificates are PEM files; there are ${[...SERVER_ENCRYPTION_OPTIONS.keys()].join(', ')}`,
+    );
+  }
+  takeValue(name, entry, given);
 }
 
 function readUnit(text: string, units: Readonly<Record<string, number>>): number | null {
@@ -206,6 +240,10 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
     return value.text;
   };
   const controlPort = number('internode_port');
+  const encryption = internodeEncryption((name) => entry(name).given);
+  if (encryption !== null && 'message' in encryption) {
+    throw new ConfigError(encryption.where, encryption.message);
+  }
   const cluster: ClusterSettings | null =
     text('listen_address') === ''
       ? null
@@ -213,6 +251,7 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
           listenAddress: address('listen_address'),
           controlPort,
           dataPort: number('internode_data_port'),
+          encryption,
           seeds: readSeeds(entry('seeds').given, controlPort),
           numTokens: number('num_tokens'),
           phiConvictThreshold: number('phi_convict_threshold'),

@@ -68,6 +68,43 @@ export const OPTIONS = [
     about: 'Port for replicated reads and writes.',
   },
   {
+    name: 'internode_encryption',
+    type: { kind: 'choice', of: ['none', 'all'] },
+    default: 'none',
+    about: 'all: links between nodes use TLS, on both ports; the same on every node.',
+  },
+  {
+    name: 'internode_certificate',
+    type: TEXT,
+    default: '',
+    about:
+      'PEM file with the certificate of this node for the others; like the next two, read again when it has changed.',
+  },
+  {
+    name: 'internode_key',
+    type: TEXT,
+    default: '',
+    about: 'PEM file with the key of internode_certificate.',
+  },
+  {
+    name: 'internode_authority',
+    type: TEXT,
+    default: '',
+    about: "PEM file with the authorities that nodes' certificates must be signed by.",
+  },
+  {
+    name: 'internode_client_auth',
+    type: { kind: 'choice', of: ['true', 'false'] },
+    default: 'true',
+    about: 'Whether those who connect must show such a certificate, too.',
+  },
+  {
+    name: 'internode_endpoint_verification',
+    type: { kind: 'choice', of: ['true', 'false'] },
+    default: 'false',
+    about: "Whether a node's certificate must be made out to its listen_address.",
+  },
+  {
     name: 'seeds',
     type: TEXT,
     default: '',

@@ -1,10 +1,24 @@
 /** What a node can be told, after file, environment and flags have been put together and checked. */
 
+/** TLS between nodes; paths of PEM files. */
+export interface InternodeEncryption {
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  /** Of the authorities that nodes' certificates must be signed by. */
+  readonly authorityFile: string;
+  /** Whether those who connect must show a certificate. */
+  readonly mutual: boolean;
+  /** Whether a certificate must be made out to the address that is called. */
+  readonly verifyAddress: boolean;
+}
+
 /** How the node is one of several. */
 export interface ClusterSettings {
   readonly listenAddress: string;
   readonly controlPort: number;
   readonly dataPort: number;
+  /** Null: links between nodes are not encrypted. */
+  readonly encryption: InternodeEncryption | null;
   readonly seeds: readonly { readonly address: string; readonly port: number }[];
   readonly numTokens: number;
   readonly phiConvictThreshold: number;

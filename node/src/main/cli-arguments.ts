@@ -50,7 +50,7 @@ const tool = (operandsMin: number, operandsMax: number, valued: readonly string[
 
 const SHAPES: Readonly<Record<CommandName, Shape>> = {
   start: { operandsMin: 0, operandsMax: 0, valued: null, plain: [] },
-  cluster: { operandsMin: 0, operandsMax: 0, valued: null, plain: [] },
+  cluster: { operandsMin: 0, operandsMax: 0, valued: null, plain: ['tls'] },
   status: tool(0, 0),
   flush: tool(0, 2),
   compact: tool(0, 2),

@@ -12,7 +12,7 @@ import { VERSION } from './version.ts';
 const HELP = `ilion ${VERSION}, a database that Cassandra's drivers use
 
   ilion start [--config FILE] [--OPTION VALUE ...]   run a node; \`ilion config\` lists the options
-  ilion cluster [--nodes N | --dcs DC1:N,DC2:N] [--racks N] [--data-directory DIR] [--OPTION VALUE ...]
+  ilion cluster [--nodes N | --dcs DC1:N,DC2:N] [--racks N] [--tls] [--data-directory DIR] [--OPTION VALUE ...]
                                                      run several nodes on 127.0.0.1, 127.0.0.2 ..., each with its data in DIR
   ilion status                                       what the node is and does
   ilion flush [KEYSPACE [TABLE]]                     write what is in memory to SST files

@@ -1,15 +1,17 @@
 /** `ilion cluster`: a cluster of node processes on the loopback addresses of this machine, until Ctrl-C. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Command } from './cli-arguments.ts';
+import { encryptionFlags, nodeCertificate } from './cluster-certificates.ts';
 import { type PlannedNode, planCluster } from './cluster-plan.ts';
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 const DEFAULT_DATA_DIRECTORY = 'data/cluster';
 /** Flags of the command itself; all others go to every node. */
-const OWN_FLAGS: ReadonlySet<string> = new Set(['nodes', 'dcs', 'racks', 'data-directory']);
+const OWN_FLAGS: ReadonlySet<string> = new Set(['nodes', 'dcs', 'racks', 'tls', 'data-directory']);
 /** Any two of the nodes may be gone at the next start, and the rest still finds each other. */
 const SEEDS_MAX = 3;
 
@@ -35,8 +37,15 @@ function flagsOf(
     ['metrics-address', node.address],
     ['admin-address', node.address],
     ['seeds', seeds.map(({ address }) => address).join(',')],
+    ...Object.entries(encryptionOf(node, command)),
   ]);
   return [...flags].map(([name, value]) => `--${name}=${value}`);
+}
+
+/** With --tls: certificates beside the nodes' data, made when they are first needed. */
+function encryptionOf({ name, address, dataDirectory }: PlannedNode, { flags }: Command) {
+  if (!flags.has('tls')) return {};
+  return encryptionFlags(nodeCertificate(join(dirname(dataDirectory), 'tls'), name, address));
 }
 
 /** A line of a node's log, for people. */

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { createGrpcCarrier, GRPC_LINK_DEFAULTS } from '../adapters/grpc-links.ts';
+import { openLinkCertificates } from '../adapters/grpc-links-certificates.ts';
 import { createGrpcLinkServer } from '../adapters/grpc-links-server.ts';
 import type { Logger } from '../adapters/logger.ts';
 import { createMetadataDisk } from '../adapters/metadata-disk.ts';
@@ -11,6 +12,7 @@ import type { ClusterState, NodeInfo } from '../cluster/cluster-state.ts';
 import { Gossip, StateKey } from '../cluster/gossip.ts';
 import { MetadataError } from '../cluster/metadata-errors.ts';
 import { MetadataLog } from '../cluster/metadata-log.ts';
+import { requireOwnPlace } from '../cluster/own-place.ts';
 import type { ClusterClock } from '../cluster/ports.ts';
 import type { SchemaChange } from '../cluster/schema-change.ts';
 import { type CqlError, overloaded, serverError } from '../common/errors.ts';
@@ -162,11 +164,13 @@ async function hearMembers(log: MetadataLog, gossip: Gossip, hostId: string): Pr
   }
 }
 
-/** @throws JoinRefusedError; what listening or a damaged log fails with */
+/** @throws JoinRefusedError, OwnPlaceError, LinkCertificateError; what listening or a damaged log fails with */
 export async function startControlPlane(deps: ControlPlaneDeps): Promise<ControlPlane> {
   const { settings, cluster, hostId, logger } = deps;
   let clusterId = '';
-  const carrier = createGrpcCarrier(GRPC_LINK_DEFAULTS);
+  const tls = cluster.encryption === null ? null : openLinkCertificates(cluster.encryption, logger);
+  const linkOptions = { ...GRPC_LINK_DEFAULTS, tls };
+  const carrier = createGrpcCarrier(linkOptions);
   const links = new LinkHub({
     carrier,
     clock,
@@ -178,7 +182,7 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     clusterId: () => clusterId,
   });
   const server = await createGrpcLinkServer({
-    ...GRPC_LINK_DEFAULTS,
+    ...linkOptions,
     host: cluster.listenAddress,
     port: cluster.controlPort,
     reusePort: false,
@@ -238,10 +242,12 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     links.close();
     await server.close();
     carrier.close();
+    tls?.close();
   };
   // What the disk has; of a new node nothing.
   clusterId = log.current().clusterId;
   try {
+    requireOwnPlace(log.current().nodes.get(hostId), self);
     await enter(log, deps, self);
     clusterId = log.current().clusterId;
     links.joined();

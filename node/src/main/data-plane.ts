@@ -1,5 +1,6 @@
 /** The part of a worker that serves the ring: links to peers on the data port, and the coordinator on them. */
 import { createGrpcCarrier, GRPC_LINK_DEFAULTS } from '../adapters/grpc-links.ts';
+import { openLinkCertificates } from '../adapters/grpc-links-certificates.ts';
 import { createGrpcLinkServer } from '../adapters/grpc-links-server.ts';
 import type { ClusterSettings, Settings } from '../config/settings.ts';
 import { type Coordinator, createCoordinator } from '../coordinator/coordinator.ts';
@@ -38,7 +39,10 @@ export async function startDataPlane(deps: DataPlaneDeps): Promise<DataPlane> {
   const { hostId, datacenter, rack, clusterName } = deps.view.node;
   const { clusterId } = deps.view.state;
   let { alive } = deps.view;
-  const carrier = createGrpcCarrier(GRPC_LINK_DEFAULTS);
+  // The main thread says what is wrong with them.
+  const tls = cluster.encryption === null ? null : openLinkCertificates(cluster.encryption, null);
+  const linkOptions = { ...GRPC_LINK_DEFAULTS, tls };
+  const carrier = createGrpcCarrier(linkOptions);
   const links = new LinkHub({
     carrier,
     clock: { nowMillis: clock.monotonicMillis, after },
@@ -81,7 +85,7 @@ export async function startDataPlane(deps: DataPlaneDeps): Promise<DataPlane> {
   );
   coordinator.setNodes(deps.view.state);
   const server = await createGrpcLinkServer({
-    ...GRPC_LINK_DEFAULTS,
+    ...linkOptions,
     host: cluster.listenAddress,
     port: cluster.dataPort,
     reusePort: workers > 1,
@@ -100,6 +104,7 @@ export async function startDataPlane(deps: DataPlaneDeps): Promise<DataPlane> {
       links.close();
       await server.close();
       carrier.close();
+      tls?.close();
     },
   };
 }

@@ -49,7 +49,7 @@ export async function start({ settings, table }: Loaded): Promise<number> {
   );
   const reason = await Promise.race([stopped, node.failed]);
   if (reason instanceof Error) {
-    logger.error('a worker failed, the node stops', { error: reason });
+    logger.error('the node failed and stops', { reason: reason.message, error: reason });
     return 1;
   }
   logger.info('draining', { signal: reason });

@@ -1,0 +1,58 @@
+/** Nodes that must not start, or not speak with each other: each says why. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { startCluster } from './support/cluster-processes.ts';
+import { startNode, temporaryDirectory } from './support/node-process.ts';
+
+test('two clusters of one name do not mix', async () => {
+  await using one = await startCluster({ datacenters: { dc1: 1 } });
+  await using two = await startCluster({ datacenters: { dc1: 1 } });
+  const [seed] = two.addresses;
+  // A node of the one cluster is told to look for the other.
+  const [address] = one.addresses;
+  await one.nodes[0].stop();
+  const addresses = {
+    ...{ 'listen-address': address, 'rpc-address': address },
+    ...{ 'admin-address': address, 'metrics-address': address },
+  };
+  await using node = await startNode({
+    dataDirectory: one.nodes[0].dataDirectory,
+    until: 'there are two clusters named',
+    flags: { ...addresses, 'data-center': 'dc1', workers: '1', shards: '1', seeds: seed },
+  });
+  assert.match(
+    node.output(),
+    /there are two clusters named 'Ilion', [0-9a-f-]{36} and [0-9a-f-]{36}/,
+  );
+  assert.match(two.nodes[0].output(), /there are two clusters named/);
+  const { metricsPort } = two.nodes[0];
+  const metrics = await (await fetch(`http://${seed}:${metricsPort}/metrics`)).text();
+  assert.ok(metrics.includes('ilion_'));
+});
+
+test('a node whose datacenter or rack was changed does not start', async () => {
+  const directory = temporaryDirectory();
+  const address = '127.77.1.1';
+  const start = (flags: Readonly<Record<string, string>>, until?: string) =>
+    startNode({
+      dataDirectory: join(directory, 'n1'),
+      ...(until === undefined ? {} : { until }),
+      flags: {
+        ...{ 'listen-address': address, 'rpc-address': address, workers: '1', shards: '1' },
+        ...{ 'admin-address': address, 'metrics-address': address, 'data-center': 'east' },
+        ...flags,
+      },
+    });
+  await (await start({ rack: 'r1' })).stop();
+  for (const [flags, why] of [
+    [{ rack: 'r2' }, /rack is 'r2', but this node is in the rack 'r1' .*Set rack back to 'r1'/],
+    [{ rack: 'r1', 'data-center': 'west' }, /data_center is 'west', .* datacenter 'east'/],
+  ] as const) {
+    await using node = await start(flags, 'the node did not start');
+    assert.equal((await node.waitExit()).code, 1);
+    assert.match(node.output(), why);
+  }
+  await using again = await start({ rack: 'r1' });
+  assert.ok(again.pid > 0);
+});

@@ -1,0 +1,151 @@
+/** Three node processes whose links are encrypted: who has no certificate of their authority stays outside. */
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import cassandra from 'cassandra-driver';
+import { encryptionFlags, nodeCertificate } from '../node/src/main/cluster-certificates.ts';
+import { type ClusterProcesses, startCluster } from './support/cluster-processes.ts';
+import { type NodeProcess, startNode, temporaryDirectory } from './support/node-process.ts';
+import { missing } from './support/tools.ts';
+
+const skip = missing('openssl', ['version']);
+const { consistencies } = cassandra.types;
+const PORTS = [7000, 7001];
+
+function clientOf(cluster: ClusterProcesses): cassandra.Client {
+  return new cassandra.Client({
+    contactPoints: [cluster.addresses[0]],
+    localDataCenter: 'dc1',
+    queryOptions: { consistency: consistencies.all, prepare: true },
+  });
+}
+
+/** A new node beside those of the cluster. @param until text of its log to wait for */
+function newcomer(
+  cluster: ClusterProcesses,
+  last: number,
+  flags: Readonly<Record<string, string>>,
+  until: string,
+): Promise<NodeProcess> {
+  const address = cluster.addresses[0].replace(/\d+$/, String(last));
+  return startNode({
+    until,
+    flags: {
+      ...{ 'data-center': 'dc1', workers: '1', shards: '1', seeds: cluster.addresses[0] },
+      ...{ 'listen-address': address, 'rpc-address': address },
+      ...{ 'admin-address': address, 'metrics-address': address },
+      ...flags,
+    },
+  });
+}
+
+/** What the port answers to text, until it closes. */
+function speakPlainly(address: string, port: number): Promise<number> {
+  return new Promise((resolve) => {
+    let bytes = 0;
+    const socket = connect(port, address, () => socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n'));
+    socket.on('error', () => {});
+    socket.on('data', (data) => {
+      bytes += data.length;
+    });
+    socket.on('close', () => resolve(bytes));
+  });
+}
+
+async function until(what: string, holds: () => boolean): Promise<void> {
+  const end = Date.now() + 30_000;
+  while (!holds()) {
+    assert.ok(Date.now() < end, `not in time: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+test('an encrypted cluster serves, and lets in who has a certificate', { skip }, async () => {
+  const directory = temporaryDirectory();
+  const flagsOf = (address: string) =>
+    encryptionFlags(nodeCertificate(directory, address, address));
+  await using cluster = await startCluster({ datacenters: { dc1: 3 }, flagsOf });
+  const client = clientOf(cluster);
+  await client.connect();
+  await client.execute(
+    "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}",
+  );
+
+  const alone = await newcomer(cluster, 7, {}, 'no seed takes this node in');
+  assert.match(alone.output(), /if the nodes of this cluster have internode_encryption: all/);
+  await alone.kill9();
+  const strange = temporaryDirectory();
+  const other = await newcomer(
+    cluster,
+    8,
+    encryptionFlags(nodeCertificate(strange, 'other', cluster.addresses[0])),
+    'a link to a peer ended',
+  );
+  assert.match(other.output(), /must be signed by this node's internode_authority/);
+  await other.kill9();
+  const seen = () => cluster.nodes[0].output();
+  assert.match(
+    seen(),
+    /it does not speak TLS: if it is a node, it needs internode_encryption: all/,
+  );
+
+  for (const port of PORTS) await speakPlainly(cluster.addresses[1], port);
+  const address = cluster.addresses[0].replace(/\d+$/, '9');
+  await using fourth = await newcomer(cluster, 9, flagsOf(address), '"message":"ready"');
+  assert.ok(fourth.pid > 0);
+
+  // Only now: with tables nobody could have joined.
+  await client.execute('CREATE TABLE ks.t (k int PRIMARY KEY, v int)');
+  for (let k = 0; k < 50; k++) {
+    await client.execute('INSERT INTO ks.t (k, v) VALUES (?, ?)', [k, k]);
+    const row = (await client.execute('SELECT v FROM ks.t WHERE k = ?', [k])).first();
+    assert.equal(row?.['v'], k);
+  }
+  const peers = await client.execute('SELECT host_id FROM system.peers');
+  assert.equal(peers.rowLength, 3);
+  await client.shutdown();
+});
+
+test('another authority comes in without a restart', { skip }, async () => {
+  const [first, second, live] = [temporaryDirectory(), temporaryDirectory(), temporaryDirectory()];
+  const filesOf = (address: string) => {
+    const at = join(live, address);
+    mkdirSync(at, { recursive: true });
+    return {
+      authority: join(at, 'ca.pem'),
+      certificate: join(at, 'node.pem'),
+      key: join(at, 'node.key'),
+    };
+  };
+  const install = (address: string, from: string) => {
+    const [made, files] = [nodeCertificate(from, address, address), filesOf(address)];
+    for (const name of ['authority', 'certificate', 'key'] as const) {
+      copyFileSync(made[name], files[name]);
+    }
+  };
+  const flagsOf = (address: string) => {
+    install(address, first);
+    return encryptionFlags(filesOf(address));
+  };
+  await using cluster = await startCluster({ datacenters: { dc1: 2 }, flagsOf });
+  for (const address of cluster.addresses) install(address, second);
+  await until('all have read them', () =>
+    cluster.nodes.every((node) => node.output().includes('links between nodes have changed')),
+  );
+  // The workers look by themselves.
+  await new Promise((resolve) => setTimeout(resolve, 10_000));
+  const address = cluster.addresses[0].replace(/\d+$/, '9');
+  const flags = encryptionFlags(nodeCertificate(second, address, address));
+  await using third = await newcomer(cluster, 9, flags, '"message":"ready"');
+  const client = clientOf(cluster);
+  await client.connect();
+  await client.execute(
+    "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}",
+  );
+  await client.execute('CREATE TABLE ks.t (k int PRIMARY KEY)');
+  await client.execute('INSERT INTO ks.t (k) VALUES (1)');
+  await client.shutdown();
+  assert.ok(third.pid > 0);
+});
