@@ -44,7 +44,10 @@ export interface Addon {
   storeId(store: NativeStore): number;
   listen(store: NativeStore): void;
   families(store: NativeStore): Record<string, number>;
-  createFamily(store: NativeStore, name: string, options: FamilyOptions): Promise<number>;
+  createFamilies(
+    store: NativeStore,
+    families: Readonly<Record<string, FamilyOptions>>,
+  ): Promise<Record<string, number>>;
   dropFamily(store: NativeStore, name: string): Promise<void>;
   setPolicy(store: NativeStore, family: number, policy: FamilyPolicy): void;
   submit(store: NativeStore, batch: Uint8Array, length: number, ticket: number): boolean;

@@ -147,8 +147,17 @@ class Store implements KvStore {
     return new Map(Object.entries(addon.families(this.native)));
   }
 
-  createFamily(name: string, options: FamilyOptions): Promise<FamilyId> {
-    return attempt(() => addon.createFamily(this.native, name, options));
+  async createFamily(name: string, options: FamilyOptions): Promise<FamilyId> {
+    const ids = await this.createFamilies(new Map([[name, options]]));
+    return ids.get(name) as FamilyId;
+  }
+
+  async createFamilies(
+    families: ReadonlyMap<string, FamilyOptions>,
+  ): Promise<ReadonlyMap<string, FamilyId>> {
+    const wanted = Object.fromEntries(families);
+    const ids = await attempt(() => addon.createFamilies(this.native, wanted));
+    return new Map(Object.entries(ids));
   }
 
   dropFamily(name: string): Promise<void> {

@@ -44,6 +44,21 @@ async function newFamily(name: string): Promise<number> {
   return store.createFamily(name, familyOptions());
 }
 
+test('families that are made together are there; of those with one that cannot be, the first', async () => {
+  const wanted = new Map(['m1', 'm2', 'm3'].map((name) => [name, familyOptions()]));
+  const ids = await store.createFamilies(wanted);
+  for (const name of wanted.keys()) assert.equal(store.families().get(name), ids.get(name));
+  await write(store, (batch) => {
+    batch.put(ids.get('m3') ?? 0, Buffer.from('a'), 1, Buffer.from('one'), 3);
+  });
+  const failing = new Map(['m4', 'm2', 'm5'].map((name) => [name, familyOptions()]));
+  await assert.rejects(store.createFamilies(failing), withCode('BAD_ARGUMENT'));
+  assert.ok(store.families().has('m4'));
+  assert.ok(!store.families().has('m5'));
+  assert.equal((await store.createFamilies(new Map())).size, 0);
+  for (const name of ['m1', 'm2', 'm3', 'm4']) await store.dropFamily(name);
+});
+
 test('what is written is read, over several families, in one call', async () => {
   const other = await newFamily('other');
   await write(store, (batch) => {

@@ -180,11 +180,13 @@ export class SchemaAuthority {
 }
 
 async function createFamilies(store: KvStore, tables: readonly TableDef[]): Promise<void> {
-  for (const table of tables) {
-    const name = familyName(table);
-    // A crash may have left it there.
-    if (!store.families().has(name)) await store.createFamily(name, familyOptions(table));
-  }
+  const there = store.families();
+  // A crash may have left some there.
+  const missing = tables.filter((table) => !there.has(familyName(table)));
+  if (missing.length === 0) return;
+  await store.createFamilies(
+    new Map(missing.map((table) => [familyName(table), familyOptions(table)])),
+  );
 }
 
 /** At the start: drops families that a crash has left between saving the schema and dropping them. */

@@ -151,6 +151,14 @@ class MemoryStore implements KvStore {
     });
   }
 
+  async createFamilies(
+    families: ReadonlyMap<string, FamilyOptions>,
+  ): Promise<ReadonlyMap<string, FamilyId>> {
+    const ids = new Map<string, FamilyId>();
+    for (const [name, options] of families) ids.set(name, await this.createFamily(name, options));
+    return ids;
+  }
+
   dropFamily(name: string): Promise<void> {
     return this.changed((state) => {
       if (!state.dropFamily(name)) throw new KvError('BAD_ARGUMENT', `no column family ${name}`);

@@ -154,6 +154,10 @@ export interface KvStore {
   readonly path: string;
   families(): ReadonlyMap<string, FamilyId>;
   createFamily(name: string, options: FamilyOptions): Promise<FamilyId>;
+  /** In one step, which takes hardly longer than one of them. After an error the first of them may be there. */
+  createFamilies(
+    families: ReadonlyMap<string, FamilyOptions>,
+  ): Promise<ReadonlyMap<string, FamilyId>>;
   dropFamily(name: string): Promise<void>;
   setPolicy(family: FamilyId, policy: FamilyPolicy): void;
 

@@ -119,18 +119,26 @@ std::shared_ptr<Family> Store::family(uint32_t id) const {
   return id < families_->byId.size() ? families_->byId[id] : nullptr;
 }
 
-Error Store::createFamily(const std::string& name, const FamilyOptions& options, uint32_t* id) {
+Error Store::createFamilies(const std::vector<std::pair<std::string, FamilyOptions>>& wanted,
+                            std::vector<uint32_t>* ids) {
   std::lock_guard<std::mutex> lock(alterMutex_);
-  auto state = std::make_shared<FamilyState>();
-  rocksdb::ColumnFamilyOptions familyOut;
-  Error error = familyOptions(process_, options, state, &familyOut);
-  if (error.failed()) return error;
-  rocksdb::ColumnFamilyHandle* handle = nullptr;
-  rocksdb::Status status = db_->CreateColumnFamily(familyOut, name, &handle);
-  if (!status.ok()) return errorOf(status);
-  *id = handle->GetID();
-  addFamily(handle, std::move(state));
-  return Error();
+  std::vector<std::shared_ptr<FamilyState>> states;
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  for (const auto& [name, options] : wanted) {
+    auto state = std::make_shared<FamilyState>();
+    rocksdb::ColumnFamilyOptions familyOut;
+    Error error = familyOptions(process_, options, state, &familyOut);
+    if (error.failed()) return error;
+    states.push_back(std::move(state));
+    descriptors.emplace_back(name, familyOut);
+  }
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::Status status = db_->CreateColumnFamilies(descriptors, &handles);
+  for (size_t i = 0; i < handles.size(); i++) {
+    ids->push_back(handles[i]->GetID());
+    addFamily(handles[i], std::move(states[i]));
+  }
+  return status.ok() ? Error() : errorOf(status);
 }
 
 Error Store::importFamily(const std::string& name, const FamilyOptions& options,

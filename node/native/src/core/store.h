@@ -85,7 +85,9 @@ class Store {
   std::shared_ptr<const FamilyTable> families() const;
   std::shared_ptr<Family> family(uint32_t id) const;
 
-  Error createFamily(const std::string& name, const FamilyOptions& options, uint32_t* id);
+  // All or, after an error, the first of them. RocksDB writes and reads back the options of all families each time.
+  Error createFamilies(const std::vector<std::pair<std::string, FamilyOptions>>& wanted,
+                       std::vector<uint32_t>* ids);
   Error importFamily(const std::string& name, const FamilyOptions& options,
                      const std::string& directory, const std::string& metadata, bool move,
                      uint32_t* id);

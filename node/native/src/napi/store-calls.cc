@@ -134,18 +134,26 @@ napi_value families(napi_env env, napi_callback_info info) {
   return object;
 }
 
-// createFamily(store, name, options) -> Promise<id>
-napi_value createFamily(napi_env env, napi_callback_info info) {
-  Arguments<3> a(env, info);
+// createFamilies(store, { name: options }) -> Promise<{ name: id }>
+napi_value createFamilies(napi_env env, napi_callback_info info) {
+  Arguments<2> a(env, info);
   StoreHandle* handle = openHandle(env, a[0]);
   if (handle == nullptr) return nullptr;
-  auto id = std::make_shared<uint32_t>(0);
+  auto wanted = std::make_shared<std::vector<std::pair<std::string, FamilyOptions>>>();
+  forEachProperty(env, a[1], [&](const std::string& name, napi_value options) {
+    wanted->emplace_back(name, familyOptionsOf(env, options));
+  });
+  auto ids = std::make_shared<std::vector<uint32_t>>();
   return longJob(
       env, *handle,
-      [&store = handle->store(), name = stringOf(env, a[1]), options = familyOptionsOf(env, a[2]), id] {
-        return store.createFamily(name, options, id.get());
-      },
-      [id](napi_env e) { return toNumber(e, *id); });
+      [&store = handle->store(), wanted, ids] { return store.createFamilies(*wanted, ids.get()); },
+      [wanted, ids](napi_env e) {
+        napi_value object = newObject(e);
+        for (size_t i = 0; i < ids->size(); i++) {
+          set(e, object, (*wanted)[i].first.c_str(), toNumber(e, (*ids)[i]));
+        }
+        return object;
+      });
 }
 
 // dropFamily(store, name) -> Promise
@@ -371,7 +379,7 @@ const Function kStoreFunctions[] = {
     {"storeId", storeId},
     {"listen", listen},
     {"families", families},
-    {"createFamily", createFamily},
+    {"createFamilies", createFamilies},
     {"dropFamily", dropFamily},
     {"setPolicy", setPolicy},
     {"submit", submit},
