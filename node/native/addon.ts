@@ -1,5 +1,6 @@
 /** The functions of build/ilion.node, as src/napi/*-calls.cc define them. Handles are opaque. */
 import type {
+  ExportedFamily,
   FamilyOptions,
   FamilyPolicy,
   KvError,
@@ -37,7 +38,11 @@ export interface Addon {
     onTickets: (count: number) => void,
     onEvent: (store: number, event: KvEvent) => void,
   ): void;
-  memoryUsage(): { cacheBytes: number; memtableBytes: number; tableReaderBytes: number };
+  memoryUsage(): {
+    cacheBytes: number;
+    memtableBytes: number;
+    tableReaderBytes: number;
+  };
 
   open(path: string, options: NativeOpenOptions): Promise<NativeStore>;
   close(store: NativeStore): Promise<void>;
@@ -57,13 +62,20 @@ export interface Addon {
   compact(store: NativeStore, family: number, lower: Bytes, upper: Bytes): Promise<void>;
   deleteFilesInRange(store: NativeStore, family: number, lower: Bytes, upper: Bytes): Promise<void>;
   checkpoint(store: NativeStore, directory: string): Promise<void>;
-  exportFamily(store: NativeStore, family: number, directory: string): Promise<Uint8Array>;
+  clearRange(
+    store: NativeStore,
+    family: number,
+    lower: Uint8Array,
+    upper: Uint8Array,
+  ): Promise<void>;
+  exportFamily(store: NativeStore, family: number, directory: string): Promise<ExportedFamily>;
   importFamily(
     store: NativeStore,
     name: string,
     options: FamilyOptions,
     directory: string,
     metadata: Uint8Array,
+    names: readonly string[],
     move: boolean,
   ): Promise<number>;
   verifyChecksums(store: NativeStore): Promise<void>;
@@ -93,6 +105,7 @@ export interface Addon {
     store: NativeStore,
     family: number,
     files: readonly string[],
+    checksums: readonly string[],
     flags: number,
   ): Promise<void>;
   sstWriter(store: NativeStore, family: number, file: string): NativeSstWriter;
@@ -109,8 +122,10 @@ export interface Addon {
   receiveFile(
     socketFd: number,
     path: string,
+    offset: number,
     length: number,
     timeoutMs: number,
     sync: boolean,
   ): Promise<number>;
+  fileChecksum(path: string): Promise<string>;
 }

@@ -7,9 +7,11 @@
 import { createRequire } from 'node:module';
 import { inspect } from 'node:util';
 import {
+  type ExportedFamily,
   type FamilyId,
   type FamilyOptions,
   type FamilyPolicy,
+  type ImportOptions,
   type IngestOptions,
   type IteratorOptions,
   type KvEngine,
@@ -34,7 +36,12 @@ import type {
 const TICKETS_PER_CALL = 4096;
 
 const FLAGS = { reverse: 1, cacheOnly: 2, noFill: 4 } as const;
-const INGEST_FLAGS = { move: 1, link: 2, databaseMade: 4, verifyChecksums: 8 } as const;
+const INGEST_FLAGS = {
+  move: 1,
+  link: 2,
+  databaseMade: 4,
+  verifyChecksums: 8,
+} as const;
 
 function loadAddon(): Addon {
   // Another build of the same addon, such as the one under AddressSanitizer.
@@ -219,7 +226,11 @@ class Store implements KvStore {
     return attempt(() => addon.checkpoint(this.native, directory));
   }
 
-  exportFamily(family: FamilyId, directory: string): Promise<Uint8Array> {
+  clearRange(family: FamilyId, lower: Uint8Array, upper: Uint8Array): Promise<void> {
+    return attempt(() => addon.clearRange(this.native, family, lower, upper));
+  }
+
+  exportFamily(family: FamilyId, directory: string): Promise<ExportedFamily> {
     return attempt(() => addon.exportFamily(this.native, family, directory));
   }
 
@@ -227,10 +238,12 @@ class Store implements KvStore {
     name: string,
     options: FamilyOptions,
     directory: string,
-    metadata: Uint8Array,
-    move: boolean,
+    { metadata }: ExportedFamily,
+    { names, move }: ImportOptions,
   ): Promise<FamilyId> {
-    return attempt(() => addon.importFamily(this.native, name, options, directory, metadata, move));
+    return attempt(() =>
+      addon.importFamily(this.native, name, options, directory, metadata, names ?? [], move),
+    );
   }
 
   sstWriter(family: FamilyId, file: string): SstWriter {
@@ -238,7 +251,10 @@ class Store implements KvStore {
   }
 
   ingest(family: FamilyId, files: readonly string[], options: IngestOptions): Promise<void> {
-    return attempt(() => addon.ingest(this.native, family, files, sumFlags(INGEST_FLAGS, options)));
+    const { checksums = [], ...flags } = options;
+    return attempt(() =>
+      addon.ingest(this.native, family, files, checksums, sumFlags(INGEST_FLAGS, flags)),
+    );
   }
 
   deleteFilesInRange(
@@ -311,7 +327,10 @@ class Engine implements KvEngine {
   }
 
   open(path: string, options: KvOpenOptions): Promise<KvStore> {
-    const plain = { ...options, families: Object.fromEntries(options.families) };
+    const plain = {
+      ...options,
+      families: Object.fromEntries(options.families),
+    };
     return attempt(() => addon.open(path, plain)).then(
       (native) => new Store(path, native, this.routes),
     );
@@ -321,7 +340,11 @@ class Engine implements KvEngine {
     this.handler = handler;
   }
 
-  memoryUsage(): { cacheBytes: number; memtableBytes: number; tableReaderBytes: number } {
+  memoryUsage(): {
+    cacheBytes: number;
+    memtableBytes: number;
+    tableReaderBytes: number;
+  } {
     return addon.memoryUsage();
   }
 }
@@ -363,8 +386,10 @@ export function sendFile(options: SendFileOptions): Promise<number> {
 export interface ReceiveFileOptions {
   /** Of a connected socket that libuv does not read: paused on connect, or before its first read. */
   readonly socketFd: number;
-  /** Made, or emptied. */
+  /** Made, if `offset` is 0. */
   readonly path: string;
+  /** Where the first byte goes; what the file had from there on is lost. Default 0. */
+  readonly offset?: number;
   readonly length: number;
   /** Gives up when nothing came for so long; 0: never. */
   readonly timeoutMs: number;
@@ -378,8 +403,18 @@ export interface ReceiveFileOptions {
  * @throws KvError IO (also when the peer closed early, or for the timeout), NO_SPACE, BAD_ARGUMENT
  */
 export function receiveFile(options: ReceiveFileOptions): Promise<number> {
-  const { socketFd, path, length, timeoutMs, fsync } = options;
-  return attempt(() => addon.receiveFile(socketFd, path, length, timeoutMs, fsync === true));
+  const { socketFd, path, offset = 0, length, timeoutMs, fsync } = options;
+  return attempt(() =>
+    addon.receiveFile(socketFd, path, offset, length, timeoutMs, fsync === true),
+  );
+}
+
+/**
+ * CRC-32C of a file, read on a thread: what `LiveFile.checksum` says of it, if it is as it was written.
+ * @returns 8 hex digits @throws KvError IO
+ */
+export function fileChecksum(path: string): Promise<string> {
+  return attempt(() => addon.fileChecksum(path));
 }
 
 /**

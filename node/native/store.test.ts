@@ -255,7 +255,10 @@ test('a cache-only iterator that leaves memory half-way gives each row once', as
     warm.close();
   }
   for (const reverse of [false, true]) {
-    const iterator = store.iterator(family, null, null, { cacheOnly: true, reverse });
+    const iterator = store.iterator(family, null, null, {
+      cacheOnly: true,
+      reverse,
+    });
     const seen: string[] = [];
     const take = (count: number) => {
       for (const [key] of unpackEntries(out, count)) seen.push(key.toString());
@@ -373,17 +376,27 @@ test('checkpoint, export and import, ingest, delete files', async () => {
   assert.equal((await keysOf(restored, familyId(restored, 'files'))).length, 50);
 
   const exported = join(scratch, 'exported');
-  const metadata = await store.exportFamily(family, exported);
+  const exportedFamily = await store.exportFamily(family, exported);
   const imported = await restored.importFamily(
     'imported',
     familyOptions(),
     exported,
-    metadata,
-    false,
+    exportedFamily,
+    { move: false },
   );
   assert.deepEqual(await get(restored, imported, 'k33'), Buffer.from('v33'));
+  const cut = { metadata: exportedFamily.metadata.subarray(1) };
   await assert.rejects(
-    restored.importFamily('bad', familyOptions(), exported, metadata.subarray(1), false),
+    restored.importFamily('bad', familyOptions(), exported, cut, {
+      move: false,
+    }),
+    withCode('BAD_ARGUMENT'),
+  );
+  await assert.rejects(
+    restored.importFamily('bad', familyOptions(), exported, exportedFamily, {
+      names: ['000000.sst'],
+      move: false,
+    }),
     withCode('BAD_ARGUMENT'),
   );
 
@@ -403,16 +416,23 @@ test('checkpoint, export and import, ingest, delete files', async () => {
 
   const file = join(scratch, 'made.sst');
   const writer = restored.sstWriter(target, file);
+  const liveness = { timestamp: 1n, ttl: 0, expiry: 0 };
+  const record = encodeRecord({
+    liveness,
+    deletion: null,
+    ranges: [],
+    cells: [],
+  });
   const entries = packEntries([
-    ['z1', 'one'],
-    ['z2', 'two'],
+    ['z1', record],
+    ['z2', record],
   ]);
   await writer.put(entries, entries.length);
   await assert.rejects(writer.put(entries, entries.length), withCode('BAD_ARGUMENT'));
   assert.ok((await writer.finish()) > 0);
   await assert.rejects(writer.put(entries, 1), withCode('CLOSED'));
   await restored.ingest(target, [file], { move: true });
-  assert.deepEqual(await get(restored, target, 'z2'), Buffer.from('two'));
+  assert.deepEqual(await get(restored, target, 'z2'), Buffer.from(record));
   assert.equal(existsSync(file), false);
 
   const abandoned = restored.sstWriter(target, join(scratch, 'abandoned.sst'));

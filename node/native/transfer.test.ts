@@ -54,13 +54,60 @@ test('a range of a file arrives, several times over one connection', async () =>
   ]) {
     const path = join(scratch, `received-${offset}`);
     const [sent, received] = await Promise.all([
-      sendFile({ socketFd: fdOf(client), path: source, offset, length, timeoutMs: 5000 }),
-      receiveFile({ socketFd: fdOf(peer), path, length, timeoutMs: 5000, fsync: true }),
+      sendFile({
+        socketFd: fdOf(client),
+        path: source,
+        offset,
+        length,
+        timeoutMs: 5000,
+      }),
+      receiveFile({
+        socketFd: fdOf(peer),
+        path,
+        length,
+        timeoutMs: 5000,
+        fsync: true,
+      }),
     ]);
     assert.equal(sent, length);
     assert.equal(received, length);
     assert.equal(sha1(readFileSync(path)), sha1(content.subarray(offset, offset + length)));
   }
+});
+
+test('what is missing after a broken connection is appended where it stopped', async () => {
+  const [client, peer] = await connection();
+  const path = join(scratch, 'resumed');
+  writeFileSync(path, Buffer.concat([content.subarray(0, 4_000_000), Buffer.from('torn')]));
+  const offset = 4_000_000;
+  const length = content.length - offset;
+  await Promise.all([
+    sendFile({
+      socketFd: fdOf(client),
+      path: source,
+      offset,
+      length,
+      timeoutMs: 5000,
+    }),
+    receiveFile({
+      socketFd: fdOf(peer),
+      path,
+      offset,
+      length,
+      timeoutMs: 5000,
+      fsync: true,
+    }),
+  ]);
+  assert.equal(sha1(readFileSync(path)), sha1(content));
+  const absent = join(scratch, 'absent');
+  const waits = receiveFile({
+    socketFd: fdOf(peer),
+    path: absent,
+    offset,
+    length: 1,
+    timeoutMs: 30,
+  });
+  await assert.rejects(waits, isIo(/No such file/));
 });
 
 function isIo(text: RegExp): (error: unknown) => boolean {
@@ -70,7 +117,12 @@ function isIo(text: RegExp): (error: unknown) => boolean {
 test('a peer that closes early, does nothing, or a file that is too short', async () => {
   const [client, peer] = await connection();
   const path = join(scratch, 'partial');
-  const waits = receiveFile({ socketFd: fdOf(peer), path, length: 10, timeoutMs: 30 });
+  const waits = receiveFile({
+    socketFd: fdOf(peer),
+    path,
+    length: 10,
+    timeoutMs: 30,
+  });
   await assert.rejects(waits, isIo(/timeout/));
   const stuck = {
     socketFd: fdOf(client),
@@ -84,13 +136,24 @@ test('a peer that closes early, does nothing, or a file that is too short', asyn
   await assert.rejects(sendFile({ ...stuck, path: join(scratch, 'none') }), isIo(/No such file/));
   const [second, far] = await connection();
   second.end('123');
-  const early = receiveFile({ socketFd: fdOf(far), path, length: 10, timeoutMs: 5000 });
+  const early = receiveFile({
+    socketFd: fdOf(far),
+    path,
+    length: 10,
+    timeoutMs: 5000,
+  });
   await assert.rejects(early, isIo(/closed after 3 bytes/));
 });
 
 test('what is no socket is refused; closing the socket in JavaScript redirects nothing', async () => {
   await assert.rejects(
-    sendFile({ socketFd: 9999, path: source, offset: 0, length: 1, timeoutMs: 1 }),
+    sendFile({
+      socketFd: 9999,
+      path: source,
+      offset: 0,
+      length: 1,
+      timeoutMs: 1,
+    }),
     (error) => error instanceof KvError && error.code === 'BAD_ARGUMENT',
   );
   const [client, peer] = await connection();

@@ -159,7 +159,9 @@ test('the same operations have the same outcomes as in RocksDB', async () => {
   let round = 0;
   await fc.assert(
     fc.asyncProperty(
-      fc.array(fc.tuple(fc.array(operation, { maxLength: 8 }), scan), { maxLength: 8 }),
+      fc.array(fc.tuple(fc.array(operation, { maxLength: 8 }), scan), {
+        maxLength: 8,
+      }),
       async (steps) => {
         const name = `family${round++}`;
         const nativeFamily = await native.createFamily(name, familyOptions());
@@ -350,11 +352,32 @@ test('snapshots, iterators that leave memory, checkpoints, sorted files', async 
   const copy = await world.settled(world.engine.open('copy', openOptions({ families: new Map() })));
   assert.deepEqual(await readKeys(world, copy, rows), ['a', 'b']);
   const writer = store.sstWriter(rows, 'file');
-  const packed = Buffer.concat([Buffer.from('0100000001000000', 'hex'), latin1('zz')]);
+  const liveness = { timestamp: 1n, ttl: 0, expiry: 0 };
+  const record = encodeRecord({
+    liveness,
+    deletion: null,
+    ranges: [],
+    cells: [],
+  });
+  const packed = Buffer.concat([Buffer.from([1, 0, 0, 0, record.length, 0, 0, 0, 0x7a]), record]);
   await writer.put(packed, packed.length);
   await world.settled(writer.finish());
   await world.settled(copy.ingest(rows, ['file'], { move: true }));
   assert.deepEqual(await readKeys(world, copy, rows), ['a', 'b', 'z']);
+  const exported = await world.settled(copy.exportFamily(rows, 'exported'));
+  assert.deepEqual(
+    exported.files.map(({ name }) => name),
+    ['/97.sst', '/98.sst', '/122.sst'],
+  );
+  const how = { names: ['/97.sst', '/122.sst'], move: false };
+  const options = familyOptions();
+  const some = await world.settled(copy.importFamily('some', options, 'exported', exported, how));
+  assert.deepEqual(await readKeys(world, copy, some), ['a', 'z']);
+  const made = { databaseMade: true };
+  await assert.rejects(world.settled(copy.ingest(some, ['exported/97.sst'], made)), KvError);
+  await world.settled(copy.ingest(some, ['exported/98.sst'], made));
+  await world.settled(copy.clearRange(some, Buffer.from('a'), Buffer.from('b')));
+  assert.deepEqual(await readKeys(world, copy, some), ['b', 'z']);
   await copy.close();
   assert.throws(() => copy.families(), KvError);
 });
@@ -381,7 +404,9 @@ test('LocalStore runs over it', async () => {
   const name = Buffer.from('0011223344556677', 'hex');
   for (let i = 0; i < 3; i++) {
     const shard = local.merge(handle, name, name.length, bytes, bytes.length);
-    local.addSink(shard, { written: (error) => heard.push(error?.message ?? 'written') });
+    local.addSink(shard, {
+      written: (error) => heard.push(error?.message ?? 'written'),
+    });
   }
   await world.scheduler.runUntil(100);
   assert.deepEqual(heard, ['written', 'written', 'written']);
@@ -400,7 +425,12 @@ test('LocalStore runs over it', async () => {
   }
   assert.deepEqual(new Set(heard.slice(3)), new Set(['read']));
   assert.equal(heard.length, 23);
-  const run = local.scan(handle, 0, { lower: null, upper: null, reverse: false, expected: 10 });
+  const run = local.scan(handle, 0, {
+    lower: null,
+    upper: null,
+    reverse: false,
+    expected: 10,
+  });
   const count = run.next();
   const entries = typeof count === 'number' ? count : await world.settled(count);
   assert.equal(entries, 1);

@@ -4,9 +4,11 @@
  */
 import {
   ABSENT,
+  type ExportedFamily,
   type FamilyId,
   type FamilyOptions,
   type FamilyPolicy,
+  type ImportOptions,
   type IngestOptions,
   type IteratorOptions,
   KV_STATUS,
@@ -26,6 +28,7 @@ import { readBatch } from './batch-reader.ts';
 import { MemoryIterator } from './memory-iterator.ts';
 import {
   keyText,
+  lowerBound,
   MemoryTable,
   type StoredValue,
   type TableView,
@@ -67,7 +70,11 @@ export class MemoryEngine implements KvEngine {
     this.handler = handler;
   }
 
-  memoryUsage(): { cacheBytes: number; memtableBytes: number; tableReaderBytes: number } {
+  memoryUsage(): {
+    cacheBytes: number;
+    memtableBytes: number;
+    tableReaderBytes: number;
+  } {
     return { cacheBytes: 0, memtableBytes: 0, tableReaderBytes: 0 };
   }
 
@@ -172,7 +179,12 @@ class MemoryStore implements KvStore {
   submit(batch: Uint8Array, length: number, ticket: number): boolean {
     const state = this.open();
     const operations = readBatch(batch, length, (family) => state.tables.has(family));
-    return state.submit({ engine: this.engine, operations, bytes: length, ticket });
+    return state.submit({
+      engine: this.engine,
+      operations,
+      bytes: length,
+      ticket,
+    });
   }
 
   queuedBytes(): number {
@@ -248,17 +260,47 @@ class MemoryStore implements KvStore {
     return this.changed((state) => state.copyTo(directory));
   }
 
-  exportFamily(family: FamilyId, directory: string): Promise<Uint8Array> {
+  /** A file for each first byte of keys. */
+  exportFamily(family: FamilyId, directory: string): Promise<ExportedFamily> {
     return this.changed((state) => {
-      this.engine.disk.files.set(directory, state.table(family).copy());
-      return new Uint8Array(0);
+      const { keys, values } = state.table(family).view();
+      const tables = new Map<string, MemoryTable>();
+      for (const key of keys) {
+        const name = `/${key.charCodeAt(0)}.sst`;
+        let table = tables.get(name);
+        if (table === undefined) {
+          table = new MemoryTable();
+          tables.set(name, table);
+        }
+        table.set(key, values.get(key));
+      }
+      const files = [...tables].map(([name, table]) => {
+        this.engine.disk.files.set(`${directory}${name}`, table);
+        return fileOf(name, directory, table);
+      });
+      return { metadata: new Uint8Array(0), files };
     });
   }
 
-  importFamily(name: string, _options: FamilyOptions, directory: string): Promise<FamilyId> {
+  importFamily(
+    name: string,
+    _options: FamilyOptions,
+    directory: string,
+    _exported: Pick<ExportedFamily, 'metadata'>,
+    { names, move }: ImportOptions,
+  ): Promise<FamilyId> {
     return this.changed((state) => {
+      const { files } = this.engine.disk;
+      const all = [...files.keys()]
+        .filter((path) => path.startsWith(`${directory}/`))
+        .map((path) => path.slice(directory.length));
       const family = state.createFamily(name);
-      state.tables.set(family, this.file(directory).copy());
+      for (const file of names ?? all) {
+        const path = `${directory}${file}`;
+        const { keys, values } = this.file(path).view();
+        for (const key of keys) state.table(family).set(key, values.get(key));
+        if (move) files.delete(path);
+      }
       return family;
     });
   }
@@ -270,17 +312,29 @@ class MemoryStore implements KvStore {
   ingest(family: FamilyId, files: readonly string[], options: IngestOptions): Promise<void> {
     return this.changed((state) => {
       const table = state.table(family);
-      for (const file of files) {
-        const { keys, values } = this.file(file).view();
-        for (const key of keys) table.set(key, values.get(key));
-        if (options.move === true) this.engine.disk.files.delete(file);
+      const views = files.map((file) => this.file(file).view());
+      const isEmpty = options.databaseMade === true;
+      if (isEmpty) for (const view of views) refuseOverlap(table, view);
+      for (const { keys, values } of views) {
+        for (const key of keys) {
+          const value = values.get(key);
+          if (isEmpty || !(value instanceof Uint8Array)) table.set(key, value);
+          else table.merge(key, value, []);
+        }
       }
+      if (options.move === true) for (const file of files) this.engine.disk.files.delete(file);
     });
   }
 
   /** There are no files: none lies wholly in a range. */
   deleteFilesInRange(): Promise<void> {
     return this.changed(() => {});
+  }
+
+  clearRange(family: FamilyId, lower: Uint8Array, upper: Uint8Array): Promise<void> {
+    return this.changed((state) => {
+      state.table(family).deleteRange(keyText(lower), keyText(upper), []);
+    });
   }
 
   verifyChecksums(): Promise<void> {
@@ -332,6 +386,33 @@ class MemoryStore implements KvStore {
       state.sync();
       return result;
     });
+  }
+}
+
+function fileOf(name: string, directory: string, table: MemoryTable): LiveFile {
+  const { keys } = table.view();
+  return {
+    family: '',
+    name,
+    directory,
+    level: 6,
+    bytes: keys.length,
+    entries: keys.length,
+    deletions: 0,
+    smallestKey: Buffer.from(keys[0] ?? '', 'latin1'),
+    largestKey: Buffer.from(keys.at(-1) ?? '', 'latin1'),
+    smallestSequence: 0,
+    largestSequence: 0,
+    checksum: '',
+  };
+}
+
+/** Files of a store go only where there is nothing. @throws KvError BAD_ARGUMENT */
+function refuseOverlap(table: MemoryTable, { keys }: TableView): void {
+  const own = table.view().keys;
+  const next = own[lowerBound(own, keys[0] ?? '')];
+  if (keys.length > 0 && next !== undefined && next <= (keys.at(-1) ?? '')) {
+    throw new KvError('BAD_ARGUMENT', 'a file of a store, where there is something already');
   }
 }
 

@@ -84,6 +84,22 @@ export interface LiveFile {
   readonly largestKey: Uint8Array;
   readonly smallestSequence: number;
   readonly largestSequence: number;
+  /** CRC-32C of the whole file as it was written, 8 hex digits; '' where an older version made it. */
+  readonly checksum: string;
+}
+
+/** Hard links to the files of a family at one moment, in a directory of their own. */
+export interface ExportedFamily {
+  /** For `importFamily`. */
+  readonly metadata: Uint8Array;
+  readonly files: readonly LiveFile[];
+}
+
+export interface ImportOptions {
+  /** Those of the export's files that are wanted, by `LiveFile.name`; without it all. */
+  readonly names?: readonly string[];
+  /** The links go; else the files are copied. */
+  readonly move: boolean;
 }
 
 export interface IteratorOptions {
@@ -120,7 +136,7 @@ export interface KvSnapshot {
 }
 
 export interface SstWriter {
-  /** Entries as `KvIterator.next` packs them, ascending; written as plain values. */
+  /** Entries as `KvIterator.next` packs them, ascending; they are merged with what the range has where it is ingested. */
   put(packed: Uint8Array, length: number): Promise<void>;
   /** @returns bytes of the finished file. */
   finish(): Promise<number>;
@@ -130,7 +146,13 @@ export interface SstWriter {
 export interface IngestOptions {
   readonly move?: boolean;
   readonly link?: boolean;
+  /**
+   * Files of a store, the oldest first where they overlap: sequence numbers stay as they are, so the range must be empty
+   * (KvError BAD_ARGUMENT, or IO).
+   */
   readonly databaseMade?: boolean;
+  /** Of the files, in their order: what `LiveFile.checksum` will say of them. Not verified here. */
+  readonly checksums?: readonly string[];
   readonly verifyChecksums?: boolean;
 }
 
@@ -147,8 +169,16 @@ export type KvEvent =
       readonly family: string;
       readonly state: 'normal' | 'delayed' | 'stopped';
     }
-  | { readonly kind: 'error'; readonly code: KvErrorCode; readonly message: string }
-  | { readonly kind: 'ingest' | 'file-deleted'; readonly family: string; readonly name: string };
+  | {
+      readonly kind: 'error';
+      readonly code: KvErrorCode;
+      readonly message: string;
+    }
+  | {
+      readonly kind: 'ingest' | 'file-deleted';
+      readonly family: string;
+      readonly name: string;
+    };
 
 export interface KvStore {
   readonly path: string;
@@ -196,13 +226,14 @@ export interface KvStore {
   compact(family: FamilyId, lower?: Uint8Array | null, upper?: Uint8Array | null): Promise<void>;
   /** Hard-linked copy of the whole store in a new directory. */
   checkpoint(directory: string): Promise<void>;
-  exportFamily(family: FamilyId, directory: string): Promise<Uint8Array>;
+  /** Flushes the family. `directory` must not exist. */
+  exportFamily(family: FamilyId, directory: string): Promise<ExportedFamily>;
   importFamily(
     name: string,
     options: FamilyOptions,
     directory: string,
-    metadata: Uint8Array,
-    move: boolean,
+    exported: Pick<ExportedFamily, 'metadata'>,
+    how: ImportOptions,
   ): Promise<FamilyId>;
   sstWriter(family: FamilyId, file: string): SstWriter;
   ingest(family: FamilyId, files: readonly string[], options: IngestOptions): Promise<void>;
@@ -211,6 +242,8 @@ export interface KvStore {
     lower: Uint8Array | null,
     upper: Uint8Array | null,
   ): Promise<void>;
+  /** Everything from `lower` to before `upper` is gone, from the disk too. Nothing may be written there meanwhile. */
+  clearRange(family: FamilyId, lower: Uint8Array, upper: Uint8Array): Promise<void>;
   verifyChecksums(): Promise<void>;
   liveFiles(): readonly LiveFile[];
   property(family: FamilyId, name: string): string | undefined;

@@ -6,6 +6,7 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 
+#include "file-checksum.h"
 #include "memory-only.h"
 #include "merge.h"
 #include "partitioner.h"
@@ -37,6 +38,7 @@ rocksdb::DBOptions databaseDefaults(Process& process) {
   o.skip_stats_update_on_db_open = true;
   o.stats_dump_period_sec = 0;
   o.stats_persist_period_sec = 0;
+  o.file_checksum_gen_factory = fileChecksumFactory();
   // LOG files, in the store's directory.
   o.max_log_file_size = 4 << 20;
   o.keep_log_file_num = 4;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include <map>
+#include <set>
+
 #include <rocksdb/env.h>
 #include <rocksdb/metadata.h>
 #include <rocksdb/utilities/checkpoint.h>
@@ -142,8 +145,8 @@ Error Store::createFamilies(const std::vector<std::pair<std::string, FamilyOptio
 }
 
 Error Store::importFamily(const std::string& name, const FamilyOptions& options,
-                          const std::string& directory, const std::string& metadata, bool move,
-                          uint32_t* id) {
+                          const std::string& directory, const std::string& metadata,
+                          const std::vector<std::string>& names, bool move, uint32_t* id) {
   std::lock_guard<std::mutex> lock(alterMutex_);
   auto state = std::make_shared<FamilyState>();
   rocksdb::ColumnFamilyOptions familyOut;
@@ -152,6 +155,13 @@ Error Store::importFamily(const std::string& name, const FamilyOptions& options,
   rocksdb::ExportImportFilesMetaData files;
   if (!decodeExport(metadata, directory, &files)) {
     return Error{Code::badArgument, "this is no metadata of an export"};
+  }
+  if (!names.empty()) {
+    const std::set<std::string> wanted(names.begin(), names.end());
+    std::erase_if(files.files, [&](const auto& file) { return wanted.count(file.name) == 0; });
+    if (files.files.size() != wanted.size()) {
+      return Error{Code::badArgument, "a file that is not in the export"};
+    }
   }
   rocksdb::ImportColumnFamilyOptions import;
   import.move_files = move;
@@ -164,7 +174,8 @@ Error Store::importFamily(const std::string& name, const FamilyOptions& options,
   return Error();
 }
 
-Error Store::exportFamily(uint32_t id, const std::string& directory, std::string* metadata) {
+Error Store::exportFamily(uint32_t id, const std::string& directory, std::string* metadata,
+                          std::vector<rocksdb::LiveFileMetaData>* list) {
   std::shared_ptr<Family> exported = family(id);
   if (exported == nullptr) return Error{Code::badArgument, "no such column family"};
   rocksdb::Checkpoint* raw = nullptr;
@@ -174,6 +185,18 @@ Error Store::exportFamily(uint32_t id, const std::string& directory, std::string
   if (status.ok()) status = checkpoint->ExportColumnFamily(exported->handle, directory, &files);
   if (!status.ok()) return errorOf(status);
   encodeExport(*files, metadata);
+  *list = files->files;
+  // What an export tells of its files has no checksums.
+  std::vector<rocksdb::LiveFileMetaData> live;
+  db_->GetLiveFilesMetaData(&live);
+  std::map<uint64_t, const rocksdb::LiveFileMetaData*> byNumber;
+  for (const auto& file : live) byNumber[file.file_number] = &file;
+  for (auto& file : *list) {
+    auto known = byNumber.find(file.file_number);
+    if (!file.file_checksum.empty() || known == byNumber.end()) continue;
+    file.file_checksum = known->second->file_checksum;
+    file.file_checksum_func_name = known->second->file_checksum_func_name;
+  }
   delete files;
   return Error();
 }

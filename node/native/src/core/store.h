@@ -89,9 +89,10 @@ class Store {
   Error createFamilies(const std::vector<std::pair<std::string, FamilyOptions>>& wanted,
                        std::vector<uint32_t>* ids);
   Error importFamily(const std::string& name, const FamilyOptions& options,
-                     const std::string& directory, const std::string& metadata, bool move,
-                     uint32_t* id);
-  Error exportFamily(uint32_t id, const std::string& directory, std::string* metadata);
+                     const std::string& directory, const std::string& metadata,
+                     const std::vector<std::string>& names, bool move, uint32_t* id);
+  Error exportFamily(uint32_t id, const std::string& directory, std::string* metadata,
+                     std::vector<rocksdb::LiveFileMetaData>* files);
   Error dropFamily(const std::string& name);
 
   const rocksdb::Snapshot* takeSnapshot();

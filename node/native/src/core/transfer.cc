@@ -88,12 +88,14 @@ int64_t sendFileRange(int socket, const std::string& path, int64_t offset, int64
   return at - offset;
 }
 
-int64_t receiveToFile(int socket, const std::string& path, int64_t length, int timeoutMs, bool sync,
-                      Error* error) {
+int64_t receiveToFile(int socket, const std::string& path, int64_t offset, int64_t length,
+                      int timeoutMs, bool sync, Error* error) {
   Descriptor in(socket);
-  Descriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  const int create = offset == 0 ? O_CREAT : 0;
+  Descriptor file(open(path.c_str(), O_WRONLY | create | O_CLOEXEC, 0644));
   int ends[2] = {-1, -1};
-  if (*file < 0 || pipe2(ends, O_CLOEXEC) < 0) {
+  if (*file < 0 || ftruncate(*file, offset) != 0 || lseek(*file, offset, SEEK_SET) < 0 ||
+      pipe2(ends, O_CLOEXEC) < 0) {
     *error = systemError("cannot open", path, errno);
     return 0;
   }

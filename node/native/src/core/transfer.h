@@ -12,8 +12,9 @@ namespace ilion {
 int64_t sendFileRange(int socket, const std::string& path, int64_t offset, int64_t length,
                       int timeoutMs, Error* error);
 
-// Makes the file, or empties it. `sync`: the bytes are on disk when it returns.
-int64_t receiveToFile(int socket, const std::string& path, int64_t length, int timeoutMs, bool sync,
-                      Error* error);
+// Writes from `offset` on; what the file had behind it goes. Makes the file for offset 0; `sync`: the bytes are on disk
+// when it returns.
+int64_t receiveToFile(int socket, const std::string& path, int64_t offset, int64_t length,
+                      int timeoutMs, bool sync, Error* error);
 
 }  // namespace ilion

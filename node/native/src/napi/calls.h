@@ -52,6 +52,9 @@ void throwError(napi_env env, Code code, const char* message);
 napi_value longJob(napi_env env, StoreHandle& handle, std::function<Error()> work,
                    std::function<napi_value(napi_env)> result = nullptr);
 
+// As LiveFile[] of the port.
+napi_value toFiles(napi_env env, const std::vector<rocksdb::LiveFileMetaData>& files);
+
 // From FamilyOptions of the port.
 FamilyOptions familyOptionsOf(napi_env env, napi_value object);
 FamilyPolicy policyOf(napi_env env, napi_value object);

@@ -5,26 +5,43 @@
 
 #include <rocksdb/sst_file_writer.h>
 
+#include <cstdlib>
+
+#include "../core/file-checksum.h"
 #include "../core/transfer.h"
 #include "calls.h"
 
 namespace ilion {
 namespace {
 
-// liveFiles(store) -> LiveFile[]
-napi_value liveFiles(napi_env env, napi_callback_info info) {
-  Arguments<1> a(env, info);
-  StoreHandle* handle = openHandle(env, a[0]);
-  if (handle == nullptr) return nullptr;
-  std::vector<rocksdb::LiveFileMetaData> files;
-  handle->store().db().GetLiveFilesMetaData(&files);
+std::string hexOf(const std::string& bytes) {
+  static const char digits[] = "0123456789abcdef";
+  std::string text;
+  for (unsigned char byte : bytes) {
+    text += digits[byte >> 4];
+    text += digits[byte & 15];
+  }
+  return text;
+}
+
+std::string bytesOfHex(const std::string& text) {
+  std::string bytes;
+  for (size_t i = 0; i + 1 < text.size(); i += 2) {
+    bytes += static_cast<char>(std::strtoul(text.substr(i, 2).c_str(), nullptr, 16));
+  }
+  return bytes;
+}
+
+}  // namespace
+
+napi_value toFiles(napi_env env, const std::vector<rocksdb::LiveFileMetaData>& files) {
   napi_value list = nullptr;
   napi_create_array_with_length(env, files.size(), &list);
   for (size_t i = 0; i < files.size(); i++) {
     const auto& file = files[i];
     napi_value object = newObject(env);
     set(env, object, "family", toString(env, file.column_family_name));
-    set(env, object, "name", toString(env, file.relative_filename));
+    set(env, object, "name", toString(env, file.relative_filename.empty() ? file.name : file.relative_filename));
     set(env, object, "directory", toString(env, file.directory));
     set(env, object, "level", toInt(env, file.level));
     set(env, object, "bytes", toNumber(env, static_cast<double>(file.size)));
@@ -34,9 +51,23 @@ napi_value liveFiles(napi_env env, napi_callback_info info) {
     set(env, object, "largestKey", toBuffer(env, file.largestkey));
     set(env, object, "smallestSequence", toNumber(env, static_cast<double>(file.smallest_seqno)));
     set(env, object, "largestSequence", toNumber(env, static_cast<double>(file.largest_seqno)));
+    const bool isOurs = file.file_checksum_func_name == kFileChecksumName;
+    set(env, object, "checksum", toString(env, isOurs ? hexOf(file.file_checksum) : ""));
     napi_set_element(env, list, i, object);
   }
   return list;
+}
+
+namespace {
+
+// liveFiles(store) -> LiveFile[]
+napi_value liveFiles(napi_env env, napi_callback_info info) {
+  Arguments<1> a(env, info);
+  StoreHandle* handle = openHandle(env, a[0]);
+  if (handle == nullptr) return nullptr;
+  std::vector<rocksdb::LiveFileMetaData> files;
+  handle->store().db().GetLiveFilesMetaData(&files);
+  return toFiles(env, files);
 }
 
 constexpr uint32_t kMove = 1;
@@ -44,21 +75,33 @@ constexpr uint32_t kLink = 2;
 constexpr uint32_t kDatabaseMade = 4;
 constexpr uint32_t kVerify = 8;
 
-// ingest(store, family, files[], flags) -> Promise
+// ingest(store, family, files[], checksums[], flags) -> Promise
 napi_value ingest(napi_env env, napi_callback_info info) {
-  Arguments<4> a(env, info);
+  Arguments<5> a(env, info);
   StoreHandle* handle = openHandle(env, a[0]);
   auto family = handle == nullptr ? nullptr : familyOf(env, *handle, a[1]);
   if (family == nullptr) return nullptr;
-  uint32_t flags = u32Of(env, a[3]);
-  rocksdb::IngestExternalFileOptions options;
+  uint32_t flags = u32Of(env, a[4]);
+  rocksdb::IngestExternalFileArg arg;
+  arg.column_family = family->handle;
+  arg.external_files = stringsOf(env, a[2]);
+  for (const std::string& checksum : stringsOf(env, a[3])) {
+    arg.files_checksums.push_back(bytesOfHex(checksum));
+    arg.files_checksum_func_names.push_back(kFileChecksumName);
+  }
+  auto& options = arg.options;
   options.move_files = flags & kMove;
   options.link_files = flags & kLink;
   options.allow_db_generated_files = flags & kDatabaseMade;
   options.verify_checksums_before_ingest = flags & kVerify;
-  return longJob(env, *handle, [family, files = stringsOf(env, a[2]), options] {
-    return errorOf(family->db->IngestExternalFile(family->handle, files, options));
-  });
+  options.fill_cache = false;
+  if (options.allow_db_generated_files) {
+    // Their keys keep their sequence numbers: only where there is nothing yet, in memory neither.
+    options.snapshot_consistency = false;
+    options.allow_blocking_flush = false;
+  }
+  return longJob(env, *handle,
+                 [family, arg] { return errorOf(family->db->IngestExternalFiles({arg})); });
 }
 
 // Writes one SST file, outside any store.
@@ -84,7 +127,8 @@ struct SstFile {
       if (static_cast<uint64_t>(end - p) < uint64_t{keyLength} + valueLength) {
         return Error{Code::badArgument, "entries cut short"};
       }
-      status = writer.Put(Slice(p, keyLength), Slice(p + keyLength, valueLength));
+      // As what is merged: a value would hide whatever the range has already.
+      status = writer.Merge(Slice(p, keyLength), Slice(p + keyLength, valueLength));
       p += keyLength + valueLength;
     }
     return errorOf(status);
@@ -191,15 +235,29 @@ napi_value sendFile(napi_env env, napi_callback_info info) {
                   });
 }
 
-// receiveFile(socket, path, length, timeoutMs, sync) -> Promise<bytes>
+// receiveFile(socket, path, offset, length, timeoutMs, sync) -> Promise<bytes>
 napi_value receiveFile(napi_env env, napi_callback_info info) {
-  Arguments<5> a(env, info);
+  Arguments<6> a(env, info);
   return transfer(env, a[0],
-                  [path = stringOf(env, a[1]), length = static_cast<int64_t>(numberOf(env, a[2])),
-                   timeoutMs = static_cast<int>(u32Of(env, a[3])),
-                   sync = boolOf(env, a[4])](int socket, Error* error) {
-                    return receiveToFile(socket, path, length, timeoutMs, sync, error);
+                  [path = stringOf(env, a[1]), offset = static_cast<int64_t>(numberOf(env, a[2])),
+                   length = static_cast<int64_t>(numberOf(env, a[3])),
+                   timeoutMs = static_cast<int>(u32Of(env, a[4])),
+                   sync = boolOf(env, a[5])](int socket, Error* error) {
+                    return receiveToFile(socket, path, offset, length, timeoutMs, sync, error);
                   });
+}
+
+// fileChecksum(path) -> Promise<string>
+napi_value fileChecksum(napi_env env, napi_callback_info info) {
+  Arguments<1> a(env, info);
+  Worker* worker = Worker::of(env);
+  if (worker == nullptr) return nullptr;
+  auto checksum = std::make_shared<std::string>();
+  JobOptions options{&worker->process().longJobs};
+  return worker->start(
+      env, options,
+      [path = stringOf(env, a[0]), checksum](Job& job) { *checksum = checksumOfFile(path, &job.error); },
+      [checksum](napi_env e) { return toString(e, hexOf(*checksum)); });
 }
 
 }  // namespace
@@ -213,6 +271,7 @@ const Function kFileFunctions[] = {
     {"sstAbort", sstAbort},
     {"sendFile", sendFile},
     {"receiveFile", receiveFile},
+    {"fileChecksum", fileChecksum},
     {nullptr, nullptr},
 };
 

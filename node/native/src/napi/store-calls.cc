@@ -279,6 +279,32 @@ napi_value deleteFilesInRange(napi_env env, napi_callback_info info) {
   });
 }
 
+// clearRange(store, family, lower, upper) -> Promise
+napi_value clearRange(napi_env env, napi_callback_info info) {
+  Arguments<4> a(env, info);
+  StoreHandle* handle = openHandle(env, a[0]);
+  auto family = handle == nullptr ? nullptr : familyOf(env, *handle, a[1]);
+  if (family == nullptr) return nullptr;
+  return longJob(env, *handle, [family, lower = bytesOf(env, a[2]).value_or(""),
+                                upper = bytesOf(env, a[3]).value_or("")] {
+    Slice low(lower), high(upper);
+    const bool includeUpper = false;
+    rocksdb::Status status =
+        rocksdb::DeleteFilesInRange(family->db.get(), family->handle, &low, &high, includeUpper);
+    if (status.ok()) {
+      status = family->db->DeleteRange(rocksdb::WriteOptions(), family->handle, low, high);
+    }
+    rocksdb::FlushOptions flush;
+    flush.allow_write_stall = true;
+    if (status.ok()) status = family->db->Flush(flush, family->handle);
+    rocksdb::CompactRangeOptions compact;
+    compact.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+    compact.exclusive_manual_compaction = false;
+    if (status.ok()) status = family->db->CompactRange(compact, family->handle, &low, &high);
+    return errorOf(status);
+  });
+}
+
 // checkpoint(store, directory) -> Promise
 napi_value checkpoint(napi_env env, napi_callback_info info) {
   Arguments<2> a(env, info);
@@ -293,23 +319,32 @@ napi_value checkpoint(napi_env env, napi_callback_info info) {
   });
 }
 
-// exportFamily(store, family, directory) -> Promise<Uint8Array>
+// exportFamily(store, family, directory) -> Promise<{ metadata: Uint8Array, files: LiveFile[] }>
 napi_value exportFamily(napi_env env, napi_callback_info info) {
   Arguments<3> a(env, info);
   StoreHandle* handle = openHandle(env, a[0]);
   if (handle == nullptr) return nullptr;
-  auto metadata = std::make_shared<std::string>();
+  struct Exported {
+    std::string metadata;
+    std::vector<rocksdb::LiveFileMetaData> files;
+  };
+  auto made = std::make_shared<Exported>();
   return longJob(
       env, *handle,
-      [&store = handle->store(), family = u32Of(env, a[1]), directory = stringOf(env, a[2]), metadata] {
-        return store.exportFamily(family, directory, metadata.get());
+      [&store = handle->store(), family = u32Of(env, a[1]), directory = stringOf(env, a[2]), made] {
+        return store.exportFamily(family, directory, &made->metadata, &made->files);
       },
-      [metadata](napi_env e) { return toBuffer(e, *metadata); });
+      [made](napi_env e) {
+        napi_value result = newObject(e);
+        set(e, result, "metadata", toBuffer(e, made->metadata));
+        set(e, result, "files", toFiles(e, made->files));
+        return result;
+      });
 }
 
-// importFamily(store, name, options, directory, metadata, move) -> Promise<id>
+// importFamily(store, name, options, directory, metadata, names[], move) -> Promise<id>
 napi_value importFamily(napi_env env, napi_callback_info info) {
-  Arguments<6> a(env, info);
+  Arguments<7> a(env, info);
   StoreHandle* handle = openHandle(env, a[0]);
   if (handle == nullptr) return nullptr;
   auto id = std::make_shared<uint32_t>(0);
@@ -317,8 +352,8 @@ napi_value importFamily(napi_env env, napi_callback_info info) {
       env, *handle,
       [&store = handle->store(), name = stringOf(env, a[1]), options = familyOptionsOf(env, a[2]),
        directory = stringOf(env, a[3]), metadata = bytesOf(env, a[4]).value_or(""),
-       move = boolOf(env, a[5]), id] {
-        return store.importFamily(name, options, directory, metadata, move, id.get());
+       names = stringsOf(env, a[5]), move = boolOf(env, a[6]), id] {
+        return store.importFamily(name, options, directory, metadata, names, move, id.get());
       },
       [id](napi_env e) { return toNumber(e, *id); });
 }
@@ -388,6 +423,7 @@ const Function kStoreFunctions[] = {
     {"flush", flush},
     {"compact", compact},
     {"deleteFilesInRange", deleteFilesInRange},
+    {"clearRange", clearRange},
     {"checkpoint", checkpoint},
     {"exportFamily", exportFamily},
     {"importFamily", importFamily},
