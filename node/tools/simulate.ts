@@ -1,7 +1,7 @@
 /**
  * `npm run simulate -- --seeds N [--from SEED] [--dcs dc1:5] [--replication dc1:3] [--faults crash,partition]`: whole
  * clusters on virtual time, one for each seed. A seed that fails is printed with what is wrong; `--from SEED --seeds 1
- * --trace` replays it with the nodes' logs. `--bugs` lists the bugs that can be planted; `--bug NAME` (or `all`) plants one
+ * --trace` replays it with the nodes' logs, `--history l5` with what clients did to a key. `--bugs` lists the bugs that can be planted; `--bug NAME` (or `all`) plants one
  * and succeeds only if it is found.
  */
 import { parseArgs } from 'node:util';
@@ -9,6 +9,7 @@ import { huntBug } from '../src/simulation/bug-hunt.ts';
 import { ALL_FAULTS } from '../src/simulation/nemesis.ts';
 import { PLANTED_BUGS } from '../src/simulation/planted-bugs.ts';
 import { runSeed, type SimulationOptions } from '../src/simulation/run.ts';
+import { Tallies } from '../src/simulation/tallies.ts';
 
 const { values } = parseArgs({
   options: {
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     replication: { type: 'string' },
     faults: { type: 'string' },
     trace: { type: 'boolean', default: false },
+    history: { type: 'string' },
     bug: { type: 'string' },
     bugs: { type: 'boolean', default: false },
   },
@@ -59,24 +61,25 @@ async function simulate(first: number, count: number): Promise<boolean> {
     ...(values.faults === undefined ? {} : { faults: faultsOf(values.faults) }),
   };
   const failed: number[] = [];
-  const totals = new Map<string, number>();
+  const totals = new Tallies();
   let undecided = 0;
   for (let seed = first; seed < first + count; seed++) {
     const result = await runSeed(seed, options);
     undecided += result.undecided.length;
     for (const [kind, outcomes] of Object.entries(result.operations)) {
       for (const [outcome, n] of Object.entries(outcomes)) {
-        const name = `${kind} ${outcome}`;
-        totals.set(name, (totals.get(name) ?? 0) + n);
+        totals.add(`all of ${kind}`, outcome, n);
       }
     }
+    totals.addAll(result.tallies);
     if (values.trace) console.log(result.trace.join('\n'));
+    if (values.history !== undefined) console.log(result.history.lines(values.history).join('\n'));
     if (result.problems.length === 0) continue;
     failed.push(seed);
     console.log(`seed ${seed} (${result.fingerprint}):\n  ${result.problems.join('\n  ')}`);
   }
   const cpu = process.cpuUsage();
-  console.log([...totals].map(([name, n]) => `${name} ${n}`).join(', '));
+  console.log(totals.lines().join('\n'));
   console.log(
     `${count} seeds from ${first}: ${failed.length} failed${failed.length === 0 ? '' : ` (${failed.join(', ')})`}, ` +
       `${undecided} keys undecided, ${((cpu.user + cpu.system) / 1e6 / count).toFixed(2)} CPU seconds a seed`,

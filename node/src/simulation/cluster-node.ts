@@ -3,7 +3,7 @@
  * the real code. Clients are in the same process and speak the native protocol to it.
  */
 import { type Coordinator, createCoordinator } from '../coordinator/coordinator.ts';
-import { LinkHub } from '../internode/link-hub.ts';
+import type { LinkHub } from '../internode/link-hub.ts';
 import { BatchLog } from '../query/batch-log.ts';
 import { Executor, type PartitionLocks } from '../query/execute.ts';
 import { isVirtual } from '../query/virtual/definitions.ts';
@@ -23,10 +23,13 @@ import {
   randomUuid,
 } from '../types/uuid.ts';
 import { ControlNode } from './control-node.ts';
-import type { Sabotage } from './planted-bugs.ts';
+import type { Sabotage } from './sabotage.ts';
+import { WatchedLinks } from './watched-links.ts';
 import type { NodeWorld, SimulatedNode } from './world.ts';
 
 const CLUSTER_NAME = 'simulation';
+/** Of the native protocol. Before 5 a conditional write with an unknown end is told like one that was not done. */
+export const CLIENT_VERSION = 5;
 const SYNC_PERIOD_MILLIS = 1000;
 const QUEUE_BYTES = 32 << 20;
 /** How often a client looks whether its answer has come. */
@@ -106,13 +109,14 @@ export class ClusterNode implements SimulatedNode {
     this.options = options;
     this.control = new ControlNode(facts, { tokenCount: 4 });
     const { hostId, carrier, clock, log, schedule, random } = facts;
-    this.dataLinks = new LinkHub({
+    const links = {
       ...{ hostId, carrier, clock, log, schedule },
       random: () => random.next(),
       clusterName: CLUSTER_NAME,
       clusterId: () => this.control.clusterId,
-    });
-    this.client = this.transport.client(4);
+    };
+    this.dataLinks = new WatchedLinks(links, facts.moment);
+    this.client = this.transport.client(CLIENT_VERSION);
   }
 
   /** @throws TypeError before `start` has resolved */

@@ -83,6 +83,18 @@ export class History {
     return keys;
   }
 
+  /** One line for each operation on a key, in the order of the calls, of whatever kind. */
+  lines(key: string): string[] {
+    return [...this.entries.values()]
+      .flat()
+      .filter((entry) => entry.key === key)
+      .sort((a, b) => a.call - b.call)
+      .map(
+        ({ client, input, call, end, outcome, output }) =>
+          `${call}..${end} client ${client} ${JSON.stringify(input)} ${outcome} ${JSON.stringify(output) ?? ''}`,
+      );
+  }
+
   /** How many of one kind ended in each way. */
   outcomes(kind: string): Readonly<Record<Outcome, number>> {
     const counts = { ok: 0, failed: 0, unknown: 0 };

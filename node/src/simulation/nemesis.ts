@@ -1,5 +1,6 @@
 /** What goes wrong in a world, drawn from its seed: one fault after another, some at the same time, all of them ending. */
 import type { SeededRandom } from './random.ts';
+import type { Moment } from './watched-links.ts';
 import type { NodeSlot, SimulatedNode, World } from './world.ts';
 
 export type FaultKind =
@@ -14,6 +15,8 @@ export type FaultKind =
   | 'slow-disk'
   | 'full-disk'
   | 'clock' // jumps of the wall clock
+  | 'aimed' // a crash between two steps of a request
+  | 'blackout' // all nodes crash
   | 'datacenter'; // all nodes of one crash
 
 export const ALL_FAULTS: readonly FaultKind[] = [
@@ -28,7 +31,25 @@ export const ALL_FAULTS: readonly FaultKind[] = [
   'slow-disk',
   'full-disk',
   'clock',
+  'aimed',
+  'blackout',
   'datacenter',
+];
+
+/** Between what was said and what comes next, something is known to one node only. */
+export const MOMENTS: readonly Moment[] = [
+  'asks Mutation',
+  'answers Mutation',
+  'hears Mutation',
+  'hears BatchStore',
+  'asks Counter',
+  'answers Counter',
+  'answers PaxosPrepare',
+  'hears PaxosPrepare',
+  'answers PaxosPropose',
+  'hears PaxosPropose',
+  'asks PaxosCommit',
+  'answers PaxosCommit',
 ];
 
 export interface NemesisOptions {
@@ -38,6 +59,8 @@ export interface NemesisOptions {
   readonly lengthMillis: number;
   /** Nodes that may be down at once; a whole datacenter counts as one. */
   readonly downMax: number;
+  /** Steps that crashes are aimed at. */
+  readonly moments: readonly Moment[];
 }
 
 export const DEFAULT_NEMESIS: NemesisOptions = {
@@ -45,10 +68,32 @@ export const DEFAULT_NEMESIS: NemesisOptions = {
   intervalMillis: 1000,
   lengthMillis: 2000,
   downMax: 1,
+  moments: MOMENTS,
 };
 
 const FLAP_MILLIS = 300;
+/** An aimed crash lets so many of its moments pass, and comes so long after one, at most. */
+const SKIPPED_MAX = 8;
+const AIM_MILLIS_MAX = 2;
+/** All nodes crash, and not only the one of the moment. */
+const AIMED_AT_ALL_RATE = 0.25;
 const CLOCK_MICROS_MAX = 5_000_000;
+
+const HEALED_AS_ONE_RATE = 0.7;
+
+/** From one address to another. */
+interface Way {
+  readonly from: string;
+  readonly to: string;
+}
+
+interface Addressed {
+  readonly address: string;
+}
+
+function pairsOf(left: readonly Addressed[], right: readonly Addressed[]): Way[] {
+  return left.flatMap(({ address: from }) => right.map(({ address: to }) => ({ from, to })));
+}
 
 export class Nemesis<Node extends SimulatedNode> {
   /** How often each fault came. */
@@ -96,7 +141,11 @@ export class Nemesis<Node extends SimulatedNode> {
         this.partition();
         break;
       case 'one-way':
-        this.cut([node], this.others(node), random.chance(0.5));
+        this.cut(
+          random.chance(0.5)
+            ? pairsOf([node], this.others(node))
+            : pairsOf(this.others(node), [node]),
+        );
         break;
       case 'flapping':
         this.flap(node, random.between(1, 6));
@@ -117,6 +166,12 @@ export class Nemesis<Node extends SimulatedNode> {
         break;
       case 'crash':
         this.crash([node]);
+        break;
+      case 'aimed':
+        this.aim();
+        break;
+      case 'blackout':
+        this.crash(world.nodes);
         break;
       case 'datacenter':
         this.crash(world.nodes.filter((n) => n.place.datacenter === node.place.datacenter));
@@ -153,23 +208,16 @@ export class Nemesis<Node extends SimulatedNode> {
     const shuffled = this.random.shuffle(this.world.nodes);
     const cut = 1 + this.random.below(Math.max(1, shuffled.length - 1));
     const [left, right] = [shuffled.slice(0, cut), shuffled.slice(cut)];
-    this.cut(left, right, true);
-    this.cut(right, left, true);
+    this.cut([...pairsOf(left, right), ...pairsOf(right, left)]);
   }
 
-  /** @param outwards from left to right, else the other way */
-  private cut(
-    left: readonly NodeSlot<Node>[],
-    right: readonly NodeSlot<Node>[],
-    outwards: boolean,
-  ): void {
+  /** Ways in one direction; they are healed all at one time, or one after another. */
+  private cut(ways: readonly Way[]): void {
     const { network } = this.world;
-    for (const a of outwards ? left : right) {
-      for (const b of outwards ? right : left) {
-        network.block(a.address, b.address);
-        this.later(() => network.unblock(a.address, b.address));
-      }
-    }
+    const heal = ({ from, to }: Way) => network.unblock(from, to);
+    for (const { from, to } of ways) network.block(from, to);
+    if (this.random.chance(HEALED_AS_ONE_RATE)) this.later(() => ways.forEach(heal));
+    else for (const way of ways) this.later(() => heal(way));
   }
 
   private flap(node: NodeSlot<Node>, times: number): void {
@@ -194,6 +242,30 @@ export class Nemesis<Node extends SimulatedNode> {
       network.setQuality(node.address, other.address, quality);
       this.later(() => network.setQuality(node.address, other.address, null));
     }
+  }
+
+  /** Whoever comes to a certain step next crashes there, or a moment later. */
+  private aim(): void {
+    const { world, random, options } = this;
+    const moment = random.pick(options.moments);
+    const isWide = random.chance(AIMED_AT_ALL_RATE);
+    const millis = random.chance(0.3) ? 0 : random.between(0, AIM_MILLIS_MAX);
+    let skipped = random.below(SKIPPED_MAX);
+    const end = () => {
+      for (const node of world.nodes) node.onMoment = null;
+    };
+    for (const node of world.nodes) {
+      node.onMoment = (name) => {
+        if (name !== moment || skipped-- > 0) return;
+        end();
+        world.scheduler.after(millis, () => {
+          if (!this.running) return;
+          world.note(node.index, `nemesis: aimed at ${name}`);
+          this.crash(isWide ? world.nodes : [node]);
+        });
+      };
+    }
+    this.later(end);
   }
 
   private crash(nodes: readonly NodeSlot<Node>[]): void {

@@ -141,12 +141,19 @@ export class VirtualNetwork {
     }
   }
 
-  /** The process at an address is gone: its streams and listeners end, and peers learn of it if they can be reached. */
-  vanish(address: string): void {
+  /**
+   * The process at an address is gone: its streams and listeners end, and peers learn of it if they can be reached.
+   * @param withMachine of some streams what was written and has not arrived never does
+   */
+  vanish(address: string, withMachine = false): void {
     for (const key of [...this.listeners.keys()]) {
       if (key.startsWith(`${address} `)) this.listeners.delete(key);
     }
-    for (const stream of [...this.streams]) if (stream.from === address) stream.close();
+    for (const stream of [...this.streams]) {
+      if (stream.from !== address) continue;
+      if (withMachine && this.random.chance(0.5)) stream.forget();
+      stream.close();
+    }
   }
 
   acceptorOf({ address, port }: Endpoint): AcceptStream | undefined {
@@ -266,6 +273,13 @@ class VirtualStream implements CarrierStream {
     this.full = this.windowBytes > WINDOW_BYTES;
     this.goOn();
     return !this.full;
+  }
+
+  /** What is under way is lost. */
+  forget(): void {
+    this.flight++;
+    this.waiting = [];
+    this.underWay = [];
   }
 
   close(): void {

@@ -10,7 +10,7 @@ test(`${SEEDS} seeds of three nodes`, async () => {
     const { problems, operations } = await runSeed(seed, { faultMillis: 10_000 });
     assert.deepEqual(problems, [], `seed ${seed}: npm run simulate -- --from ${seed} --seeds 1`);
     for (const [kind, outcomes] of Object.entries(operations)) {
-      assert.ok(outcomes['ok'] > 20, `seed ${seed}: only ${outcomes['ok']} of ${kind}`);
+      assert.ok(outcomes['ok'] > 8, `seed ${seed}: only ${outcomes['ok']} of ${kind}`);
     }
   }
 });

@@ -3,6 +3,7 @@ import { familyName, type Schema } from '../schema/schema.ts';
 import type { CounterInput, CounterOutput, RegisterInput, RegisterOutput } from './checkers.ts';
 import { checkBatches, checkConvergence, checkCounter, checkRegister } from './checkers.ts';
 import { ClusterNode } from './cluster-node.ts';
+import type { History } from './history.ts';
 import {
   CAS_REGISTER,
   type CasInput,
@@ -10,9 +11,12 @@ import {
   checkLinearizable,
   withoutTraceless,
 } from './linearizability.ts';
-import { DEFAULT_NEMESIS, type FaultKind, Nemesis } from './nemesis.ts';
-import type { Sabotage } from './planted-bugs.ts';
-import { simulationSchema, Workload } from './workload.ts';
+import { DEFAULT_NEMESIS, type FaultKind, Nemesis, type NemesisOptions } from './nemesis.ts';
+import type { Sabotage } from './sabotage.ts';
+import { simulationSchema } from './simulation-schema.ts';
+import { Tallies } from './tallies.ts';
+import type { Moment } from './watched-links.ts';
+import { Workload } from './workload.ts';
 import { placesOf, World } from './world.ts';
 
 export interface SimulationOptions {
@@ -24,6 +28,10 @@ export interface SimulationOptions {
   /** How long things go wrong, of the world's time. */
   readonly faultMillis: number;
   readonly faults: readonly FaultKind[];
+  /** Steps that aimed crashes are aimed at. */
+  readonly moments: readonly Moment[];
+  /** Of faults. */
+  readonly pace: Partial<Pick<NemesisOptions, 'intervalMillis' | 'lengthMillis'>>;
   /** A bug to be found. */
   readonly sabotage?: Sabotage;
 }
@@ -34,6 +42,8 @@ export const DEFAULT_SIMULATION: SimulationOptions = {
   clients: 6,
   faultMillis: 20_000,
   faults: DEFAULT_NEMESIS.faults,
+  moments: DEFAULT_NEMESIS.moments,
+  pace: { intervalMillis: 700 },
 };
 
 export interface SeedResult {
@@ -44,7 +54,11 @@ export interface SeedResult {
   readonly undecided: readonly string[];
   /** By kind, and by how they ended. */
   readonly operations: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** By levels how operations ended; faults; what coordinators counted. */
+  readonly tallies: Tallies;
   readonly fingerprint: string;
+  /** What clients did. */
+  readonly history: History;
   /** The last lines of the nodes' logs. */
   readonly trace: readonly string[];
 }
@@ -54,14 +68,22 @@ const START_MILLIS = 120_000;
 const REST_MILLIS = 40_000;
 const READ_MILLIS = 60_000;
 const TABLES = ['r', 'l', 'c', 'b'];
+const METRICS = [
+  'hintsStored',
+  'hintsReplayed',
+  'readRepairs',
+  'batchesReplayed',
+  'casContentions',
+  'speculativeRetries',
+] as const;
 const KINDS = ['register', 'cas', 'counter'];
 
 /** @param undecided gets the keys whose histories were too long to judge @returns problems */
-function judge(world: World<ClusterNode>, undecided: string[]): string[] {
+function judge(world: World<ClusterNode>, workload: Workload, undecided: string[]): string[] {
   const { history } = world;
   const problems: string[] = [];
   for (const [key, operations] of history.byKey<RegisterInput, RegisterOutput>('register')) {
-    problems.push(...checkRegister(key, operations));
+    problems.push(...checkRegister(key, operations, workload.isMonotonic(key)));
   }
   for (const [key, operations] of history.byKey<CounterInput, CounterOutput>('counter')) {
     problems.push(...checkCounter(key, operations));
@@ -105,6 +127,29 @@ async function contents(world: World<ClusterNode>, schema: Schema) {
   );
 }
 
+/** Those that have replicas of what clients write. */
+function datacentersWithReplicas(world: World<ClusterNode>): string[] {
+  const { topology } = world.node(0).node.coordinator;
+  return [...topology.replicatedOf({ keyspace: 'sim' }).quorums.keys()];
+}
+
+/** @param lives all processes that there were */
+function talliesOf(
+  workload: Workload,
+  nemesis: Nemesis<ClusterNode>,
+  lives: readonly ClusterNode[],
+): Tallies {
+  const tallies = new Tallies();
+  tallies.addAll(workload.tallies);
+  for (const [fault, count] of nemesis.counts) tallies.add('faults', fault, count);
+  for (const node of lives) {
+    if (!node.isServing) continue;
+    const { metrics } = node.coordinator;
+    for (const name of METRICS) tallies.add('coordinators', name, metrics[name]);
+  }
+  return tallies;
+}
+
 /** Who has to hold a key, by the ring as a node sees it. */
 function ownersBy(world: World<ClusterNode>): (entry: string) => readonly string[] {
   const { topology } = world.node(0).node.coordinator;
@@ -129,21 +174,26 @@ export async function runSeed(
   seed: number,
   options: Partial<SimulationOptions> = {},
 ): Promise<SeedResult> {
-  const { datacenters, replication, clients, faultMillis, faults, sabotage } = {
+  const { datacenters, replication, clients, faultMillis, faults, moments, pace, sabotage } = {
     ...DEFAULT_SIMULATION,
     ...options,
   };
   const schema = simulationSchema(replication, sabotage?.readRepair);
+  const lives: ClusterNode[] = [];
   const world = new World(seed, {
     places: placesOf(datacenters),
-    create: (facts) =>
-      new ClusterNode(facts, { schema, ...(sabotage === undefined ? {} : { sabotage }) }),
+    create: (facts) => {
+      const options = { schema, ...(sabotage === undefined ? {} : { sabotage }) };
+      const node = new ClusterNode(facts, options);
+      lives.push(node);
+      return node;
+    },
   });
   for (const { disk } of world.nodes) sabotage?.disk?.(disk);
   await world.startAll(START_MILLIS);
   await world.runFor(5_000);
-  const nemesis = new Nemesis(world, { faults });
-  const workload = new Workload(world);
+  const nemesis = new Nemesis(world, { faults, moments, ...pace });
+  const workload = new Workload(world, datacentersWithReplicas(world));
   workload.start(clients);
   nemesis.start();
   await world.runFor(faultMillis);
@@ -154,7 +204,7 @@ export async function runSeed(
   const problems: string[] = [];
   const batches = await world.settle(workload.readAll(), READ_MILLIS);
   const undecided: string[] = [];
-  problems.push(...judge(world, undecided));
+  problems.push(...judge(world, workload, undecided));
   problems.push(
     ...checkBatches(
       workload.batches.map(({ acknowledged }, i) => ({ ...batches[i], acknowledged })),
@@ -169,7 +219,9 @@ export async function runSeed(
     problems,
     undecided,
     operations: Object.fromEntries(KINDS.map((kind) => [kind, world.history.outcomes(kind)])),
+    tallies: talliesOf(workload, nemesis, lives),
     fingerprint: world.fingerprint(),
+    history: world.history,
     trace: world.trace,
   };
 }

@@ -108,6 +108,8 @@ export class StoreState {
   private queue: QueuedBatch[] = [];
   private writing = false;
   private syncDue = false;
+  /** In the log and not yet synced: nobody reads it before that. */
+  private syncing: readonly QueuedBatch[] = [];
   /** By batch, oldest first: what is applied and not on disk. */
   private unsynced: Undo[][] = [];
   /** Grows with each crash: what was going on before ends unheard. */
@@ -163,6 +165,8 @@ export class StoreState {
     this.queuedBytes = 0;
     this.writing = false;
     this.syncDue = false;
+    this.applyAll(this.syncing);
+    this.syncing = [];
     // What the system has taken of a process that died, it writes.
     if (kind === 'process') return;
     const kept = this.disk.random.below(this.unsynced.length + 1);
@@ -205,13 +209,17 @@ export class StoreState {
       this.complete(batches, faults.writeFailure);
       return;
     }
-    for (const { operations } of batches) this.apply(operations);
     if (this.options.durability === 'periodic') {
+      this.applyAll(batches);
       this.complete(batches, 'OK');
       this.syncLater();
       return;
     }
+    // As RocksDB does: what is not durable is not seen.
+    this.syncing = batches;
     this.later(this.disk.delay(faults.syncMillis), () => {
+      this.syncing = [];
+      this.applyAll(batches);
       this.sync();
       this.complete(batches, this.disk.faults.writeFailure ?? 'OK');
     });
@@ -237,6 +245,10 @@ export class StoreState {
       this.syncDue = false;
       this.sync();
     });
+  }
+
+  private applyAll(batches: readonly QueuedBatch[]): void {
+    for (const { operations } of batches) this.apply(operations);
   }
 
   private apply(operations: readonly BatchOperation[]): void {

@@ -1,59 +1,66 @@
 /**
- * Clients of a simulated cluster: registers, conditional writes, counters and logged batches on a few keys each, over any
- * node that is up, every call and answer in the world's history.
+ * Clients of a simulated cluster: registers, conditional writes, counters and logged batches over any node that is up, every
+ * call and answer in the world's history. Some keys are hot: many clients meet there. Others are written once or twice, so
+ * that what is lost is not hidden by what comes after it. Keys differ in the levels at which they are written and read.
  */
-import { ErrorCode } from '../common/errors.ts';
-import type { SchemaStatement } from '../cql/ast.ts';
-import { parseStatement } from '../cql/index.ts';
-import { planSchemaChange } from '../query/ddl.ts';
-import { withSystemKeyspaces } from '../query/virtual/definitions.ts';
-import { EMPTY_SCHEMA, type Schema } from '../schema/schema.ts';
-import type { Answer } from '../transport/client-codec.ts';
+import { type CqlError, ErrorCode } from '../common/errors.ts';
+import { Level } from '../coordinator/levels.ts';
+import { type Answer, decodeError } from '../transport/client-codec.ts';
 import { readRows } from '../transport/plain-rows.ts';
 import { Opcode } from '../transport/protocol.ts';
 import type { CounterInput, CounterOutput, RegisterInput, RegisterOutput } from './checkers.ts';
-import type { ClusterNode } from './cluster-node.ts';
+import { CLIENT_VERSION, type ClusterNode } from './cluster-node.ts';
+import {
+  type CasContract,
+  casContracts,
+  levelName,
+  type RegisterContract,
+  registerContracts,
+} from './contracts.ts';
 import type { OpenOperation } from './history.ts';
 import type { CasInput, CasOutput } from './linearizability.ts';
 import type { SeededRandom } from './random.ts';
+import { RecentKeys } from './recent-keys.ts';
+import { Tallies } from './tallies.ts';
 import type { World } from './world.ts';
 
-const QUORUM = 4;
-const SERIAL = 8;
-const KEYS = 4;
+const HOT_KEYS = 4;
+/** Counters from here on are counted at ONE. */
+const COUNTERS = 4;
+const COUNTERS_AT_ONE = 2;
+const PARTS = 3;
+const RIVALS = 3;
+/** Between the starts of those that want the same. */
+const RIVAL_MILLIS = 4;
 /** A client gives up on an answer: its node died, or does not answer. */
 const PATIENCE_MILLIS = 12_000;
 const PAUSE_MILLIS = 60;
+/** Looks at once, mostly at another node, whether what was told is so. */
+const LOOK_BACK_RATE = 0.3;
 
-/** @param replication such as `{'class': 'SimpleStrategy', 'replication_factor': 3}` */
-export function simulationSchema(replication: string, readRepair = 'BLOCKING'): Schema {
-  let schema = EMPTY_SCHEMA;
-  let ids = 0;
-  const repair = `WITH read_repair = '${readRepair}'`;
-  for (const text of [
-    `CREATE KEYSPACE sim WITH replication = ${replication}`,
-    `CREATE TABLE sim.r (k int PRIMARY KEY, v text) ${repair}`,
-    `CREATE TABLE sim.l (k int PRIMARY KEY, v int) ${repair}`,
-    `CREATE TABLE sim.c (k int PRIMARY KEY, n counter) ${repair}`,
-    `CREATE TABLE sim.b (k int PRIMARY KEY, v int) ${repair}`,
-  ]) {
-    schema = planSchemaChange(parseStatement(text) as SchemaStatement, schema, null, {
-      newId: () => `00000000-0000-1000-8000-${String(++ids).padStart(12, '0')}`,
-      nowMicros: 1,
-    }).schema;
-  }
-  return withSystemKeyspaces(schema);
+type Rows = readonly (readonly (Buffer | null)[])[];
+/** What a client was told; null: nothing. */
+type Told = { readonly rows: Rows } | { readonly error: CqlError };
+
+/** How a statement is sent. */
+interface Sending {
+  readonly consistency: number;
+  readonly serial?: number;
+  readonly timestamp?: bigint;
+  readonly datacenter?: string | null;
 }
 
-/** What a client was told: rows, or the code of an error; null: nothing. */
-type Told = { readonly rows: readonly (readonly (Buffer | null)[])[] } | { readonly code: number };
-
-const CERTAINLY_NOT: ReadonlySet<number> = new Set([ErrorCode.Unavailable, ErrorCode.Invalid]);
-
 function told(answer: Answer): Told {
-  if (answer.opcode === Opcode.Error) return { code: answer.body.readInt32BE(0) };
+  if (answer.opcode === Opcode.Error) return { error: decodeError(answer.body, CLIENT_VERSION) };
   const isRows = answer.body.readInt32BE(0) === 2;
   return { rows: isRows ? readRows(answer).rows : [] };
+}
+
+/** Whether it is said that nothing was done. */
+function isRefusal({ code, detail }: CqlError): boolean {
+  if (code === ErrorCode.Unavailable || code === ErrorCode.Invalid) return true;
+  // Source: Paxos.run. What may have been written is SIMPLE or CasWriteUnknown.
+  return detail?.kind === 'write-timeout' && detail.writeType === 'CAS';
 }
 
 const intOf = (value: Buffer | null | undefined) => (value == null ? null : value.readInt32BE(0));
@@ -61,23 +68,31 @@ const intOf = (value: Buffer | null | undefined) => (value == null ? null : valu
 export interface BatchRecord {
   readonly id: number;
   acknowledged: boolean;
-  /** It certainly did nothing. */
-  failed: boolean;
 }
 
 export class Workload {
   readonly batches: BatchRecord[] = [];
+  /** By levels and kinds of operations, how they ended. */
+  readonly tallies = new Tallies();
   private readonly world: World<ClusterNode>;
   private readonly random: SeededRandom;
+  private readonly registers: readonly RegisterContract[];
+  private readonly conditionals: readonly CasContract[];
+  private readonly registerKeys: RecentKeys;
+  private readonly casKeys: RecentKeys;
   private going = true;
   private timestamps = 0;
-  private nextBatch = 0;
   private nextValue = 0;
   private readonly lastSeen = new Map<number, number | null>();
 
-  constructor(world: World<ClusterNode>) {
+  /** @param datacenters those with replicas */
+  constructor(world: World<ClusterNode>, datacenters: readonly string[]) {
     this.world = world;
     this.random = world.random.fork('clients');
+    this.registers = registerContracts(datacenters);
+    this.conditionals = casContracts(datacenters);
+    this.registerKeys = new RecentKeys(this.random, HOT_KEYS);
+    this.casKeys = new RecentKeys(this.random, HOT_KEYS);
   }
 
   /** So many clients at once, until `stop`. */
@@ -89,6 +104,11 @@ export class Workload {
     this.going = false;
   }
 
+  /** @param key as in the history */
+  isMonotonic(key: string): boolean {
+    return this.contractOf(Number(key.slice(1))).isMonotonic;
+  }
+
   private again(client: number): void {
     this.world.scheduler.after(this.random.between(0, 2 * PAUSE_MILLIS), () => {
       if (!this.going) return;
@@ -97,33 +117,54 @@ export class Workload {
   }
 
   private step(client: number): Promise<void> {
-    const key = this.random.below(KEYS);
-    switch (this.random.below(8)) {
+    const { random, registerKeys, casKeys } = this;
+    switch (random.below(13)) {
       case 0:
       case 1:
-        return this.writeRegister(client, key);
+        return this.writeRegister(client, registerKeys.hot());
       case 2:
-        return this.readRegister(client, key);
+        return this.writeRegister(client, registerKeys.fresh());
       case 3:
+        return this.writeRegister(client, registerKeys.any());
       case 4:
-        return this.compareAndSet(client, key);
       case 5:
-        return this.readSerial(client, key);
+        return this.readRegister(client, registerKeys.any());
       case 6:
-        return this.addToCounter(client, key);
+      case 7:
+        return this.compareAndSet(client, casKeys.any());
+      case 8:
+        return this.race(client);
+      case 9:
+      case 10:
+        return this.readConditional(client, casKeys.any());
+      case 11:
+        return this.addToCounter(client, random.below(COUNTERS + COUNTERS_AT_ONE));
       default:
         return this.logBatch();
     }
   }
 
-  /** @returns null: no node is up, or no answer came */
-  private async ask(text: string, consistency: number, timestamp?: bigint): Promise<Told | null> {
-    const nodes = this.world.alive.filter(({ running }) => running?.isServing);
-    if (nodes.length === 0) return { code: ErrorCode.Unavailable };
+  /** Hot registers are those of plain quorums. */
+  private contractOf(key: number): RegisterContract {
+    return this.registers[key < HOT_KEYS ? 0 : key % this.registers.length];
+  }
+
+  private casContractOf(key: number): CasContract {
+    return this.conditionals[key % this.conditionals.length];
+  }
+
+  /** @returns null: no answer came */
+  private async ask(text: string, sending: Sending): Promise<Told | null> {
+    const { consistency, serial = Level.SERIAL, timestamp, datacenter = null } = sending;
+    const nodes = this.world.alive.filter(
+      ({ running, place }) =>
+        running?.isServing && (datacenter === null || place.datacenter === datacenter),
+    );
+    if (nodes.length === 0) return null;
     const { node } = this.random.pick(nodes);
     const parameters = {
       consistency,
-      serialConsistency: SERIAL,
+      serialConsistency: serial,
       ...(timestamp === undefined ? {} : { timestamp }),
     };
     const late = new Promise<null>((resolve) => {
@@ -133,46 +174,80 @@ export class Workload {
     return answer === null ? null : told(answer);
   }
 
-  /** @param done gives the rows' meaning to the history */
+  /** @param kind for the tallies @param done gives the rows' meaning to the history */
   private async run<Output>(
+    kind: string,
     open: OpenOperation<Output>,
     request: Promise<Told | null>,
-    done: (rows: readonly (readonly (Buffer | null)[])[]) => Output,
+    done: (rows: Rows) => Output,
   ): Promise<void> {
     const answer = await request;
-    if (answer === null) open.unknown();
-    else if ('rows' in answer) open.ok(done(answer.rows));
-    else if (CERTAINLY_NOT.has(answer.code)) open.failed();
-    else open.unknown();
+    if (answer === null) {
+      open.unknown();
+      this.tallies.add(kind, 'unknown');
+    } else if ('rows' in answer) {
+      open.ok(done(answer.rows));
+      this.tallies.add(kind, 'ok');
+    } else if (isRefusal(answer.error)) {
+      open.failed();
+      this.tallies.add(kind, 'failed');
+    } else {
+      open.unknown();
+      this.tallies.add(kind, 'unknown');
+    }
   }
 
-  private writeRegister(client: number, key: number): Promise<void> {
+  private async writeRegister(client: number, key: number): Promise<void> {
+    const { table, write, datacenter } = this.contractOf(key);
     const timestamp = ++this.timestamps;
     const value = this.random.chance(0.1) ? null : `v${timestamp}`;
     const input: RegisterInput = { kind: 'write', value, timestamp };
     const open = this.world.history.begin<RegisterOutput>('register', client, `r${key}`, input);
     const text =
       value === null
-        ? `DELETE FROM sim.r WHERE k = ${key}`
-        : `INSERT INTO sim.r (k, v) VALUES (${key}, '${value}')`;
-    return this.run(open, this.ask(text, QUORUM, BigInt(timestamp)), () => ({}));
+        ? `DELETE FROM ${table} WHERE k = ${key}`
+        : `INSERT INTO ${table} (k, v) VALUES (${key}, '${value}')`;
+    const sending = { consistency: write, timestamp: BigInt(timestamp), datacenter };
+    await this.run(`write ${levelName(write)}`, open, this.ask(text, sending), () => ({}));
+    if (this.random.chance(LOOK_BACK_RATE)) await this.readRegister(client, key);
   }
 
-  private readRegister(client: number, key: number): Promise<void> {
+  private async readRegister(client: number, key: number, isLast = false): Promise<void> {
+    const { table, read, datacenter, isReadLate } = this.contractOf(key);
+    if (isReadLate && !isLast) return;
     const open = this.world.history.begin<RegisterOutput>('register', client, `r${key}`, {
       kind: 'read',
     });
-    const text = `SELECT v, writetime(v) FROM sim.r WHERE k = ${key}`;
-    return this.run(open, this.ask(text, QUORUM), ([row]) => {
+    const text = `SELECT v, writetime(v) FROM ${table} WHERE k = ${key}`;
+    const asked = this.ask(text, { consistency: read, datacenter });
+    await this.run(`read ${levelName(read)}`, open, asked, ([row]) => {
       const [value, timestamp] = row ?? [];
       if (value == null || timestamp == null) return { read: null };
       return { read: { value: String(value), timestamp: Number(timestamp.readBigInt64BE(0)) } };
     });
   }
 
-  private async compareAndSet(client: number, key: number): Promise<void> {
-    // What was seen last, mostly, so that some are applied. Each value is used once: the checker has less to try.
+  private compareAndSet(client: number, key: number): Promise<void> {
+    // What was seen last, mostly, so that some are applied.
     const expected = this.random.chance(0.1) ? null : (this.lastSeen.get(key) ?? null);
+    return this.compareWith(client, key, expected);
+  }
+
+  /** Several want to change the same from the same, at nearly the same time: one of them may. */
+  private async race(client: number): Promise<void> {
+    const key = this.random.chance(0.5) ? this.casKeys.fresh() : this.casKeys.any();
+    const expected = this.lastSeen.get(key) ?? null;
+    await Promise.all(
+      Array.from({ length: RIVALS }, async (_, rival) => {
+        await this.world.scheduler.sleep(this.random.between(0, RIVAL_MILLIS));
+        await this.compareWith(client + 1000 * (rival + 1), key, expected);
+      }),
+    );
+  }
+
+  /** Each value is used once: the checker has less to try. */
+  private async compareWith(client: number, key: number, expected: number | null): Promise<void> {
+    const { serial, commit, datacenter } = this.casContractOf(key);
     const value = this.nextValue++;
     const input: CasInput = { kind: 'cas', expected, value };
     const open = this.world.history.begin<CasOutput>('cas', client, `l${key}`, input);
@@ -180,19 +255,27 @@ export class Workload {
       expected === null
         ? `INSERT INTO sim.l (k, v) VALUES (${key}, ${value}) IF NOT EXISTS`
         : `UPDATE sim.l SET v = ${value} WHERE k = ${key} IF v = ${expected}`;
-    await this.run(open, this.ask(text, QUORUM), ([row]) => {
+    const kind = `cas ${levelName(serial)} ${levelName(commit)}`;
+    const asked = this.ask(text, { consistency: commit, serial, datacenter });
+    await this.run(kind, open, asked, ([row]) => {
       const applied = row?.[0]?.[0] === 1;
       // A refusal shows `[applied], k, v`, or `[applied], v`; only `[applied]`: there was no row.
       const found = row === undefined || row.length === 1 ? null : intOf(row.at(-1));
       this.lastSeen.set(key, applied ? value : found);
+      this.tallies.add('conditions', applied ? 'met' : 'not met');
       return applied ? { applied } : { applied, value: found };
     });
+    if (this.random.chance(LOOK_BACK_RATE)) await this.readConditional(client, key);
   }
 
-  private readSerial(client: number, key: number): Promise<void> {
+  /** @param level by default one of those at which the key is linearizable */
+  private readConditional(client: number, key: number, level?: number): Promise<void> {
+    const { reads, datacenter } = this.casContractOf(key);
+    const consistency = level ?? this.random.pick(reads);
     const open = this.world.history.begin<CasOutput>('cas', client, `l${key}`, { kind: 'read' });
     const text = `SELECT v FROM sim.l WHERE k = ${key}`;
-    return this.run(open, this.ask(text, SERIAL), ([row]) => {
+    const asked = this.ask(text, { consistency, datacenter });
+    return this.run(`read ${levelName(consistency)}`, open, asked, ([row]) => {
       const value = intOf(row?.[0]);
       this.lastSeen.set(key, value);
       return { value };
@@ -200,46 +283,62 @@ export class Workload {
   }
 
   private addToCounter(client: number, key: number): Promise<void> {
+    const consistency = key < COUNTERS ? Level.QUORUM : Level.ONE;
     const delta = 1 + this.random.below(9);
     const input: CounterInput = { kind: 'add', delta };
     const open = this.world.history.begin<CounterOutput>('counter', client, `c${key}`, input);
     const text = `UPDATE sim.c SET n = n + ${delta} WHERE k = ${key}`;
-    return this.run(open, this.ask(text, QUORUM), () => ({}));
+    return this.run(
+      `count ${levelName(consistency)}`,
+      open,
+      this.ask(text, { consistency }),
+      () => ({}),
+    );
+  }
+
+  private readCounter(key: number): Promise<void> {
+    const consistency = key < COUNTERS ? Level.QUORUM : Level.ALL;
+    const open = this.world.history.begin<CounterOutput>('counter', -1, `c${key}`, {
+      kind: 'read',
+    });
+    const text = `SELECT n FROM sim.c WHERE k = ${key}`;
+    return this.run('read counter', open, this.ask(text, { consistency }), ([row]) => ({
+      value: Number(row?.[0]?.readBigInt64BE(0) ?? 0n),
+    }));
   }
 
   private async logBatch(): Promise<void> {
-    const id = this.nextBatch++;
-    const record: BatchRecord = { id, acknowledged: false, failed: false };
+    const record: BatchRecord = { id: this.batches.length, acknowledged: false };
     this.batches.push(record);
-    const inserts = [0, 1, 2].map(
-      (part) => `INSERT INTO sim.b (k, v) VALUES (${id * 3 + part}, 1)`,
+    const inserts = Array.from(
+      { length: PARTS },
+      (_, part) => `INSERT INTO sim.b (k, v) VALUES (${record.id * PARTS + part}, 1)`,
     );
-    const answer = await this.ask(`BEGIN BATCH ${inserts.join('; ')}; APPLY BATCH`, QUORUM);
+    const text = `BEGIN BATCH ${inserts.join('; ')}; APPLY BATCH`;
+    const answer = await this.ask(text, { consistency: Level.QUORUM });
     record.acknowledged = answer !== null && 'rows' in answer;
-    record.failed = answer !== null && 'code' in answer && CERTAINLY_NOT.has(answer.code);
+    const isRefused = answer !== null && 'error' in answer && isRefusal(answer.error);
+    this.tallies.add('batch', record.acknowledged ? 'ok' : isRefused ? 'failed' : 'unknown');
   }
 
-  /** When all has come to rest: reads everything once more, for the checkers. @returns problems */
+  /** When all has come to rest: reads everything once more, for the checkers. @returns the batches' parts */
   async readAll(): Promise<
     readonly { readonly name: string; readonly parts: readonly boolean[] }[]
   > {
-    for (let key = 0; key < KEYS; key++) {
-      await this.readRegister(-1, key);
-      await this.readSerial(-1, key);
-      const open = this.world.history.begin<CounterOutput>('counter', -1, `c${key}`, {
-        kind: 'read',
-      });
-      const text = `SELECT n FROM sim.c WHERE k = ${key}`;
-      await this.run(open, this.ask(text, QUORUM), ([row]) => ({
-        value: Number(row?.[0]?.readBigInt64BE(0) ?? 0n),
-      }));
+    await Promise.all(this.registerKeys.all().map((key) => this.readRegister(-1, key, true)));
+    for (const key of this.casKeys.all()) {
+      const { reads, serial } = this.casContractOf(key);
+      // The weaker ones first: a serial read mends what they could miss.
+      for (const level of [...reads].reverse()) await this.readConditional(-1, key, level);
+      if (!reads.includes(serial)) await this.readConditional(-1, key, serial);
     }
-    const answer = await this.ask('SELECT k FROM sim.b', QUORUM);
+    for (let key = 0; key < COUNTERS + COUNTERS_AT_ONE; key++) await this.readCounter(key);
+    const answer = await this.ask('SELECT k FROM sim.b', { consistency: Level.QUORUM });
     if (answer === null || !('rows' in answer)) throw new TypeError('the batches cannot be read');
     const found = new Set(answer.rows.map(([k]) => intOf(k)));
     return this.batches.map(({ id }) => ({
       name: `batch ${id}`,
-      parts: [0, 1, 2].map((part) => found.has(id * 3 + part)),
+      parts: Array.from({ length: PARTS }, (_, part) => found.has(id * PARTS + part)),
     }));
   }
 }

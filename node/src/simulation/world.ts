@@ -73,6 +73,8 @@ export interface NodeWorld extends Peer, NodePlace {
   engine(): KvEngine;
   /** At the end of this turn of the node's event loop. */
   schedule(run: () => void): void;
+  /** Tells of a step, at which a fault may strike. */
+  moment(name: string): void;
   /** The process ends by itself, at once; it is started again a second later. */
   exit(reason: string): void;
 }
@@ -112,6 +114,8 @@ export class NodeSlot<Node extends SimulatedNode> {
   address: string;
   /** The wall clock's error. */
   skewMicros = 0;
+  /** Hears of each step that the process tells of. */
+  onMoment: ((name: string) => void) | null = null;
   private readonly world: World<Node>;
   private process: Node | null = null;
   private life = 0;
@@ -202,7 +206,7 @@ export class NodeSlot<Node extends SimulatedNode> {
   private end(kind: CrashKind): void {
     this.process = null;
     this.life++;
-    this.world.network.vanish(this.address);
+    this.world.network.vanish(this.address, kind === 'power');
     this.disk.crash(kind);
   }
 
@@ -227,6 +231,9 @@ export class NodeSlot<Node extends SimulatedNode> {
       listen: (port, accept) => void network.listen(address, port, accept),
       engine: () => new MemoryEngine(this.disk),
       schedule: (run) => scheduler.soon(ifAlive(run)),
+      moment: (name) => {
+        if (alive()) this.onMoment?.(name);
+      },
       exit: (reason) => {
         if (alive()) this.exit(reason);
       },
@@ -327,6 +334,7 @@ export class World<Node extends SimulatedNode> {
     for (const node of this.nodes) {
       node.disk.heal();
       node.skewMicros = 0;
+      node.onMoment = null;
     }
     const down = this.nodes.filter(({ running }) => running === null);
     await this.settle(Promise.all(down.map((node) => node.start())), millisMax);
