@@ -42,10 +42,14 @@ export interface GrpcLinkServer {
 }
 
 const IDLE_MILLIS = 10_000;
+/** The same after its last stream: a peer closes it itself. */
+const ENDED_MILLIS = 1000;
 const CONNECTIONS_MAX = 8192;
 const STRANGERS_MAX = 1024;
 /** A link has three streams at most. */
 const STREAMS_MAX = 16;
+/** What a connection of HTTP/2 begins with, by RFC 9113. */
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const NOT_A_PEER = 'a connection to the internode port was not one of a peer';
 
 class AcceptedStream extends PacketStream {
@@ -102,7 +106,7 @@ class Connections {
     const connection: Connection = { socket, from, streams: 0, timer: null, reason: null };
     this.all.set(from, connection);
     this.strangers.set(from, connection);
-    this.await(connection, 'it said nothing');
+    this.await(connection, this.idleMillis, 'it said nothing');
     // Whatever goes wrong with a connection ends it, and is told by its streams.
     socket.on('error', () => {});
     socket.on('close', () => this.closed(connection));
@@ -130,15 +134,15 @@ class Connections {
   streamEnded(from: string): void {
     const connection = this.all.get(from);
     if (connection === undefined || --connection.streams > 0) return;
-    this.await(connection, null);
+    this.await(connection, Math.min(ENDED_MILLIS, this.idleMillis), null);
   }
 
   closeAll(): void {
     for (const { socket } of this.all.values()) socket.destroy();
   }
 
-  private await(connection: Connection, reason: string | null): void {
-    connection.timer = setTimeout(() => this.refuse(connection, reason), this.idleMillis);
+  private await(connection: Connection, millis: number, reason: string | null): void {
+    connection.timer = setTimeout(() => this.refuse(connection, reason), millis);
   }
 
   private refuse(connection: Connection, reason: string | null): void {
@@ -167,6 +171,27 @@ function listenerOf({ tls, idleMillis }: GrpcLinkServerOptions): NetServer | Tls
   return createTlsServer({ ...socketOptions, ...options });
 }
 
+/** Calls `found` when HTTP/2 begins: before, a connection costs a socket and no more. Whatever else comes is `other`. */
+function awaitPreface(socket: Socket, found: () => void, other: () => void): void {
+  let head: Buffer = Buffer.alloc(0);
+  const look = (): void => {
+    const chunk: Buffer | null = socket.read();
+    if (chunk === null) return;
+    head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
+    const length = Math.min(head.length, PREFACE.length);
+    const isPreface = head.compare(PREFACE, 0, length, 0, length) === 0;
+    if (isPreface && length < PREFACE.length) return;
+    socket.off('readable', look);
+    if (!isPreface) {
+      other();
+      return;
+    }
+    socket.unshift(head);
+    found();
+  };
+  socket.on('readable', look);
+}
+
 function addressOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress ?? ''}:${remotePort ?? 0}`;
 }
@@ -192,14 +217,19 @@ export async function createGrpcLinkServer(
   server.addService(service, { [methodName(exchange)]: handler });
   // TLS ends before gRPC: the certificates can change, and whoever fails in the handshake is known by address.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const serve = (socket: Socket): void => {
+    const found = (): void => injector.injectConnection(socket);
+    const other = (): void => connections.failed(addressOf(socket), 'it does not speak HTTP/2');
+    awaitPreface(socket, found, other);
+  };
   const listener = listenerOf(options);
   listener.on('connection', (socket: Socket) => {
     connections.add(socket);
-    if (tls === null) injector.injectConnection(socket);
+    if (tls === null) serve(socket);
   });
   listener.on('secureConnection', (socket: TLSSocket) => {
     const refusal = tls === null ? 'no TLS here' : refusalOfClient(socket, tls.current());
-    if (refusal === null) injector.injectConnection(socket);
+    if (refusal === null) serve(socket);
     else connections.failed(addressOf(socket), refusal);
   });
   listener.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {

@@ -86,10 +86,10 @@ function withoutNumbers(cause: string): string {
 export function explainOutgoing(cause: string, tls: LinkTls | null): string {
   const hasBroken = /^(Protocol error|Failed to connect|Socket closed|.*ECONNRESET)/.test(cause);
   if (tls === null) return hasBroken ? `${cause} (${OWN_TLS_MISSING})` : cause;
-  if (/wrong version number|packet length too long/.test(cause)) {
+  if (/wrong version number|packet length too long|disconnected before secure/.test(cause)) {
     return `TLS: ${withoutNumbers(cause)} (${THEIR_TLS_MISSING})`;
   }
-  if (hasBroken || /alert|disconnected before secure/.test(cause)) {
+  if (hasBroken || /alert/.test(cause)) {
     return `TLS: ${withoutNumbers(cause)} (${NOT_TAKEN})`;
   }
   if (/altname/.test(cause)) return `TLS: ${cause}`;
