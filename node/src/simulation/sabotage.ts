@@ -106,7 +106,11 @@ type Run = <T>(
   levels: object,
   decide: (source: RecordSource) => Promise<Decision<T>>,
 ) => Promise<T>;
-type Locked = <T>(target: PaxosTarget, work: (stored: Stored) => Promise<T>) => Promise<T>;
+type Locked = <T>(
+  target: PaxosTarget,
+  table: object,
+  work: (stored: Stored) => Promise<T>,
+) => Promise<T>;
 
 const QUORUM = 4;
 const ONE = 1;
@@ -125,20 +129,17 @@ export function forgetPromises(node: ClusterNode): void {
   });
 }
 
+/** A proposal finds that nothing was promised. */
 export function acceptAnything(node: ClusterNode): void {
   const acceptor = acceptorOf(node);
-  const locked: Locked = Reflect.get(acceptor, 'locked').bind(acceptor);
-  const save: Save = Reflect.get(acceptor, 'save').bind(acceptor);
-  patch<Propose>(
-    acceptor,
-    'propose',
-    () => (target, proposal) =>
-      locked(target, async (stored) => {
-        const { promised, committed } = stored.state;
-        await save(stored, { promised, accepted: proposal, committed });
-        return null;
-      }),
-  );
+  const lax: object = Object.create(acceptor);
+  patch<Locked>(lax, 'locked', (locked) => (target, table, work) => {
+    return locked(target, table, (stored) =>
+      work({ ...stored, state: { ...stored.state, promised: NO_STATE.promised } }),
+    );
+  });
+  const propose: Propose = Reflect.get(acceptor, 'propose').bind(lax);
+  patch<Propose>(acceptor, 'propose', () => propose);
 }
 
 export function ignoreUnfinished(node: ClusterNode): void {
