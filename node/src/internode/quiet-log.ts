@@ -1,7 +1,7 @@
 /** Log lines that anybody can cause who reaches a port: a few for each address, then they are only counted. */
 import type { LinkClock, LinkLogger } from './carrier.ts';
 
-const WINDOW_MILLIS = 10_000;
+const WINDOW_MILLIS = 60_000;
 /** Of one message from one address, in a window. */
 const LINES_MAX = 5;
 /** Of all, in a window. */
