@@ -6,6 +6,7 @@
  *     answer:  u16 n | n digests wanted | u16 n | n news
  *     news:    u16 n | n news
  *     goodbye: digest of who goes, with its last heartbeat
+ *     gone:    digest of who seems to be dead, with the last that was heard of it
  *     digest:  16 bytes host id | u32 generation | u32 version
  *     news:    digest (version: of the heartbeat) | u8 n | n states: u8 key | u32 version | [string] value
  */
@@ -45,9 +46,10 @@ export type GossipMessage =
   | { readonly kind: 'offer'; readonly isAll: boolean; readonly digests: readonly Digest[] }
   | { readonly kind: 'answer'; readonly wanted: readonly Digest[]; readonly news: readonly News[] }
   | { readonly kind: 'news'; readonly news: readonly News[] }
-  | { readonly kind: 'goodbye'; readonly digest: Digest };
+  | { readonly kind: 'goodbye'; readonly digest: Digest }
+  | { readonly kind: 'gone'; readonly digest: Digest };
 
-const KINDS = ['offer', 'answer', 'news', 'goodbye'] as const;
+const KINDS = ['offer', 'answer', 'news', 'goodbye', 'gone'] as const;
 
 /** The 16 bytes of a UUID as characters; null if it is none. */
 export function packHostId(hostId: string): string | null {
@@ -84,7 +86,7 @@ export function encodeGossip(out: Writer, clusterId: string, message: GossipMess
     out.u8(message.isAll ? 1 : 0);
     writeDigests(out, message.digests);
   }
-  if (message.kind === 'goodbye') writeDigest(out, message.digest);
+  if (message.kind === 'goodbye' || message.kind === 'gone') writeDigest(out, message.digest);
   if (message.kind === 'answer') writeDigests(out, message.wanted);
   if (message.kind === 'answer' || message.kind === 'news') writeNews(out, message.news);
   return out.view();
@@ -146,6 +148,7 @@ function readBody(from: Reader): GossipMessage | null {
       return news === null ? null : { kind, news };
     }
     case 'goodbye':
+    case 'gone':
       return { kind, digest: readDigest(from) };
     case undefined:
       return null;

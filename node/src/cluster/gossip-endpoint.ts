@@ -50,6 +50,8 @@ export class Endpoint implements PeerView {
   /** The newest of the states. */
   statesVersion = 0;
   readonly arrivals: ArrivalWindow;
+  /** When it was last asked for being silent, monotonic milliseconds. */
+  askedMillis = Number.NEGATIVE_INFINITY;
 
   constructor(id: string, generation: number, arrivals: ArrivalWindow) {
     this.id = id;

@@ -91,6 +91,71 @@ test('200 nodes find each other; one that dies is seen dead by all, and no other
   assert.ok(down.every(({ peer }) => peer.hostId === hostId));
 });
 
+/** All see all. */
+function convergedCrowd(seed: number, size: number): Crowd {
+  const crowd = new Crowd(seed, size);
+  crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === size), 20_000);
+  crowd.world.runSync(10_000);
+  crowd.events.length = 0;
+  return crowd;
+}
+
+function downs(crowd: Crowd): readonly string[] {
+  const down = crowd.events.filter(({ kind }) => kind === 'down');
+  return down.map(({ by, peer, at }) => `${by} of ${peer.hostId} at ${at}`);
+}
+
+test('a process that is killed is seen dead by all within a few seconds, and again after a restart', () => {
+  for (const [size, millisMax] of [
+    [3, 4_000],
+    [12, 7_000],
+    [60, 12_000],
+  ]) {
+    const crowd = convergedCrowd(size, size);
+    const peer = crowd.peers[1];
+    const others = crowd.nodes.filter((_, i) => i !== 1);
+    for (let generation = 2; generation < 5; generation++) {
+      crowd.kill(1);
+      const killed = () => others.every((node) => !node.isAlive(peer.hostId));
+      const millis = crowd.runUntil(killed, 40_000);
+      assert.ok(millis <= millisMax, `${millis} ms with ${size} nodes`);
+      crowd.start(1, peer, generation);
+      crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === size), 10_000);
+      crowd.world.runSync(2_000);
+    }
+  }
+});
+
+test('a node that does nothing for three seconds is not dead', () => {
+  const crowd = convergedCrowd(21, 6);
+  for (let i = 0; i < 6; i++) {
+    for (const peer of crowd.peers)
+      if (peer !== crowd.peers[i]) crowd.world.cut(peer, crowd.peers[i]);
+    crowd.world.runSync(3_000);
+    crowd.world.heal();
+    crowd.world.runSync(10_000);
+  }
+  assert.deepEqual(downs(crowd), []);
+});
+
+test('a way that is cut or refused between two nodes: they hear of each other by others, and nobody flaps', () => {
+  const crowd = convergedCrowd(22, 5);
+  const [a, b, c] = crowd.peers;
+  crowd.world.refuse(a, b);
+  crowd.world.refuse(b, a);
+  crowd.world.runSync(900_000);
+  const refused = downs(crowd);
+  assert.ok(refused.length <= 6, refused.join(', '));
+  // The more that is wrong, the more often a few heartbeats are missed; but that is believed less and less.
+  crowd.world.cutOneWay(b, c);
+  crowd.world.loss = 0.02;
+  crowd.world.runSync(900_000);
+  assert.ok(downs(crowd).length - refused.length <= 6, downs(crowd).join(', '));
+  const between = [a.hostId, b.hostId];
+  const down = crowd.events.filter(({ kind }) => kind === 'down');
+  assert.ok(down.every(({ by, peer }) => by < 2 && between.includes(peer.hostId)));
+});
+
 test('messages a node sends do not depend on how many there are, nor are they large', () => {
   const rate = (size: number) => {
     const crowd = new Crowd(2, size);
@@ -207,6 +272,27 @@ test('phi grows with time and is small for those that are regular', () => {
   assert.ok(window.isDead(219_500));
 });
 
+test('who is gone is dead after a few missed heartbeats; who was taken for dead so, and was not, is not again', () => {
+  const window = new ArrivalWindow({ intervalMillis: 1_000, phiThreshold: 8 }, 0);
+  for (let second = 1; second <= 200; second++) window.arrived(second * 1_000);
+  window.gone();
+  assert.ok(!window.isDead(201_500));
+  assert.ok(window.isDead(202_500));
+  window.convicted(202_500);
+  window.arrived(203_000);
+  assert.ok(!window.isDead(206_000), 'it is not gone any more');
+  window.gone();
+  assert.ok(window.isDead(206_000), 'it was wrong only once');
+  window.convicted(206_000);
+  window.arrived(207_000);
+  window.gone();
+  assert.ok(!window.isDead(211_000), 'it was wrong twice');
+  assert.ok(window.isDead(230_000), 'silence counts all the same');
+  window.reborn();
+  window.gone();
+  assert.ok(window.isDead(211_000));
+});
+
 test('messages are read as they were written; others are refused', () => {
   const id = packHostId(testNode(7).hostId) ?? '';
   assert.equal(unpackHostId(id), testNode(7).hostId);
@@ -218,6 +304,7 @@ test('messages are read as they were written; others are refused', () => {
     { kind: 'answer', wanted: [digest], news: [news] },
     { kind: 'news', news: [news, news] },
     { kind: 'goodbye', digest },
+    { kind: 'gone', digest },
   ];
   for (const message of messages) {
     const bytes = Uint8Array.from(encodeGossip(new Writer(), 'c', message));

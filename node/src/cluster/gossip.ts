@@ -11,6 +11,7 @@
 import { Writer } from '../common/bytes.ts';
 import {
   type AnswerSink,
+  type LinkError,
   type Links,
   type Peer,
   type Responder,
@@ -31,6 +32,7 @@ import {
   STATE_BYTES_MAX,
 } from './gossip-codec.ts';
 import { Endpoint, type PeerView, placeOf, StateKey } from './gossip-endpoint.ts';
+import { Suspicion } from './gossip-suspicion.ts';
 import type { ClusterClock } from './ports.ts';
 
 export { type GossipStatus, type PeerView, StateKey } from './gossip-endpoint.ts';
@@ -86,7 +88,9 @@ export class Gossip implements Liveness {
   private readonly forgotten = new Set<string>();
   private readonly listeners = new Set<(event: GossipEvent) => void>();
   private readonly out = new Writer(4096);
+  private readonly suspicion: Suspicion;
   private stopTimer: (() => void) | null = null;
+  private stopped = false;
   private lastRound: number;
 
   /** @throws TypeError if the host id is not a UUID */
@@ -98,6 +102,15 @@ export class Gossip implements Liveness {
     if (id === null) throw new TypeError(`the host id ${deps.hostId} is not a UUID`);
     this.self = this.addEndpoint(id, deps.generation);
     this.self.alive = true;
+    this.suspicion = new Suspicion({
+      self: this.self,
+      intervalMillis: this.options.intervalMillis,
+      nowMillis: () => deps.clock.nowMillis(),
+      endpoints: () => this.list,
+      pick: (items) => this.pick(items),
+      call: (peer, message, then) => this.call(peer, message, then),
+      dead: (endpoint) => this.setAlive(endpoint, false),
+    });
   }
 
   /**
@@ -126,7 +139,8 @@ export class Gossip implements Liveness {
   set(key: StateKey, value: string): void {
     const { self } = this;
     const text = value.slice(0, STATE_BYTES_MAX);
-    if (self.get(key) === text) return;
+    // It would be news after the goodbye.
+    if (this.stopped || self.get(key) === text) return;
     self.version++;
     self.statesVersion = self.version;
     self.states.set(key, { value: text, version: self.version });
@@ -189,6 +203,7 @@ export class Gossip implements Liveness {
   /** Tells those that are alive that this node goes, so that they need not find out. */
   stop(): void {
     if (this.stopTimer === null) return;
+    this.stopped = true;
     this.stopTimer();
     this.stopTimer = null;
     const digest = this.self;
@@ -230,25 +245,36 @@ export class Gossip implements Liveness {
     this.self.heartbeat = this.self.version;
     for (const endpoint of this.list) {
       if (wasPaused) endpoint.arrivals.restart(now);
-      else if (endpoint.alive && endpoint.arrivals.isDead(now)) this.setAlive(endpoint, false);
+      else this.suspicion.judge(endpoint);
     }
     const silent = this.list.filter((one) => !one.alive);
     for (const peer of this.choosePeers(silent)) this.call(peer, this.offer(silent));
+  }
+
+  /** A request to a peer has failed, which says something only if nobody was there. */
+  private onFailure({ hostId, address, controlPort }: Peer, { isGone }: LinkError): void {
+    const endpoint = this.byHostId.get(hostId);
+    if (!isGone || endpoint === undefined || this.stopped) return;
+    const place = placeOf(endpoint);
+    // It may be elsewhere now.
+    if (place?.address !== address || place.controlPort !== controlPort) return;
+    this.suspicion.gone(endpoint);
   }
 
   private pick<T>(items: readonly T[]): T | undefined {
     return items[Math.floor(this.deps.random() * items.length)];
   }
 
-  /** Some that are alive; sometimes one that is dead; sometimes a seed. */
+  /** Some that are alive, one that was silent for a while among them; sometimes one that is dead; sometimes a seed. */
   private choosePeers(silent: readonly Endpoint[]): Iterable<Peer> {
     const chosen = new Map<string, Peer>();
     const choose = (peer: Peer | null | undefined) => {
       if (peer) chosen.set(`${peer.address} ${peer.controlPort}`, peer);
     };
     const living = this.list.filter((one) => one.alive && one !== this.self);
+    const suspect = this.suspicion.suspect(living);
     for (let i = 0; i < this.options.fanout && i < living.length; i++) {
-      const endpoint = this.pick(living);
+      const endpoint = i === 0 && suspect !== null ? suspect : this.pick(living);
       choose(endpoint && placeOf(endpoint));
     }
     const away = silent.length + this.unmet.size;
@@ -306,12 +332,18 @@ export class Gossip implements Liveness {
     return asked;
   }
 
-  private call(peer: Peer, message: GossipMessage): void {
+  private call(peer: Peer, message: GossipMessage, then?: (isGone: boolean) => void): void {
     const { links } = this.deps;
     const body = encodeGossip(this.out, this.deps.clusterId(), message);
     const sink: AnswerSink = {
-      answered: (answer) => this.onAnswer(peer, answer),
-      failed: () => {},
+      answered: (answer) => {
+        this.onAnswer(peer, answer);
+        then?.(false);
+      },
+      failed: (error) => {
+        this.onFailure(peer, error);
+        then?.(error.isGone);
+      },
     };
     links.call(peer, Verb.Gossip, body, ANSWER_MILLIS, sink);
   }
@@ -331,6 +363,11 @@ export class Gossip implements Liveness {
       case 'goodbye':
         this.onGoodbye(message.digest);
         break;
+      case 'gone': {
+        const endpoint = this.endpoints.get(message.digest.id);
+        if (endpoint !== undefined) this.suspicion.told(endpoint, message.digest);
+        break;
+      }
       case 'news':
       case 'answer':
         this.learn(from, message.news);
@@ -426,6 +463,7 @@ export class Gossip implements Liveness {
     if (news.generation > endpoint.generation + GENERATION_STEP_MAX) return;
     if (news.generation > endpoint.generation) {
       endpoint.generation = news.generation;
+      endpoint.arrivals.reborn();
       endpoint.heartbeat = 0;
       endpoint.version = 0;
       endpoint.statesVersion = 0;
@@ -435,6 +473,7 @@ export class Gossip implements Liveness {
     const isChanged = this.merge(endpoint, news);
     if (isNewer) {
       endpoint.arrivals.arrived(this.deps.clock.nowMillis());
+      endpoint.askedMillis = Number.NEGATIVE_INFINITY;
       this.setAlive(endpoint, true);
     } else if (endpoint.hostId === from && isChanged) this.setAlive(endpoint, true);
     if (isChanged) this.emit('changed', endpoint);

@@ -31,7 +31,15 @@ export interface LaneOwner {
   answered(id: number, body: Buffer): void;
   failed(id: number, code: number, message: Buffer): void;
   /** The stream is no more. */
-  lost(stream: LaneStream, reason: string, code: 'UNREACHABLE' | 'REFUSED'): void;
+  lost(stream: LaneStream, loss: Loss): void;
+}
+
+/** How a stream ended. */
+export interface Loss {
+  readonly reason: string;
+  readonly code: 'UNREACHABLE' | 'REFUSED';
+  /** See `LinkError.isGone`. */
+  readonly isGone: boolean;
 }
 
 const reader = new MessageReader();
@@ -97,13 +105,13 @@ export class LaneStream implements StreamEvents, Flushable {
   }
 
   closed(reason: string): void {
-    this.owner.lost(this, reason, 'UNREACHABLE');
+    this.owner.lost(this, { reason, code: 'UNREACHABLE', isGone: true });
   }
 
   /** Closes after a failure, which the owner hears of. */
   end(reason: string, code: 'UNREACHABLE' | 'REFUSED' = 'UNREACHABLE'): void {
     this.stream.close();
-    this.owner.lost(this, reason, code);
+    this.owner.lost(this, { reason, code, isGone: false });
   }
 
   /** Closes for good; the owner knows. */

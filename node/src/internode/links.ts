@@ -22,6 +22,8 @@ export const Verb = {
   Join: 4,
   AwaitSchema: 5,
   SchemaSettled: 6,
+  StreamOpen: 7,
+  StreamClose: 8,
   Mutation: 16,
   ReadRecords: 17,
   ReadDigest: 18,
@@ -48,10 +50,17 @@ export type LinkErrorCode =
 
 export class LinkError extends Error {
   readonly code: LinkErrorCode;
-  constructor(code: LinkErrorCode, message: string, options?: ErrorOptions) {
+  /** UNREACHABLE: nobody listens at the address, or the connection was closed from there. The process may be gone. */
+  readonly isGone: boolean;
+  constructor(
+    code: LinkErrorCode,
+    message: string,
+    options?: ErrorOptions & { readonly isGone?: boolean },
+  ) {
     super(message, options);
     this.name = 'LinkError';
     this.code = code;
+    this.isGone = options?.isGone ?? false;
   }
 }
 

@@ -9,7 +9,7 @@
  * @hot
  */
 import { isControl, type LinkContext } from './context.ts';
-import { type LaneOwner, LaneStream } from './lane-stream.ts';
+import { type LaneOwner, LaneStream, type Loss } from './lane-stream.ts';
 import { type AnswerSink, LinkError, type Peer, type Verb } from './links.ts';
 import { clockWord, FailureWire, Lane, MessageKind } from './packet.ts';
 
@@ -35,6 +35,8 @@ export class PeerLink implements LaneOwner {
   private readonly lanes: (LaneStream | null)[] = [null, null, null];
   private readonly retryAt = [0, 0, 0];
   private readonly failures = [0, 0, 0];
+  /** Of each lane's last loss. */
+  private readonly isGone = [false, false, false];
   /** By `id & (length - 1)`: ids are given one after another, so that places are free again when they come round. */
   private table: (PendingCall | null)[] = Array.from({ length: TABLE_SIZE_MIN }, () => null);
   private count = 0;
@@ -66,10 +68,12 @@ export class PeerLink implements LaneOwner {
       this.refuse(sink, 'OVERLOADED', 'too many requests wait');
       return;
     }
-    const stream = this.streamFor(this.laneOf(verb, body), now);
+    const lane = this.laneOf(verb, body);
+    const stream = this.streamFor(lane, now);
     if (stream === null) {
       context.counters.unreachable++;
-      this.refuse(sink, 'UNREACHABLE', 'the last attempt to connect has just failed');
+      const reason = 'the last attempt to connect has just failed';
+      this.refuse(sink, 'UNREACHABLE', reason, this.isGone[lane]);
       return;
     }
     const deadline = now + timeoutMillis;
@@ -140,17 +144,18 @@ export class PeerLink implements LaneOwner {
     this.tell(call.sink, new LinkError(overloaded ? 'OVERLOADED' : 'FAILED', text));
   }
 
-  lost(stream: LaneStream, reason: string, code: 'UNREACHABLE' | 'REFUSED'): void {
+  lost(stream: LaneStream, { reason, code, isGone }: Loss): void {
     const { lane } = stream;
     if (this.lanes[lane] !== stream) return;
     this.lanes[lane] = null;
+    this.isGone[lane] = isGone;
     const { clock, limits, log, random } = this.context;
     const attempt = this.failures[lane]++;
     const backoff = Math.min(limits.backoffMillisMin * 2 ** attempt, limits.backoffMillisMax);
     this.retryAt[lane] = clock.nowMillis() + backoff * (0.5 + random() / 2);
     // Once, not at each attempt.
     if (attempt === 0) log.warn('a link to a peer ended', { peer: this.name(), lane, reason });
-    this.failCalls(stream, new LinkError(code, `${this.name()}: ${reason}`));
+    this.failCalls(stream, new LinkError(code, `${this.name()}: ${reason}`, { isGone }));
   }
 
   private name(): string {
@@ -158,8 +163,8 @@ export class PeerLink implements LaneOwner {
     return hostId === '' ? address : `${hostId} (${address})`;
   }
 
-  private refuse(sink: AnswerSink, code: LinkError['code'], reason: string): void {
-    this.context.failLater(sink, new LinkError(code, `${this.name()}: ${reason}`));
+  private refuse(sink: AnswerSink, code: LinkError['code'], reason: string, isGone = false): void {
+    this.context.failLater(sink, new LinkError(code, `${this.name()}: ${reason}`, { isGone }));
   }
 
   private queuedBytes(): number {

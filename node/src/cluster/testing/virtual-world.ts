@@ -29,6 +29,7 @@ export class VirtualWorld {
   private order = 0;
   private readonly places = new Map<string, VirtualLinks>();
   private readonly cuts = new Set<string>();
+  private readonly refusals = new Set<string>();
 
   constructor(seed: number) {
     this.random = seededRandom(seed);
@@ -153,8 +154,23 @@ export class VirtualWorld {
     this.cuts.add(`${a.address}>${b.address}`).add(`${b.address}>${a.address}`);
   }
 
+  /** No messages from the one to the other. */
+  cutOneWay(from: Peer, to: Peer): void {
+    this.cuts.add(`${from.address}>${to.address}`);
+  }
+
+  /** The one cannot connect to the other, and is told so at once. */
+  refuse(from: Peer, to: Peer): void {
+    this.refusals.add(`${from.address}>${to.address}`);
+  }
+
+  refuses(from: Peer, to: Peer): boolean {
+    return this.refusals.has(`${from.address}>${to.address}`);
+  }
+
   heal(): void {
     this.cuts.clear();
+    this.refusals.clear();
   }
 
   passes(from: Peer, to: Peer): boolean {
@@ -216,12 +232,18 @@ export class VirtualLinks implements Links {
     );
     if (this.isGone) return;
     world.count(verb, copy.length);
+    if (world.refuses(this.self, to)) {
+      const refused = new LinkError('UNREACHABLE', 'refused', { isGone: true });
+      this.later(() => finish(() => sink.failed(refused)));
+      return;
+    }
     if (!world.passes(this.self, to)) return;
     this.later(() => {
       const links = world.find(to);
       const handler = links?.handlers.get(verb);
       if (links === undefined || handler === undefined) {
-        finish(() => sink.failed(new LinkError('UNREACHABLE', 'nobody is there')));
+        const isGone = links === undefined;
+        finish(() => sink.failed(new LinkError('UNREACHABLE', 'nobody is there', { isGone })));
         return;
       }
       const back = (run: () => void) => {
