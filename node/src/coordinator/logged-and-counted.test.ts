@@ -126,3 +126,24 @@ test('a leader that does not answer may have counted: nobody else is asked', asy
   const any = await cluster.fail(outsider, 'UPDATE n SET a = a + 1 WHERE k = 1', Level.ALL);
   assert.equal(any.detail?.kind, 'write-timeout');
 });
+
+test('a leader that has counted when the other replicas are gone tells of a timeout', async () => {
+  const cluster = await TestCluster.start({ datacenters: { dc1: 4 }, ddl: DDL });
+  const [leader] = cluster.replicasOf('n', 1);
+  cluster.seemsDead = (observer) =>
+    observer === leader.info.hostId && cluster.has(leader, 'n', 1).length > 0;
+  const add = 'UPDATE n SET a = a + 1 WHERE k = 1';
+  const timeout = {
+    kind: 'write-timeout',
+    consistency: Level.QUORUM,
+    received: 1,
+    required: 2,
+    writeType: 'COUNTER',
+    contentions: 0,
+  };
+  assert.deepEqual((await cluster.fail(leader, add)).detail, timeout);
+  // Whoever looks first, and counts nothing, says so.
+  assert.equal((await cluster.fail(leader, add)).detail?.kind, 'unavailable');
+  cluster.seemsDead = () => false;
+  assert.deepEqual(await cluster.run(leader, 'SELECT a FROM n WHERE k = 1'), ['1']);
+});
