@@ -19,6 +19,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   internode: ['common'],
   cluster: ['common', 'types', 'schema', 'storage', 'internode'],
   coordinator: ['common', 'types', 'schema', 'storage', 'query', 'internode', 'cluster'],
+  streaming: ['common', 'schema', 'storage', 'internode'],
   transport: ['common', 'types'],
   server: [
     'common',
@@ -32,7 +33,16 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'coordinator',
   ],
   admin: ['common', 'config', 'schema', 'storage'],
-  adapters: ['common', 'config', 'storage', 'query', 'transport', 'internode', 'cluster'],
+  adapters: [
+    'common',
+    'config',
+    'storage',
+    'query',
+    'transport',
+    'internode',
+    'cluster',
+    'streaming',
+  ],
   cli: ['common', 'config', 'admin', 'adapters'],
   main: [
     'common',
@@ -46,6 +56,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'internode',
     'cluster',
     'coordinator',
+    'streaming',
     'server',
     'admin',
     'adapters',
@@ -62,6 +73,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'internode',
     'cluster',
     'coordinator',
+    'streaming',
     'server',
   ],
 };
