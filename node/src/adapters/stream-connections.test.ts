@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { fileChecksum, receiveFile, sendFile } from '../../native/index.ts';
 import {
   familyOptions,
   get,
@@ -33,6 +34,7 @@ const TABLE = { keyspace: 'ks', name: 't' } as unknown as TableDef;
 const REF = Buffer.alloc(20, 7);
 const PEER: Peer = { hostId: 'source', address: '127.0.0.1', controlPort: 1, dataPort: 2 };
 const GRID = 6;
+const mover = { sendFile, receiveFile };
 const options = familyOptions({ gridBits: GRID });
 const clock = {
   nowMillis: () => performance.now(),
@@ -110,10 +112,11 @@ const listener = await listenForStreams({
   port: 0,
   tls: null,
   throttle,
+  mover,
   send: (hello) => source.send(hello),
   log: { warn: (_message, { reason }) => warnings.push(String(reason)) },
 });
-const files = createStreamFiles();
+const files = createStreamFiles(fileChecksum);
 const source = new StreamSource({
   stores: sourceStores,
   files,
@@ -159,7 +162,7 @@ let targets = 0;
 async function newTarget(shards: number, changed: Partial<PullDeps> = {}): Promise<PullDeps> {
   const name = `target-${++targets}`;
   const stores = await openShards(name, shards);
-  const fetcher = createFetcher(null);
+  const fetcher = createFetcher(null, mover);
   const directory = join(scratch, `${name}-in`);
   return { links, stores, files, fetcher, clock, directory, randomBytes, ...changed };
 }
@@ -247,7 +250,7 @@ test('a range that has something already keeps it, and gets the rest', async () 
 test('connections that break in the middle: what arrived is not sent again', async () => {
   let breaks = 5;
   let asked = 0;
-  const whole = createFetcher(null);
+  const whole = createFetcher(null, mover);
   const fetcher: Fetcher = {
     connect: async (address, port) => {
       const lane = await whole.connect(address, port);
@@ -274,7 +277,7 @@ test('connections that break in the middle: what arrived is not sent again', asy
 });
 
 test('a bit that flipped at the source is found before anything is ingested', async () => {
-  const whole = createFetcher(null);
+  const whole = createFetcher(null, mover);
   const fetcher: Fetcher = {
     connect: async (address, port) => {
       const lane = await whole.connect(address, port);

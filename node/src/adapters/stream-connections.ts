@@ -9,7 +9,6 @@ import {
   createServer as createTlsServer,
   Server as TlsServer,
 } from 'node:tls';
-import { receiveFile, sendFile } from '../../native/index.ts';
 import { KvError } from '../storage/kv.ts';
 import { decodeHello, encodeHello, HELLO_BYTES, type Hello } from '../streaming/messages.ts';
 import { StreamError } from '../streaming/ports.ts';
@@ -26,6 +25,25 @@ const CONNECTIONS_MAX = 128;
 const PIECE_BYTES = 16 << 20;
 const TLS_BYTES = 1 << 20;
 
+/** The kernel's way between a file and a socket: `sendFile` and `receiveFile` of node/native. */
+export interface FileMover {
+  sendFile(options: {
+    readonly socketFd: number;
+    readonly path: string;
+    readonly offset: number;
+    readonly length: number;
+    readonly timeoutMs: number;
+  }): Promise<number>;
+  receiveFile(options: {
+    readonly socketFd: number;
+    readonly path: string;
+    readonly offset: number;
+    readonly length: number;
+    readonly timeoutMs: number;
+    readonly fsync: boolean;
+  }): Promise<number>;
+}
+
 export interface StreamListenerOptions {
   readonly host: string;
   /** 0: any free port. */
@@ -33,6 +51,7 @@ export interface StreamListenerOptions {
   /** Null: plain TCP. */
   readonly tls: LinkTlsSource | null;
   readonly throttle: Throttle;
+  readonly mover: FileMover;
   /** What a target asks for. @throws StreamError */
   send(hello: Hello): SendJob;
   readonly log: { warn(message: string, fields: Readonly<Record<string, unknown>>): void };
@@ -51,14 +70,18 @@ function descriptorOf(socket: Socket): number {
   return fd;
 }
 
-async function sendPlain(socket: Socket, job: SendJob, throttle: Throttle): Promise<void> {
+async function sendPlain(
+  socket: Socket,
+  job: SendJob,
+  { throttle, mover }: StreamListenerOptions,
+): Promise<void> {
   const end = job.offset + job.length;
   for (let at = job.offset; at < end; at += PIECE_BYTES) {
     const length = Math.min(PIECE_BYTES, end - at);
     await throttle.pass(length);
     const timeoutMs = STALLED_MILLIS;
     const socketFd = descriptorOf(socket);
-    await sendFile({ socketFd, path: job.path, offset: at, length, timeoutMs });
+    await mover.sendFile({ socketFd, path: job.path, offset: at, length, timeoutMs });
   }
 }
 
@@ -115,7 +138,7 @@ function serve(socket: Socket, options: StreamListenerOptions): void {
     }
     pending = pending.subarray(HELLO_BYTES);
     const send = options.tls === null ? sendPlain : sendThroughProcess;
-    send(socket, job, options.throttle)
+    send(socket, job, options)
       .catch(refuse)
       .finally(() => {
         job.release();
@@ -244,11 +267,12 @@ function readable(socket: Socket): Promise<void> {
 
 class Lane implements FetchLane {
   private readonly socket: Socket;
-  private readonly isPlain: boolean;
+  /** Null: the bytes are encrypted. */
+  private readonly mover: FileMover | null;
 
-  constructor(socket: Socket, isPlain: boolean) {
+  constructor(socket: Socket, mover: FileMover | null) {
     this.socket = socket;
-    this.isPlain = isPlain;
+    this.mover = mover;
   }
 
   async fetch(hello: Hello, path: string, length: number): Promise<void> {
@@ -261,10 +285,10 @@ class Lane implements FetchLane {
           else resolve();
         });
       });
-      if (this.isPlain) {
+      if (this.mover !== null) {
         const timeoutMs = STALLED_MILLIS;
         const socketFd = descriptorOf(socket);
-        await receiveFile({ socketFd, path, offset, length, timeoutMs, fsync: true });
+        await this.mover.receiveFile({ socketFd, path, offset, length, timeoutMs, fsync: true });
       } else await receiveThroughProcess(socket, path, offset, length);
     } catch (error) {
       throw fetchError(error);
@@ -287,7 +311,7 @@ function fetchError(error: unknown): Error {
 }
 
 /** @param tls null: plain TCP */
-export function createFetcher(tls: LinkTlsSource | null): Fetcher {
+export function createFetcher(tls: LinkTlsSource | null, mover: FileMover): Fetcher {
   return {
     connect: (address, port) =>
       new Promise((resolve, reject) => {
@@ -305,7 +329,7 @@ export function createFetcher(tls: LinkTlsSource | null): Fetcher {
         const timer = setTimeout(() => socket.destroy(new Error('no answer')), CONNECT_MILLIS);
         socket.once(tls === null ? 'connect' : 'secureConnect', () => {
           clearTimeout(timer);
-          resolve(new Lane(socket, tls === null));
+          resolve(new Lane(socket, tls === null ? mover : null));
         });
         socket.on('error', (error) => {
           clearTimeout(timer);

@@ -1,7 +1,6 @@
 /** `StreamFiles` on the disk. */
 import { mkdir, open, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { fileChecksum } from '../../native/index.ts';
 import type { StreamFiles } from '../streaming/ports.ts';
 
 function isAbsent(error: unknown): boolean {
@@ -26,14 +25,15 @@ async function sync(path: string): Promise<void> {
   }
 }
 
-export function createStreamFiles(): StreamFiles {
+/** @param checksum `fileChecksum` of node/native */
+export function createStreamFiles(checksum: StreamFiles['checksum']): StreamFiles {
   return {
     make: async (directory) => {
       await mkdir(directory, { recursive: true });
     },
     remove: (path) => rm(path, { recursive: true, force: true }),
     size: async (path) => (await orNull(stat(path)))?.size ?? null,
-    checksum: fileChecksum,
+    checksum,
     sync,
     read: (path) => orNull(readFile(path, 'utf8')),
     write: async (path, text) => {
