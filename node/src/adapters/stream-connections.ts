@@ -100,7 +100,11 @@ function drained(socket: Socket): Promise<void> {
   });
 }
 
-async function sendThroughProcess(socket: Socket, job: SendJob, throttle: Throttle): Promise<void> {
+async function sendThroughProcess(
+  socket: Socket,
+  job: SendJob,
+  { throttle }: StreamListenerOptions,
+): Promise<void> {
   const file = await open(job.path, 'r');
   try {
     const end = job.offset + job.length;
