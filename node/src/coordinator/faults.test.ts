@@ -402,3 +402,29 @@ test('a restarted cluster of random faults: no acknowledged write is lost, quoru
     }
   }
 });
+
+test('who stands in for a replica in a scan is a replica of all that is scanned', async () => {
+  const cluster = await TestCluster.start({ datacenters: { dc1: 6 }, ddl: SIMPLE });
+  const [reader, writer, ...others] = cluster.nodes;
+  const { hostId } = reader.info;
+  const links = cluster.network.find(hostId);
+  assert.ok(links !== undefined);
+  const isWrite = (verb: Verb) => verb === Verb.Mutation || verb === Verb.Hint;
+  cluster.network.fault = (_from, to, verb) =>
+    to === hostId && isWrite(verb) ? 'lose' : undefined;
+  const keys = Array.from({ length: 200 }, (_, k) => k);
+  for (const k of keys) await cluster.run(writer, `INSERT INTO t (k, v) VALUES (${k}, 1)`);
+  // The reader itself has nothing, and whoever is nearest to it does not answer.
+  for (const { info: nearest } of others) {
+    links.latencyMillis = (to: string) => (to === nearest.hostId ? 0.1 : 1);
+    cluster.network.fault = (_from, to, verb) => {
+      if (to === hostId && isWrite(verb)) return 'lose';
+      return to === nearest.hostId && verb === Verb.ScanPage ? 'overload' : undefined;
+    };
+    const found = await cluster.run(reader, 'SELECT k FROM t');
+    assert.deepEqual(
+      found.map(Number).sort((x, y) => x - y),
+      keys,
+    );
+  }
+});

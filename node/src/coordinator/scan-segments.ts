@@ -43,7 +43,12 @@ function sameNodes(a: readonly NodeInfo[], b: readonly NodeInfo[]): boolean {
   return a.length === b.length && a.every((node) => b.includes(node));
 }
 
-/** Found one after another, as they are asked for: a scan may end after the first. Neighbours with the same contacts are one. */
+/** Who stands in for a contact has to be a replica, too. */
+function sameReaders(a: Readers, b: Readers): boolean {
+  return sameNodes(a.contacts, b.contacts) && sameNodes(a.spares, b.spares);
+}
+
+/** Found one after another, as they are asked for: a scan may end after the first. Neighbours with the same readers are one. */
 export function* segmentsOf(
   context: CoordinatorContext,
   replicated: Replicated,
@@ -77,7 +82,7 @@ export function* segmentsOf(
     while (
       i < ranges.length &&
       readers.refused === null &&
-      sameNodes(readersOf(ranges[i].replicas).contacts, readers.contacts)
+      sameReaders(readersOf(ranges[i].replicas), readers)
     ) {
       ({ last } = ranges[i++]);
     }

@@ -62,7 +62,7 @@ export class MemoryLinks implements Links {
     this.handlers.set(verb, handler);
   }
 
-  latencyMillis(): number | null {
+  latencyMillis(_hostId: string): number | null {
     return null;
   }
 
