@@ -82,6 +82,8 @@ interface Connection {
   streams: number;
   /** Ends it when it has had no stream for long. */
   timer: NodeJS.Timeout | null;
+  /** Whether it speaks HTTP/2. */
+  isHttp2: boolean;
   /** Why it was closed by this side before it was a link, to be logged; null: it was not. */
   reason: string | null;
 }
@@ -103,10 +105,17 @@ class Connections {
 
   add(socket: Socket): void {
     const from = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`;
-    const connection: Connection = { socket, from, streams: 0, timer: null, reason: null };
+    const connection: Connection = {
+      socket,
+      from,
+      streams: 0,
+      timer: null,
+      isHttp2: false,
+      reason: null,
+    };
     this.all.set(from, connection);
     this.strangers.set(from, connection);
-    this.await(connection, this.idleMillis, 'it said nothing');
+    this.await(connection, this.idleMillis, 'it asked for nothing');
     // Whatever goes wrong with a connection ends it, and is told by its streams.
     socket.on('error', () => {});
     socket.on('close', () => this.closed(connection));
@@ -121,6 +130,11 @@ class Connections {
   failed(from: string, reason: string): void {
     const connection = this.all.get(from);
     if (connection !== undefined) this.refuse(connection, reason);
+  }
+
+  spokeHttp2(from: string): void {
+    const connection = this.all.get(from);
+    if (connection !== undefined) connection.isHttp2 = true;
   }
 
   streamStarted(from: string): void {
@@ -160,7 +174,10 @@ class Connections {
     const reason =
       connection.reason ??
       (isStranger && socket.bytesRead > 0 ? 'it ended before it was a link' : null);
-    if (reason !== null) this.log.line('warn', from, NOT_A_PEER, { from, reason });
+    if (reason === null) return;
+    // A peer's client of gRPC may connect once more after the peer has given up. It makes no call then.
+    const level = connection.isHttp2 ? 'info' : 'warn';
+    this.log.line(level, from, NOT_A_PEER, { from, reason });
   }
 }
 
@@ -218,8 +235,13 @@ export async function createGrpcLinkServer(
   // TLS ends before gRPC: the certificates can change, and whoever fails in the handshake is known by address.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const serve = (socket: Socket): void => {
-    const found = (): void => injector.injectConnection(socket);
+    const found = (): void => {
+      connections.spokeHttp2(addressOf(socket));
+      injector.injectConnection(socket);
+    };
     const other = (): void => connections.failed(addressOf(socket), 'it does not speak HTTP/2');
+    // Of a TLS socket; the one below has its own.
+    socket.on('error', () => {});
     awaitPreface(socket, found, other);
   };
   const listener = listenerOf(options);

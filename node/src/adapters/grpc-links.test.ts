@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { LinkLogger } from '../internode/carrier.ts';
 import type { LinkLimits } from '../internode/limits.ts';
 import { LinkHub } from '../internode/link-hub.ts';
@@ -407,5 +408,49 @@ test('without client authentication a node without a certificate of the authorit
 }, async () => {
   const b = await node('b', { tls: tlsOf(authority, { mutual: false }) });
   const a = await node('a', { tls: tlsOf(stranger, { ca: authority?.pem ?? Buffer.alloc(0) }) });
+  assert.equal(await reason(a, b), 'answered');
+});
+
+test('who stops in the middle of TLS, or speaks something else in it, disturbs nothing', {
+  skip,
+}, async () => {
+  const tls = tlsOf(authority);
+  const { server, log } = await bareServer({ tls: fixedTls(tls) });
+  const { port } = server;
+  const secure = async (): Promise<TLSSocket> => {
+    const { ca, certificate: cert, key } = tls;
+    const socket = connectTls({ port, host: '127.0.0.1', ca, cert, key, ALPNProtocols: ['h2'] });
+    socket.on('error', () => {});
+    socket.resume();
+    await new Promise((resolve) => socket.on('secureConnect', resolve));
+    return socket;
+  };
+  (await secure()).destroy();
+  const half = connect(port, '127.0.0.1', () =>
+    half.write(Buffer.from('1603010200010001fc', 'hex')),
+  );
+  half.on('error', () => {});
+  await new Promise((resolve) => half.on('connect', resolve));
+  await sleep(20);
+  half.resetAndDestroy();
+  const slow = connect(port, '127.0.0.1', () =>
+    slow.write(Buffer.from('1603010200010001fc', 'hex')),
+  );
+  slow.on('error', () => {});
+  slow.resume();
+  const silent = await secure();
+  const talking = await secure();
+  const parts = await secure();
+  talking.write('GET / HTTP/1.1\r\n\r\n');
+  parts.write('PRI * HT');
+  await sleep(20);
+  parts.write('!');
+  await until(() => [slow, silent, talking, parts].every(({ destroyed }) => destroyed));
+  const lines = log.join('\n');
+  assert.match(lines, /did not finish the handshake in time|it asked for nothing/);
+  assert.equal(log.filter((line) => /it does not speak HTTP\/2/.test(line)).length, 2);
+  assert.ok(log.length <= 5, lines);
+  const a = await node('a', { tls });
+  const b = await node('b', { tls });
   assert.equal(await reason(a, b), 'answered');
 });
