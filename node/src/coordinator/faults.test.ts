@@ -403,6 +403,30 @@ test('a restarted cluster of random faults: no acknowledged write is lost, quoru
   }
 });
 
+test('hints arrive also when the clock went back over a restart', async () => {
+  const cluster = await TestCluster.start({ datacenters: { dc1: 3 }, ddl: SIMPLE });
+  const [a, b] = cluster.nodes;
+  const add = async (k: number) => {
+    cluster.kill(b);
+    await cluster.run(a, `INSERT INTO t (k, v) VALUES (${k}, 1)`);
+  };
+  cluster.skewMillis = 3_600_000;
+  await add(1);
+  cluster.kill(a);
+  cluster.skewMillis = 0;
+  await cluster.restart(a);
+  for (const k of [2, 3]) {
+    await cluster.restart(b);
+    await cluster.time.run(5_000);
+    assert.equal(cluster.has(b, 't', k - 1).length, 1);
+    await add(k);
+  }
+  await cluster.restart(b);
+  await cluster.time.run(5_000);
+  assert.equal(cluster.has(b, 't', 3).length, 1);
+  assert.deepEqual(a.coordinator.hintsFor(b.info.hostId), { bytes: 0, count: 0 });
+});
+
 test('who stands in for a replica in a scan is a replica of all that is scanned', async () => {
   const cluster = await TestCluster.start({ datacenters: { dc1: 6 }, ddl: SIMPLE });
   const [reader, writer, ...others] = cluster.nodes;

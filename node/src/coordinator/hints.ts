@@ -3,7 +3,7 @@
  * there. Bounded in bytes and age; each worker has hints of its own, those of a worker that is no more go to another.
  */
 import type { NodeInfo } from '../cluster/cluster-state.ts';
-import { Writer } from '../common/bytes.ts';
+import { compareBytes, Writer } from '../common/bytes.ts';
 import { request, Verb } from '../internode/links.ts';
 import {
   decodeClustering,
@@ -159,8 +159,11 @@ export class Hints implements HintKeeper {
     store.addSink(shard, {
       written: (error) => {
         this.inFlightBytes -= body.length;
-        if (error === null) metrics.hintsStored++;
-        else {
+        if (error === null) {
+          metrics.hintsStored++;
+          // Time went back over a restart of this node: it is older than what was replayed.
+          if (compareBytes(out.view(), kept.cursor) < 0) kept.cursor = out.copy();
+        } else {
           metrics.hintsRefused++;
           this.remove(kept, body.length);
         }
@@ -248,8 +251,9 @@ export class Hints implements HintKeeper {
     const { deps, options } = this.context;
     const { batchBytes, bytesPerSecond } = options.hints;
     while (!this.isStopped && kept.count > 0) {
+      const { cursor } = kept;
       const page = await localPage(deps.store, this.handle, {
-        lower: kept.cursor,
+        lower: cursor,
         upper: Buffer.concat([kept.partition, Buffer.of(0xff)]),
         reverse: false,
         bytesMax: batchBytes,
@@ -268,8 +272,10 @@ export class Hints implements HintKeeper {
       const gone = hints.filter((_, i) => sent[i]);
       await this.forget(kept, gone);
       if (firstLost >= 0) return;
-      kept.cursor = Buffer.concat([lastKey, Buffer.of(0)]);
-      if (page.isLast) return;
+      // Else something was stored before it in the meantime.
+      const isPassed = kept.cursor === cursor;
+      if (isPassed) kept.cursor = Buffer.concat([lastKey, Buffer.of(0)]);
+      if (page.isLast && isPassed) return;
       const bytes = hints.reduce((sum, { message }) => sum + message.length, 0);
       await this.pause((bytes / bytesPerSecond) * 1000);
     }

@@ -82,6 +82,8 @@ export class TestCluster {
   readonly nodes: TestNode[] = [];
   schema: Schema = withSystemKeyspaces(EMPTY_SCHEMA);
   readonly random: () => number;
+  /** Of all wall clocks. */
+  skewMillis = 0;
   /** What a node takes for dead; by default who is down. */
   seemsDead: (observer: string, hostId: string) => boolean = () => false;
   private readonly options: TestClusterOptions;
@@ -135,7 +137,7 @@ export class TestCluster {
     const { time, network } = this;
     const { hostId } = node.info;
     const clock = {
-      micros: () => START_MICROS + Math.floor(time.nowMillis * 1000),
+      micros: () => START_MICROS + Math.floor((time.nowMillis + this.skewMillis) * 1000),
       monotonicMillis: () => time.nowMillis,
     };
     const tail = clockSeqAndNode(Buffer.from(Array.from({ length: 8 }, () => this.random() * 256)));
