@@ -64,6 +64,22 @@ export class Endpoint implements PeerView {
     return this.states.get(key)?.value ?? null;
   }
 
+  /** @returns whether a state is another one */
+  learn(news: News): boolean {
+    this.heartbeat = Math.max(this.heartbeat, news.version);
+    this.version = Math.max(this.version, news.version);
+    let isChanged = false;
+    for (const [key, state] of news.states) {
+      const known = this.states.get(key);
+      if (known !== undefined && known.version >= state.version) continue;
+      this.states.set(key, state);
+      this.statesVersion = Math.max(this.statesVersion, state.version);
+      this.version = Math.max(this.version, state.version);
+      isChanged = true;
+    }
+    return isChanged;
+  }
+
   newsAfter(version: number): News {
     const { id, generation, heartbeat } = this;
     if (this.statesVersion <= version) {

@@ -68,6 +68,8 @@ const NODES_MAX = 20_000;
 const ANSWER_MILLIS = 2_000;
 /** This node did not run for so many intervals: nobody is judged by that. */
 const PAUSE_INTERVALS = 5;
+/** Whoever has not taken the goodbye by then finds out. */
+const GOODBYE_MILLIS = 500;
 /** Goodbyes at the end. */
 const GOODBYES_MAX = 1_000;
 const GENERATION_MAX = 0xffffffff;
@@ -200,18 +202,21 @@ export class Gossip implements Liveness {
     return () => this.listeners.delete(listener);
   }
 
-  /** Tells those that are alive that this node goes, so that they need not find out. */
-  stop(): void {
+  /** Tells those that are alive that this node goes, so that they need not find out. Resolves when they know, soon. */
+  async stop(): Promise<void> {
     if (this.stopTimer === null) return;
     this.stopped = true;
     this.stopTimer();
     this.stopTimer = null;
     const digest = this.self;
     const living = this.list.filter((one) => one.alive && one !== this.self);
-    for (const endpoint of living.slice(0, GOODBYES_MAX)) {
+    const told = living.slice(0, GOODBYES_MAX).map((endpoint) => {
       const peer = placeOf(endpoint);
-      if (peer !== null) this.call(peer, { kind: 'goodbye', digest });
-    }
+      if (peer === null) return null;
+      const message: GossipMessage = { kind: 'goodbye', digest };
+      return new Promise<unknown>((resolve) => this.call(peer, message, resolve, GOODBYE_MILLIS));
+    });
+    await Promise.all(told);
   }
 
   private addEndpoint(id: string, generation: number): Endpoint {
@@ -332,7 +337,12 @@ export class Gossip implements Liveness {
     return asked;
   }
 
-  private call(peer: Peer, message: GossipMessage, then?: (isGone: boolean) => void): void {
+  private call(
+    peer: Peer,
+    message: GossipMessage,
+    then?: (isGone: boolean) => void,
+    millis = ANSWER_MILLIS,
+  ): void {
     const { links } = this.deps;
     const body = encodeGossip(this.out, this.deps.clusterId(), message);
     const sink: AnswerSink = {
@@ -345,7 +355,7 @@ export class Gossip implements Liveness {
         then?.(error.isGone);
       },
     };
-    links.call(peer, Verb.Gossip, body, ANSWER_MILLIS, sink);
+    links.call(peer, Verb.Gossip, body, millis, sink);
   }
 
   // Hearing.
@@ -452,7 +462,7 @@ export class Gossip implements Liveness {
   private meet(from: string, news: News): void {
     if (this.endpoints.size >= NODES_MAX) return;
     const endpoint = this.addEndpoint(news.id, news.generation);
-    this.merge(endpoint, news);
+    endpoint.learn(news);
     // Others may speak of one that died long ago; its next heartbeat tells.
     if (endpoint.hostId === from) this.setAlive(endpoint, true);
     this.emit('changed', endpoint);
@@ -470,28 +480,12 @@ export class Gossip implements Liveness {
       endpoint.states = new Map();
     }
     const isNewer = news.version > endpoint.heartbeat;
-    const isChanged = this.merge(endpoint, news);
+    const isChanged = endpoint.learn(news);
     if (isNewer) {
       endpoint.arrivals.arrived(this.deps.clock.nowMillis());
       endpoint.askedMillis = Number.NEGATIVE_INFINITY;
       this.setAlive(endpoint, true);
     } else if (endpoint.hostId === from && isChanged) this.setAlive(endpoint, true);
     if (isChanged) this.emit('changed', endpoint);
-  }
-
-  /** @returns whether a state is another one */
-  private merge(endpoint: Endpoint, news: News): boolean {
-    endpoint.heartbeat = Math.max(endpoint.heartbeat, news.version);
-    endpoint.version = Math.max(endpoint.version, news.version);
-    let isChanged = false;
-    for (const [key, state] of news.states) {
-      const known = endpoint.states.get(key);
-      if (known !== undefined && known.version >= state.version) continue;
-      endpoint.states.set(key, state);
-      endpoint.statesVersion = Math.max(endpoint.statesVersion, state.version);
-      endpoint.version = Math.max(endpoint.version, state.version);
-      isChanged = true;
-    }
-    return isChanged;
   }
 }

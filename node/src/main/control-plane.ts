@@ -236,8 +236,9 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     onFatal: deps.onFatal,
   });
   const stop = async () => {
-    gossip.stop();
+    const told = gossip.stop();
     await log.stop();
+    await told;
     await disk.close();
     links.close();
     await server.close();
