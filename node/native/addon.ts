@@ -55,6 +55,7 @@ export interface Addon {
   ): Promise<Record<string, number>>;
   dropFamily(store: NativeStore, name: string): Promise<void>;
   setPolicy(store: NativeStore, family: number, policy: FamilyPolicy): void;
+  setGridBits(store: NativeStore, family: number, bits: number): void;
   submit(store: NativeStore, batch: Uint8Array, length: number, ticket: number): boolean;
   queuedBytes(store: NativeStore): number;
   syncWal(store: NativeStore): Promise<void>;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { FamilyId, FamilyPolicy } from '../src/storage/kv.ts';
+import { type FamilyId, type FamilyPolicy, KvError } from '../src/storage/kv.ts';
 import { type Cell, decodeRecord, encodeRecord, type RecordState } from '../src/storage/record.ts';
 import { familyOptions, get, keysOf, openStore, put, scratchDirectory, write } from './testing.ts';
 
@@ -261,4 +261,9 @@ test('files are cut where the top bits of the token change', async () => {
     assert.equal(file.smallestKey[0] >> 4, file.largestKey[0] >> 4);
     assert.equal(file.entries, 16);
   }
+  // A table that has grown.
+  store.setGridBits(family, 6);
+  await compact(family);
+  assert.equal(store.liveFiles().filter((file) => file.family === name).length, 64);
+  assert.throws(() => store.setGridBits(family, 65), KvError);
 });

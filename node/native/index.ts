@@ -175,6 +175,10 @@ class Store implements KvStore {
     addon.setPolicy(this.native, family, policy);
   }
 
+  setGridBits(family: FamilyId, bits: number): void {
+    addon.setGridBits(this.native, family, bits);
+  }
+
   submit(batch: Uint8Array, length: number, ticket: number): boolean {
     return addon.submit(this.native, batch, length, ticket);
   }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { NodeInfo } from './cluster-state.ts';
 import { bucketOfToken, GRID_BUCKETS, gridToken, isGridToken } from './grid.ts';
-import { isReplicated, Ring } from './ring.ts';
+import { isReplicated, ownedShare, Ring } from './ring.ts';
 import { testNode, testState } from './testing/nodes.ts';
 
 const SIMPLE = 'org.apache.cassandra.locator.SimpleStrategy';
@@ -141,4 +141,22 @@ test('local keyspaces have no replicas; an empty ring has none either', () => {
   assert.deepEqual(empty.ranges({ class: SIMPLE, replication_factor: '1' }), [
     { first: 0, last: 65535, replicas: [] },
   ]);
+});
+
+test('the parts of the token space that nodes have copies of add up to the replication factor', () => {
+  fc.assert(
+    fc.property(shapes, (shape) => {
+      const state = testState(shape.nodes);
+      const replication = { class: SIMPLE, replication_factor: '2' };
+      const shares = shape.nodes.map(({ hostId }) => ownedShare(state, replication, hostId));
+      const copies = Math.min(2, order(shape, 0n).length);
+      const sum = shares.reduce((total, share) => total + share, 0);
+      // A node without anything counts as one bucket.
+      assert.ok(Math.abs(sum - copies) < 0.001, `${sum}`);
+      assert.ok(shares.every((share) => share > 0 && share <= 1));
+    }),
+    { numRuns: 50 },
+  );
+  const local = { class: 'org.apache.cassandra.locator.LocalStrategy' };
+  assert.equal(ownedShare(testState([]), local, 'x'), 1);
 });

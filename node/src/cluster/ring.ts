@@ -229,3 +229,17 @@ export class Ring {
     return [...found];
   }
 }
+
+/** Of the token space, the part of which a node has a copy: 1 if all is its own (LocalStrategy), never 0. */
+export function ownedShare(
+  state: Pick<ClusterState, 'nodes'>,
+  replication: Replication,
+  hostId: string,
+): number {
+  if (!isReplicated(replication)) return 1;
+  let buckets = 0;
+  for (const { first, last, replicas } of new Ring(state).ranges(replication)) {
+    if (replicas.some((node) => node.hostId === hostId)) buckets += last - first + 1;
+  }
+  return Math.max(1, buckets) / GRID_BUCKETS;
+}

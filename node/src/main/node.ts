@@ -7,6 +7,7 @@ import type { Logger } from '../adapters/logger.ts';
 import { newLockMemory } from '../adapters/shared-locks.ts';
 import { createSystemClock } from '../adapters/system-clock.ts';
 import type { ClusterState } from '../cluster/cluster-state.ts';
+import { ownedShare } from '../cluster/ring.ts';
 import { schemaChangeOf } from '../cluster/schema-change.ts';
 import { CqlError, ErrorCode } from '../common/errors.ts';
 import type { Settings } from '../config/settings.ts';
@@ -21,6 +22,7 @@ import { storedTables } from '../storage/families.ts';
 import type { KvStore } from '../storage/kv.ts';
 import { type ClusterView, clusterView, loneView } from './cluster-view.ts';
 import type { ControlPlane } from './control-plane.ts';
+import { keepGrids } from './grid-keeper.ts';
 import type { PreparedText, ToMain, ToWorker, WorkerInput, WorkerStatus } from './messages.ts';
 import { DataDirectoryError, type Metadata, MetadataFile, newMetadata } from './metadata-file.ts';
 import { dropUnknownFamilies, SchemaAuthority } from './schema-authority.ts';
@@ -222,6 +224,15 @@ export async function startNode(
     },
   });
 
+  const letGridsBe = keepGrids({
+    stores,
+    tables: () => storedTables(authority.current, isVirtual),
+    ownedShare: ({ keyspace }) => {
+      const replication = authority.current.keyspaces.get(keyspace)?.replication ?? {};
+      return ownedShare(view().state, replication, hostId);
+    },
+  });
+
   const prepared = new Map<string, PreparedText>();
   const onMessage = (message: ToMain, from: WorkerHandle) => {
     switch (message.kind) {
@@ -311,6 +322,7 @@ export async function startNode(
       )) as WorkerStatus[],
     stop: async () => {
       phase = 'draining';
+      letGridsBe();
       await control?.stop();
       await Promise.all(workers.map((worker) => worker.call((call) => ({ kind: 'drain', call }))));
       for (const worker of workers) await worker.terminate();

@@ -3,8 +3,17 @@ import type { Schema, TableDef } from '../schema/schema.ts';
 import { keyLayout } from './keys.ts';
 import type { FamilyOptions } from './kv.ts';
 
-/** Cuts of a table's files: 2^6 points in each shard's token space and above. */
-const GRID_BITS = 6;
+/** Of a small table: files are cut at 2^6 points of the token space at least. */
+const GRID_BITS_MIN = 6;
+const GRID_BITS_MAX = 12;
+/** What there is between two cuts of a large one: small enough that few are cut by a node's token, large enough to be a file. */
+const CELL_BYTES = 8 << 20;
+
+/** Cuts of a table's files. @param bytes that all nodes together would have if each had as much as this one for its part */
+export function gridBitsOf(bytes: number): number {
+  const cells = Math.floor(Math.log2(Math.max(1, bytes / CELL_BYTES)));
+  return Math.max(GRID_BITS_MIN, Math.min(GRID_BITS_MAX, cells));
+}
 
 export function familyOptions(table: TableDef): FamilyOptions {
   const keys = keyLayout(table);
@@ -17,7 +26,7 @@ export function familyOptions(table: TableDef): FamilyOptions {
       fixedPartitionKeyBytes: keys.fixedPartitionKeyBytes,
       gcGraceSeconds: table.options.gc_grace_seconds,
     },
-    gridBits: GRID_BITS,
+    gridBits: GRID_BITS_MIN,
     ...(compressed ? {} : { options: 'compression=kNoCompression' }),
   };
 }

@@ -190,6 +190,8 @@ export interface KvStore {
   ): Promise<ReadonlyMap<string, FamilyId>>;
   dropFamily(name: string): Promise<void>;
   setPolicy(family: FamilyId, policy: FamilyPolicy): void;
+  /** `FamilyOptions.gridBits` for files that are written from now on. */
+  setGridBits(family: FamilyId, bits: number): void;
 
   /**
    * Hands one write batch (RocksDB's own WriteBatch bytes; see `WriteBatchBuilder`) to the store's writer thread. The

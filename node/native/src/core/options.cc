@@ -120,9 +120,8 @@ Error familyOptions(Process& process, const FamilyOptions& options,
   if (options.described) state->setPolicy(options.policy);
   out->merge_operator = newRecordMergeOperator(state);
   out->compaction_filter_factory = newRecordFilterFactory(state);
-  if (options.gridBits > 0) {
-    out->sst_partitioner_factory = newTokenPartitionerFactory(options.gridBits);
-  }
+  state->setGridBits(options.gridBits);
+  out->sst_partitioner_factory = newTokenPartitionerFactory(state);
   return Error();
 }
 

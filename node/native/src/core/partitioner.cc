@@ -1,6 +1,5 @@
 #include "partitioner.h"
 
-#include "policy.h"
 
 namespace ilion {
 namespace {
@@ -30,23 +29,25 @@ class TokenPartitioner : public rocksdb::SstPartitioner {
 
 class TokenPartitionerFactory : public rocksdb::SstPartitionerFactory {
  public:
-  explicit TokenPartitionerFactory(uint32_t gridBits) : gridBits_(gridBits) {}
+  explicit TokenPartitionerFactory(std::shared_ptr<FamilyState> state) : state_(std::move(state)) {}
 
   const char* Name() const override { return "ilion.TokenPartitionerFactory.1"; }
 
   std::unique_ptr<rocksdb::SstPartitioner> CreatePartitioner(
       const rocksdb::SstPartitioner::Context&) const override {
-    return std::make_unique<TokenPartitioner>(gridBits_);
+    const uint32_t bits = state_->gridBits();
+    return bits == 0 ? nullptr : std::make_unique<TokenPartitioner>(bits);
   }
 
  private:
-  uint32_t gridBits_;
+  std::shared_ptr<FamilyState> state_;
 };
 
 }  // namespace
 
-std::shared_ptr<rocksdb::SstPartitionerFactory> newTokenPartitionerFactory(uint32_t gridBits) {
-  return std::make_shared<TokenPartitionerFactory>(gridBits);
+std::shared_ptr<rocksdb::SstPartitionerFactory> newTokenPartitionerFactory(
+    std::shared_ptr<FamilyState> state) {
+  return std::make_shared<TokenPartitionerFactory>(std::move(state));
 }
 
 }  // namespace ilion

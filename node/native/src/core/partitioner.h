@@ -4,9 +4,13 @@
 
 #include <rocksdb/sst_partitioner.h>
 
+#include "policy.h"
+
 namespace ilion {
 
-// A new file begins where the top `gridBits` (1 to 64) bits of the keys' tokens change.
-std::shared_ptr<rocksdb::SstPartitionerFactory> newTokenPartitionerFactory(uint32_t gridBits);
+// A new file begins where the top `state.gridBits()` bits of the keys' tokens change; asked for at the start of each
+// compaction.
+std::shared_ptr<rocksdb::SstPartitionerFactory> newTokenPartitionerFactory(
+    std::shared_ptr<FamilyState> state);
 
 }  // namespace ilion

@@ -32,10 +32,15 @@ class FamilyState {
                         static_cast<uint32_t>(packed)};
   }
 
+  // 0: files are not cut.
+  void setGridBits(uint32_t bits) { gridBits_.store(bits, std::memory_order_release); }
+  uint32_t gridBits() const { return gridBits_.load(std::memory_order_acquire); }
+
  private:
   static constexpr uint64_t kDescribed = 1ull << 63;
   static constexpr uint64_t kClustering = 1ull << 62;
   std::atomic<uint64_t> packed_{0};
+  std::atomic<uint32_t> gridBits_{0};
 };
 
 constexpr size_t kTokenBytes = 8;

@@ -180,6 +180,20 @@ napi_value setPolicy(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// setGridBits(store, family, bits)
+napi_value setGridBits(napi_env env, napi_callback_info info) {
+  Arguments<3> a(env, info);
+  StoreHandle* handle = openHandle(env, a[0]);
+  if (handle == nullptr) return nullptr;
+  uint32_t bits = u32Of(env, a[2]);
+  if (bits > 64) {
+    throwError(env, Code::badArgument, "gridBits is above 64");
+    return nullptr;
+  }
+  if (auto family = familyOf(env, *handle, a[1])) family->state->setGridBits(bits);
+  return nullptr;
+}
+
 // submit(store, batch, length, ticket) -> boolean
 napi_value submit(napi_env env, napi_callback_info info) {
   Arguments<4> a(env, info);
@@ -417,6 +431,7 @@ const Function kStoreFunctions[] = {
     {"createFamilies", createFamilies},
     {"dropFamily", dropFamily},
     {"setPolicy", setPolicy},
+    {"setGridBits", setGridBits},
     {"submit", submit},
     {"queuedBytes", queuedBytes},
     {"syncWal", syncWal},
