@@ -32,9 +32,11 @@ const PARTS = 3;
 const RIVALS = 3;
 /** Between the starts of those that want the same. */
 const RIVAL_MILLIS = 4;
-/** A client gives up on an answer: its node died, or does not answer. */
+/** A client gives up on an answer. */
 const PATIENCE_MILLIS = 12_000;
 const PAUSE_MILLIS = 60;
+/** More than there are: one page. */
+const SCAN_ROWS = 5000;
 /** Looks at once, mostly at another node, whether what was told is so. */
 const LOOK_BACK_RATE = 0.3;
 
@@ -48,6 +50,7 @@ interface Sending {
   readonly serial?: number;
   readonly timestamp?: bigint;
   readonly datacenter?: string | null;
+  readonly pageSize?: number;
 }
 
 function told(answer: Answer): Told {
@@ -64,6 +67,15 @@ function isRefusal({ code, detail }: CqlError): boolean {
 }
 
 const intOf = (value: Buffer | null | undefined) => (value == null ? null : value.readInt32BE(0));
+
+/** @param row value and WRITETIME */
+function readOf(
+  row: readonly (Buffer | null)[] | undefined,
+): Exclude<RegisterOutput['read'], undefined> {
+  const [value, timestamp] = row ?? [];
+  if (value == null || timestamp == null) return null;
+  return { value: String(value), timestamp: Number(timestamp.readBigInt64BE(0)) };
+}
 
 export interface BatchRecord {
   readonly id: number;
@@ -118,7 +130,7 @@ export class Workload {
 
   private step(client: number): Promise<void> {
     const { random, registerKeys, casKeys } = this;
-    switch (random.below(13)) {
+    switch (random.below(14)) {
       case 0:
       case 1:
         return this.writeRegister(client, registerKeys.hot());
@@ -138,6 +150,8 @@ export class Workload {
       case 10:
         return this.readConditional(client, casKeys.any());
       case 11:
+        return this.scanRegisters(client);
+      case 12:
         return this.addToCounter(client, random.below(COUNTERS + COUNTERS_AT_ONE));
       default:
         return this.logBatch();
@@ -153,24 +167,32 @@ export class Workload {
     return this.conditionals[key % this.conditionals.length];
   }
 
-  /** @returns null: no answer came */
+  /** @returns null: no answer came, or the node died */
   private async ask(text: string, sending: Sending): Promise<Told | null> {
-    const { consistency, serial = Level.SERIAL, timestamp, datacenter = null } = sending;
+    const { consistency, serial = Level.SERIAL, timestamp, datacenter = null, pageSize } = sending;
     const nodes = this.world.alive.filter(
       ({ running, place }) =>
         running?.isServing && (datacenter === null || place.datacenter === datacenter),
     );
     if (nodes.length === 0) return null;
-    const { node } = this.random.pick(nodes);
+    const { node, disk } = this.random.pick(nodes);
     const parameters = {
       consistency,
       serialConsistency: serial,
       ...(timestamp === undefined ? {} : { timestamp }),
+      ...(pageSize === undefined ? {} : { pageSize }),
     };
-    const late = new Promise<null>((resolve) => {
-      this.world.scheduler.after(PATIENCE_MILLIS, () => resolve(null));
+    const answer = await new Promise<Answer | null>((resolve) => {
+      const nothing = () => end(null);
+      const forget = disk.atCrash(nothing);
+      const cancel = this.world.scheduler.after(PATIENCE_MILLIS, nothing);
+      const end = (found: Answer | null) => {
+        forget();
+        cancel();
+        resolve(found);
+      };
+      void node.query(text, parameters).then(end);
     });
-    const answer = await Promise.race([node.query(text, parameters), late]);
     return answer === null ? null : told(answer);
   }
 
@@ -221,10 +243,29 @@ export class Workload {
     const text = `SELECT v, writetime(v) FROM ${table} WHERE k = ${key}`;
     const asked = this.ask(text, { consistency: read, datacenter });
     await this.run(`read ${levelName(read)}`, open, asked, ([row]) => {
-      const [value, timestamp] = row ?? [];
-      if (value == null || timestamp == null) return { read: null };
-      return { read: { value: String(value), timestamp: Number(timestamp.readBigInt64BE(0)) } };
+      return { read: readOf(row) };
     });
+  }
+
+  /** All of the plain registers, as one read of each. */
+  private async scanRegisters(client: number): Promise<void> {
+    const { history } = this.world;
+    const keys = this.registerKeys
+      .all()
+      .filter((key) => this.contractOf(key) === this.registers[0]);
+    const open = new Map(
+      keys.map((key) => [
+        key,
+        history.begin<RegisterOutput>('register', client, `r${key}`, { kind: 'read' }),
+      ]),
+    );
+    const text = 'SELECT k, v, writetime(v) FROM sim.r';
+    const answer = await this.ask(text, { consistency: Level.QUORUM, pageSize: SCAN_ROWS });
+    const isDone = answer !== null && 'rows' in answer;
+    this.tallies.add('scan QUORUM', isDone ? 'ok' : 'unknown');
+    if (!isDone) return;
+    const found = new Map(answer.rows.map(([k, ...values]) => [intOf(k), values]));
+    for (const [key, one] of open) one.ok({ read: readOf(found.get(key)) });
   }
 
   private compareAndSet(client: number, key: number): Promise<void> {
