@@ -176,6 +176,10 @@ class MemoryStore implements KvStore {
     this.open().table(family);
   }
 
+  setGridBits(family: FamilyId, _bits: number): void {
+    this.open().table(family);
+  }
+
   submit(batch: Uint8Array, length: number, ticket: number): boolean {
     const state = this.open();
     const operations = readBatch(batch, length, (family) => state.tables.has(family));
