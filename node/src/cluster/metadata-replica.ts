@@ -5,7 +5,7 @@
 import { Reader, Writer } from '../common/bytes.ts';
 import { type AnswerSink, type Links, type Peer, Verb } from '../internode/links.ts';
 import type { ClusterState } from './cluster-state.ts';
-import { decodeCommand, decodeState, encodeState } from './command-codec.ts';
+import { decodeCommand, decodeState, encodeState, type LogState } from './command-codec.ts';
 import { applyCommand, EMPTY_CLUSTER } from './commands.ts';
 import { MetadataDamagedError } from './metadata-errors.ts';
 import type { NodesDraft } from './node-map.ts';
@@ -124,7 +124,7 @@ export class MetadataReplica {
 
   private async open(files: MetadataFiles): Promise<void> {
     const { snapshot } = files;
-    this.become(snapshot);
+    this.become(snapshot, readState(snapshot));
     this.hardState = files.hardState;
     this.node = new RaftNode(files, {
       ...this.options,
@@ -139,16 +139,10 @@ export class MetadataReplica {
     await this.pump();
   }
 
-  private become(snapshot: RaftSnapshot): void {
-    const found = decodeState(snapshot.data);
-    if (found === null) {
-      throw new MetadataDamagedError(
-        `its snapshot at ${snapshot.index} is damaged or of a later version of Ilion`,
-      );
-    }
+  private become(snapshot: RaftSnapshot, { cluster, recent }: LogState): void {
     const previous = this.state;
-    this.state = found.cluster;
-    this.recent = new Map(found.recent);
+    this.state = cluster;
+    this.recent = new Map(recent);
     this.applied = snapshot.index;
     this.snapshotIndex = snapshot.index;
     this.events.changed(this.state, previous);
@@ -200,13 +194,16 @@ export class MetadataReplica {
   }
 
   private async turn(node: RaftNode, ready: RaftReady): Promise<void> {
+    const { snapshot } = ready;
+    // Before it takes the place of what is on the disk.
+    const read = snapshot === null ? null : readState(snapshot);
     await this.persist(ready);
     if (this.stopped) return;
     this.sendAll(ready.messages);
-    if (ready.snapshot !== null) this.become(ready.snapshot);
+    if (snapshot !== null && read !== null) this.become(snapshot, read);
     const before = this.state.nodes;
     this.applyAll(ready.committed);
-    if (ready.snapshot !== null || this.state.nodes !== before) this.updateLearners();
+    if (snapshot !== null || this.state.nodes !== before) this.updateLearners();
     node.advance();
     for (const { context, index } of ready.reads) this.events.read(context, index);
     this.events.reached(this.applied);
@@ -314,6 +311,15 @@ export class MetadataReplica {
     this.stopped = true;
     await this.drained;
   }
+}
+
+/** @throws MetadataDamagedError */
+function readState(snapshot: RaftSnapshot): LogState {
+  const read = decodeState(snapshot.data);
+  if (read !== null) return read;
+  throw new MetadataDamagedError(
+    `its snapshot at ${snapshot.index} is damaged or of a later version of Ilion`,
+  );
 }
 
 /** Of one leader, made in one turn: entries of the same indexes are the same. */

@@ -9,6 +9,10 @@ export type MessageOf<K extends RaftMessage['kind']> = Extract<RaftMessage, { re
 type LeaderMessage = MessageOf<'append-answer' | 'heartbeat-answer' | 'snapshot-answer'>;
 
 interface IncomingSnapshot {
+  /** Another leader's bytes may be others, although they say the same. */
+  readonly from: string;
+  readonly term: number;
+  readonly totalBytes: number;
   readonly index: number;
   readonly lastTerm: number;
   readonly parts: Uint8Array[];
@@ -307,6 +311,23 @@ export abstract class RaftMember extends RaftStore {
     return hint;
   }
 
+  /** What has come of a snapshot so far. */
+  private incomingOf(from: string, message: MessageOf<'snapshot'>): IncomingSnapshot {
+    const { term, index, lastTerm, totalBytes } = message;
+    const known = this.incoming;
+    if (
+      known?.from === from &&
+      known.term === term &&
+      known.index === index &&
+      known.lastTerm === lastTerm &&
+      known.totalBytes === totalBytes
+    ) {
+      return known;
+    }
+    this.incoming = { from, term, index, lastTerm, totalBytes, parts: [], bytes: 0 };
+    return this.incoming;
+  }
+
   private onSnapshot(from: string, message: MessageOf<'snapshot'>): void {
     const { term, log } = this;
     const { index, lastTerm, offset, totalBytes } = message;
@@ -324,10 +345,7 @@ export abstract class RaftMember extends RaftStore {
       });
       return;
     }
-    if (this.incoming?.index !== index || this.incoming.lastTerm !== lastTerm) {
-      this.incoming = { index, lastTerm, parts: [], bytes: 0 };
-    }
-    const { incoming } = this;
+    const incoming = this.incomingOf(from, message);
     if (offset === incoming.bytes) {
       incoming.parts.push(message.data);
       incoming.bytes += message.data.length;

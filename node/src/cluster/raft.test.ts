@@ -104,3 +104,31 @@ test('several changes of voters at a time are found', () => {
   };
   assert.notEqual(firstBroken(world, 100), null);
 });
+
+test('a snapshot of which another leader sends the rest is the one or the other', () => {
+  const snapshot = { index: 1, term: 1, voters: ['a', 'b', 'c'], data: new Uint8Array(0) };
+  const hardState = { term: 1, votedFor: '', commit: 1 };
+  const node = new OpenRaftNode(
+    { snapshot, entries: [], hardState },
+    {
+      ...{ hostId: 'c', heartbeatMillis: 100, electionMillis: 1_000, retryMillisMax: 1_000 },
+      ...{ appendBytesMax: 100, appendEntriesMax: 10, unappliedBytesMax: 1_000 },
+      random: () => 0.5,
+    },
+  );
+  node.tick(0);
+  const send = (from: string, term: number, offset: number, text: string) => {
+    const voters = ['a', 'b', 'c'];
+    const position = { term, index: 9, lastTerm: 1, voters, totalBytes: 4, offset };
+    node.step(from, { kind: 'snapshot', ...position, data: Buffer.from(text) });
+    const ready = node.ready();
+    node.advance();
+    return ready;
+  };
+  send('a', 2, 0, 'aa');
+  const ready = send('b', 3, 0, 'bb');
+  assert.deepEqual(ready?.messages[0].message, {
+    ...{ kind: 'snapshot-answer', term: 3, index: 9, offset: 2 },
+  });
+  assert.equal(String(send('b', 3, 2, 'BB')?.snapshot?.data), 'bbBB');
+});
