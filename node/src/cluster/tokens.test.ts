@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NodeInfo } from './cluster-state.ts';
-import { GRID_BUCKETS, gridToken, isGridToken } from './grid.ts';
+import { bucketOfToken, GRID_BUCKETS, gridToken, isGridToken } from './grid.ts';
 import { Ring } from './ring.ts';
 import { seededRandom, testNode, testState } from './testing/nodes.ts';
 import { chooseTokens, TokensExhaustedError } from './tokens.ts';
@@ -62,6 +62,19 @@ test('nodes of a datacenter own nearly the same', () => {
       assert.ok(most < limit, `${count} nodes, seed ${seed}: the largest has ${most}`);
       const replicated = Math.max(...shares(nodes, 'dc1', 3));
       assert.ok(replicated < 1.35, `${count} nodes, seed ${seed}, RF 3: ${replicated}`);
+    }
+  }
+});
+
+test('tokens are where files of tables are cut, as long as there is room', () => {
+  for (const [count, stride] of [
+    [1, 512],
+    [2, 256],
+    [8, 64],
+    [64, 8],
+  ] as const) {
+    for (const { tokens } of join(count, 2, count)) {
+      for (const token of tokens) assert.equal((bucketOfToken(token) + 1) % stride, 0);
     }
   }
 });

@@ -7,6 +7,8 @@ import type { NodeInfo } from './cluster-state.ts';
 import { bucketOfToken, GRID_BUCKETS, gridToken } from './grid.ts';
 
 export const TOKENS_PER_NODE = 16;
+/** Nodes own parts of equal size but for an eighth of what one token owns, and less, since the next token makes up for it. */
+const STRIDES_PER_TOKEN = 8;
 
 /** The cluster has as many tokens as the grid has points. */
 export class TokensExhaustedError extends Error {
@@ -56,26 +58,44 @@ function ownersOf(nodes: readonly NodeInfo[]): Owners {
   return owners;
 }
 
+/**
+ * Tokens are taken at multiples of so many buckets while there is room: files of tables are cut there, too, so that a range
+ * that moves has no file in common with its neighbours. @param count of all tokens there will be
+ */
+function strideOf(count: number): number {
+  return Math.max(1, GRID_BUCKETS / 2 ** Math.ceil(Math.log2(count * STRIDES_PER_TOKEN)));
+}
+
+/** The last bucket before a multiple of `stride` next to `bucket`. */
+function aligned(bucket: number, stride: number): number {
+  return Math.round((bucket + 1) / stride) * stride - 1;
+}
+
 /** The free bucket next to `wanted`. */
-function freeBucket(wanted: number, taken: ReadonlySet<number>): number {
-  for (let distance = 0; distance <= GRID_BUCKETS / 2; distance++) {
-    for (const sign of [1, -1]) {
-      const bucket = (((wanted + sign * distance) % GRID_BUCKETS) + GRID_BUCKETS) % GRID_BUCKETS;
-      if (!taken.has(bucket)) return bucket;
+function freeBucket(wanted: number, taken: ReadonlySet<number>, stride: number): number {
+  const isAligned = aligned(wanted, stride) === wanted;
+  for (const step of isAligned ? [stride, 1] : [1]) {
+    for (let distance = 0; distance <= GRID_BUCKETS / 2; distance += step) {
+      for (const sign of [1, -1]) {
+        const bucket = (((wanted + sign * distance) % GRID_BUCKETS) + GRID_BUCKETS) % GRID_BUCKETS;
+        if (!taken.has(bucket)) return bucket;
+      }
     }
   }
   throw new TokensExhaustedError(1);
 }
 
 /** The first node of a datacenter: the same distance between all of its tokens. */
-function spread(choice: TokenChoice): number[] {
+function spread(choice: TokenChoice, stride: number): number[] {
   const step = GRID_BUCKETS / choice.count;
   const offset = choice.random() * step;
-  return Array.from({ length: choice.count }, (_, i) => Math.floor(offset + i * step));
+  return Array.from({ length: choice.count }, (_, i) =>
+    aligned(Math.floor(offset + i * step), stride),
+  );
 }
 
 /** Each token takes from whoever owns most at that time, out of the largest thing that it owns. */
-function takeFromLargest(owners: Owners, choice: TokenChoice): number[] {
+function takeFromLargest(owners: Owners, choice: TokenChoice, stride: number): number[] {
   let missing = GRID_BUCKETS / (owners.size + 1);
   const sizes = new Map([...owners].map(([hostId, arcs]) => [hostId, sizeOf(arcs)]));
   const buckets: number[] = [];
@@ -84,7 +104,9 @@ function takeFromLargest(owners: Owners, choice: TokenChoice): number[] {
     const [hostId] = largest([...sizes], ([, size]) => size, choice.random);
     const arcs = owners.get(hostId) ?? [];
     const arc = largest(arcs, ({ size }) => size, choice.random);
-    const cut = Math.max(1, Math.min(Math.round(missing / left), arc.size - 1));
+    const wanted = Math.max(1, Math.min(Math.round(missing / left), arc.size - 1));
+    const nearby = aligned(arc.before + wanted, stride) - arc.before;
+    const cut = nearby > 0 && nearby < arc.size ? nearby : wanted;
     buckets.push(arc.before + cut);
     missing -= cut;
     sizes.set(hostId, (sizes.get(hostId) ?? 0) - cut);
@@ -109,10 +131,12 @@ export function chooseTokens(choice: TokenChoice): readonly bigint[] {
   const taken = new Set(members.flatMap(({ tokens }) => tokens.map(bucketOfToken)));
   if (taken.size + choice.count > GRID_BUCKETS) throw new TokensExhaustedError(choice.count);
   const owners = ownersOf(members.filter(({ datacenter }) => datacenter === choice.datacenter));
-  const wanted = owners.size === 0 ? spread(choice) : takeFromLargest(owners, choice);
+  const stride = strideOf(taken.size + choice.count);
+  const wanted =
+    owners.size === 0 ? spread(choice, stride) : takeFromLargest(owners, choice, stride);
   const buckets: number[] = [];
   for (const bucket of wanted) {
-    const free = freeBucket(bucket, taken);
+    const free = freeBucket(bucket, taken, stride);
     taken.add(free);
     buckets.push(free);
   }
