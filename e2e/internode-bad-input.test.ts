@@ -174,16 +174,19 @@ function droppedLines(cluster: ClusterProcesses, from: string): number {
   return lines.filter((line) => DROPPED.test(line) && line.includes(`${from}:`)).length;
 }
 
-/** Reads and writes all the while. */
+/** Reads and writes all the while. At its end the client is closed. */
 class Load implements AsyncDisposable {
   readonly failures: unknown[] = [];
   done = 0;
   private readonly client: cassandra.Client;
-  private readonly running: Promise<unknown>;
+  private running: Promise<unknown> = Promise.resolve();
   private going = true;
 
   constructor(client: cassandra.Client) {
     this.client = client;
+  }
+
+  start(): void {
     this.running = Promise.all([this.run(), this.run()]);
   }
 
@@ -215,12 +218,13 @@ test('bad input to the ports between nodes disturbs nothing', async () => {
     policies: { retry: new cassandra.policies.retry.FallthroughRetryPolicy() },
     queryOptions: { consistency: consistencies.quorum, prepare: true },
   });
+  await using load = new Load(client);
   await client.connect();
   await client.execute(
     "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}",
   );
   await client.execute('CREATE TABLE ks.t (k int PRIMARY KEY, v int)');
-  await using load = new Load(client);
+  load.start();
   await pause(1000);
   const [address] = cluster.addresses;
   let host = 10;

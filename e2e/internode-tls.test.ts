@@ -14,8 +14,15 @@ const skip = missing('openssl', ['version']);
 const { consistencies } = cassandra.types;
 const PORTS = [7000, 7001];
 
-function clientOf(cluster: ClusterProcesses): cassandra.Client {
-  return new cassandra.Client({
+/** Closed at the end of its `await using`. */
+class Session extends cassandra.Client implements AsyncDisposable {
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+}
+
+function clientOf(cluster: ClusterProcesses): Session {
+  return new Session({
     contactPoints: [cluster.addresses[0]],
     localDataCenter: 'dc1',
     queryOptions: { consistency: consistencies.all, prepare: true },
@@ -67,7 +74,7 @@ test('an encrypted cluster serves, and lets in who has a certificate', { skip },
   const flagsOf = (address: string) =>
     encryptionFlags(nodeCertificate(directory, address, address));
   await using cluster = await startCluster({ datacenters: { dc1: 3 }, flagsOf });
-  const client = clientOf(cluster);
+  await using client = clientOf(cluster);
   await client.connect();
   await client.execute(
     "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}",
@@ -105,7 +112,6 @@ test('an encrypted cluster serves, and lets in who has a certificate', { skip },
   }
   const peers = await client.execute('SELECT host_id FROM system.peers');
   assert.equal(peers.rowLength, 3);
-  await client.shutdown();
 });
 
 test('another authority comes in without a restart', { skip }, async () => {
@@ -139,13 +145,12 @@ test('another authority comes in without a restart', { skip }, async () => {
   const address = cluster.addresses[0].replace(/\d+$/, '9');
   const flags = encryptionFlags(nodeCertificate(second, address, address));
   await using third = await newcomer(cluster, 9, flags, '"message":"ready"');
-  const client = clientOf(cluster);
+  await using client = clientOf(cluster);
   await client.connect();
   await client.execute(
     "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}",
   );
   await client.execute('CREATE TABLE ks.t (k int PRIMARY KEY)');
   await client.execute('INSERT INTO ks.t (k) VALUES (1)');
-  await client.shutdown();
   assert.ok(third.pid > 0);
 });
