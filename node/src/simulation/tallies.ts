@@ -14,15 +14,18 @@ export class Tallies {
     }
   }
 
-  /** One line for each kind, in order of their names. */
+  /** One line for each kind, in order of their names; the share of what went well, in percent. */
   lines(): string[] {
     return [...this.counts]
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([kind, outcomes]) => {
+        const total = [...outcomes.values()].reduce((sum, count) => sum + count, 0);
+        const well = outcomes.get('ok');
+        const share = well === undefined ? '' : ` ${Math.round((100 * well) / total)} %:`;
         const texts = [...outcomes]
           .sort(([, a], [, b]) => b - a)
           .map(([name, n]) => `${name} ${n}`);
-        return `${kind}: ${texts.join(', ')}`;
+        return `${kind}:${share} ${texts.join(', ')}`;
       });
   }
 }
