@@ -35,6 +35,7 @@ const HEAR_LOOK_MILLIS = 20;
 const CHANGED_MILLIS = 10;
 /** How long a schema change waits for the nodes that are up; drivers wait for the rest. */
 const SETTLE_MILLIS = 5_000;
+const CATCH_UP_MILLIS = 2_000;
 
 export interface ControlPlane {
   current(): ClusterState;
@@ -44,6 +45,8 @@ export interface ControlPlane {
   schemaVersionOf(hostId: string): string | null;
   /** @returns false: what the change was planned on is not so any more @throws CqlError */
   proposeSchema(change: SchemaChange): Promise<boolean>;
+  /** Waits until this node knows all that was agreed before the call; not for long. */
+  caughtUp(): Promise<void>;
   /** Tells the others which schema this node has. */
   announceSchema(schema: Pick<Schema, 'version' | 'epoch'>): void;
   /** Waits until the nodes that are up have a schema of this epoch, for a while. */
@@ -285,6 +288,8 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
         throw schemaFailure(error);
       }
     },
+    // Without a majority this node cannot know better.
+    caughtUp: () => log.barrier(CATCH_UP_MILLIS).catch(() => {}),
     announceSchema: ({ version, epoch }) => {
       gossip.set(StateKey.SchemaVersion, version);
       waits.reached(epoch);

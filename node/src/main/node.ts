@@ -206,6 +206,11 @@ export async function startNode(
       await authority.follow(withSystemKeyspaces(schemaFromJson(control.current().schema)));
       return isAgreed;
     },
+    refresh: async () => {
+      if (control === null) return;
+      await control.caughtUp();
+      await authority.follow(withSystemKeyspaces(schemaFromJson(control.current().schema)));
+    },
     settled: async (epoch) => control?.settled(epoch),
     newId: randomUUID,
     nowMicros: clock.micros,

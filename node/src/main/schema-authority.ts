@@ -30,6 +30,8 @@ export interface SchemaAuthorityDeps {
    * @throws CqlError if it cannot be agreed now
    */
   agree(base: Schema, next: Schema): Promise<boolean>;
+  /** Brings this node to all that was agreed before the call, if that can be known now. */
+  refresh(): Promise<void>;
   /** Resolves when the nodes that are up have a schema of this epoch, or after a while. */
   settled(epoch: number): Promise<void>;
   /** Makes the schema the one that this node starts with. */
@@ -110,10 +112,27 @@ export class SchemaAuthority {
   private async applyNow(text: string, keyspace: string | null): Promise<SchemaResult> {
     for (let plans = 0; plans < PLANS_MAX; plans++) {
       const base = this.schema;
-      const { next, result } = await this.plan(text, keyspace, base);
+      const change = await this.tryPlan(text, keyspace, base);
+      if (change === null) continue;
+      const { next, result } = change;
       if (next === base || (await this.deps.agree(base, next))) return result;
     }
     throw overloaded('The schema is being changed by too many others: try again');
+  }
+
+  /** What another node has just made, or dropped, counts. @returns null: on a newer schema it may be another one */
+  private async tryPlan(
+    text: string,
+    keyspace: string | null,
+    base: Schema,
+  ): Promise<Change | null> {
+    try {
+      return await this.plan(text, keyspace, base);
+    } catch (error) {
+      await this.deps.refresh();
+      if (this.schema === base) throw error;
+      return null;
+    }
   }
 
   private async plan(text: string, keyspace: string | null, schema: Schema): Promise<Change> {
