@@ -4,9 +4,10 @@ import type { SchemaJson } from '../schema/schema-json.ts';
 import type { SchemaChange } from './schema-change.ts';
 
 /**
- * joining: known, owns nothing yet. normal: owns its tokens. left: gone for good; its host id is never taken back.
+ * joining: known, owns nothing yet. normal: owns its tokens. leaving: owns them still, and gives them up. left: gone for
+ * good; its host id is never taken back.
  */
-export type NodeState = 'joining' | 'normal' | 'left';
+export type NodeState = 'joining' | 'normal' | 'leaving' | 'left';
 
 export interface NodeInfo extends Peer {
   readonly datacenter: string;
@@ -20,6 +21,37 @@ export interface NodeInfo extends Peer {
   readonly releaseVersion: string;
 }
 
+/**
+ * join: a new node takes tokens. leave: a node gives all of its up, by itself or (it is dead) not. replace: a new node
+ * takes those of a dead one. move: a node takes other tokens.
+ */
+export type OperationKind = 'join' | 'leave' | 'replace' | 'move';
+
+/**
+ * streaming: old and new owners are written to, the old ones are read, the new ones get the data.
+ * switched: both are written to, the new ones are read.
+ */
+export type OperationPhase = 'streaming' | 'switched';
+
+/** A change of who owns what, from its first entry in the log to its last. */
+export interface TopologyOperation {
+  /** UUID text, drawn by who proposes it. */
+  readonly id: string;
+  readonly kind: OperationKind;
+  /** The node that joins, leaves, replaces or moves. */
+  readonly hostId: string;
+  /** The dead node whose place is taken; null: not a replace. */
+  readonly replaces: string | null;
+  /** What `hostId` owns afterwards. */
+  readonly tokens: readonly bigint[];
+  readonly phase: OperationPhase;
+  /** Index of the entry that began it, and of the one that began its phase. */
+  readonly startEpoch: number;
+  readonly phaseEpoch: number;
+  /** Host ids of nodes that have all of what they get. */
+  readonly done: readonly string[];
+}
+
 export interface ClusterState {
   /** Index of the last entry of the metadata log in it. Grows with every change. */
   readonly epoch: number;
@@ -27,6 +59,10 @@ export interface ClusterState {
   /** UUID text, drawn when the cluster was started: names may be the same. Empty: not in a cluster. */
   readonly clusterId: string;
   readonly nodes: ReadonlyMap<string, NodeInfo>;
+  /** Index of the last entry that changed who owns, or is to own, what. */
+  readonly topologyEpoch: number;
+  /** In progress, in the order in which they began. No two are about the same range. */
+  readonly operations: readonly TopologyOperation[];
   /** Of user keyspaces. */
   readonly schema: SchemaJson;
 }

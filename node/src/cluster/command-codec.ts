@@ -1,6 +1,14 @@
 /** Commands and states of the metadata log as bytes: in entries, snapshots and requests. */
 import { type SchemaJson, schemaFromJson } from '../schema/schema-json.ts';
-import type { ClusterCommand, ClusterState, NodeInfo, NodeState } from './cluster-state.ts';
+import type {
+  ClusterCommand,
+  ClusterState,
+  NodeInfo,
+  NodeState,
+  OperationKind,
+  OperationPhase,
+  TopologyOperation,
+} from './cluster-state.ts';
 import {
   asArray,
   asCount,
@@ -24,14 +32,45 @@ export interface ProposedCommand {
   readonly command: ClusterCommand;
 }
 
-const STATES: readonly NodeState[] = ['joining', 'normal', 'left'];
+const STATES: readonly NodeState[] = ['joining', 'normal', 'leaving', 'left'];
+const KINDS: readonly OperationKind[] = ['join', 'leave', 'replace', 'move'];
+const PHASES: readonly OperationPhase[] = ['streaming', 'switched'];
+
+function tokensFromJson(value: unknown): bigint[] {
+  const tokens = asArray(value).map((token) => BigInt.asIntN(64, BigInt(asText(token))));
+  if (tokens.length > GRID_BUCKETS) throw new Malformed();
+  return tokens;
+}
+
+/** @throws if it is none */
+export function operationFromJson(value: unknown): TopologyOperation {
+  const json = asObject(value);
+  const kind = KINDS.find((one) => one === json['kind']);
+  const phase = PHASES.find((one) => one === json['phase']);
+  if (kind === undefined || phase === undefined) throw new Malformed();
+  return {
+    id: asText(json['id']),
+    kind,
+    hostId: asText(json['hostId']),
+    replaces: json['replaces'] === null ? null : asText(json['replaces']),
+    tokens: tokensFromJson(json['tokens']),
+    phase,
+    startEpoch: asCount(json['startEpoch']),
+    phaseEpoch: asCount(json['phaseEpoch']),
+    done: asArray(json['done']).map(asText),
+  };
+}
+
+export function operationToJson(operation: TopologyOperation): unknown {
+  return { ...operation, tokens: operation.tokens.map(String) };
+}
 
 /** @throws if it is none */
 export function nodeFromJson(value: unknown): NodeInfo {
   const json = asObject(value);
-  const tokens = asArray(json['tokens']).map((token) => BigInt.asIntN(64, BigInt(asText(token))));
+  const tokens = tokensFromJson(json['tokens']);
   const state = STATES.find((one) => one === json['state']);
-  if (state === undefined || tokens.length > GRID_BUCKETS) throw new Malformed();
+  if (state === undefined) throw new Malformed();
   return {
     hostId: asText(json['hostId']),
     address: asText(json['address']),
@@ -91,7 +130,8 @@ export interface LogState {
 
 export function encodeState({ cluster, recent }: LogState): Uint8Array {
   const nodes = [...cluster.nodes.values()].map(nodeToJson);
-  return encodeJson({ ...cluster, nodes, recent: [...recent] });
+  const operations = cluster.operations.map(operationToJson);
+  return encodeJson({ ...cluster, nodes, operations, recent: [...recent] });
 }
 
 /** @returns null if malformed */
@@ -107,6 +147,8 @@ export function decodeState(bytes: Uint8Array): LogState | null {
       clusterName: asText(json['clusterName']),
       clusterId: asText(json['clusterId']),
       nodes: new Map(nodes.map((node) => [node.hostId, node])),
+      topologyEpoch: asCount(json['topologyEpoch']),
+      operations: asArray(json['operations']).map(operationFromJson),
       schema: checkedSchema(json['schema']),
     };
     return { cluster, recent: new Map(recent) };

@@ -18,6 +18,8 @@ export const EMPTY_CLUSTER: ClusterState = {
   clusterName: '',
   clusterId: '',
   nodes: new Map(),
+  topologyEpoch: 0,
+  operations: [],
   schema: { format: SCHEMA_FORMAT, epoch: 0, version: '', keyspaces: [] },
 };
 
@@ -34,9 +36,11 @@ export function applyCommand(
 ): CommandOutcome {
   const withNode = (node: NodeInfo, refused: string | null): CommandOutcome => {
     if (refused !== null) return refuse(state, refused);
-    if (isSameNode(state.nodes.get(node.hostId), node)) return { state, refused: null };
+    const known = state.nodes.get(node.hostId);
+    if (isSameNode(known, node)) return { state, refused: null };
     const nodes = withNodeIn(state.nodes, node, draft);
-    return { state: { ...state, epoch: index, nodes }, refused: null };
+    const topologyEpoch = movesTokens(known, node) ? index : state.topologyEpoch;
+    return { state: { ...state, epoch: index, topologyEpoch, nodes }, refused: null };
   };
   switch (command.kind) {
     case 'add-node':
@@ -73,6 +77,11 @@ export function isSameNode(a: NodeInfo | undefined, b: NodeInfo): boolean {
     a.releaseVersion === b.releaseVersion &&
     isSameTokens(a.tokens, b.tokens)
   );
+}
+
+/** Whether who owns what is another with `b` in place of `a`. */
+function movesTokens(a: NodeInfo | undefined, b: NodeInfo): boolean {
+  return a === undefined || a.state !== b.state || !isSameTokens(a.tokens, b.tokens);
 }
 
 function isSameTokens(a: readonly bigint[], b: readonly bigint[]): boolean {

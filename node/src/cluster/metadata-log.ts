@@ -201,6 +201,8 @@ export class MetadataLog {
       clusterName,
       clusterId: newClusterId(random),
       nodes: new Map([[node.hostId, node]]),
+      topologyEpoch: 1,
+      operations: [],
       schema: schema ?? EMPTY_CLUSTER.schema,
     };
     await this.replica.create({

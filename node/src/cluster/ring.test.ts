@@ -160,3 +160,48 @@ test('the parts of the token space that nodes have copies of add up to the repli
   const local = { class: 'org.apache.cassandra.locator.LocalStrategy' };
   assert.equal(ownedShare(testState([]), local, 'x'), 1);
 });
+
+test('while ranges move, old and new owners are written to, and one of both is read', () => {
+  const replication = { class: SIMPLE, replication_factor: '2' };
+  fc.assert(
+    fc.property(shapes, fc.boolean(), fc.nat(9), (shape, isSwitched, leaver) => {
+      const before = testState(shape.nodes);
+      const node = shape.nodes[leaver];
+      const after = testState(shape.nodes.filter((one) => one !== node));
+      const operation = {
+        id: 'x',
+        kind: 'leave',
+        hostId: node.hostId,
+        replaces: null,
+        tokens: [],
+        phase: isSwitched ? 'switched' : 'streaming',
+        startEpoch: 2,
+        phaseEpoch: 2,
+        done: [],
+      } as const;
+      const ring = new Ring({ nodes: before.nodes, operations: [operation] });
+      const old = new Ring(before);
+      const next = new Ring(after);
+      const reads = ring.placement(replication);
+      const writes = ring.writes(replication);
+      for (const bucket of [shape.bucket, 0, GRID_BUCKETS - 1]) {
+        const token = gridToken(bucket);
+        const expected = (isSwitched ? next : old).replicas(replication, token);
+        assert.deepEqual(reads.ofBucket(bucket), expected);
+        const all = writes.ofBucket(bucket);
+        const both = new Set([
+          ...old.replicas(replication, token),
+          ...next.replicas(replication, token),
+        ]);
+        assert.deepEqual(new Set(all), both);
+        assert.deepEqual(
+          new Set(writes.extrasOf(all)),
+          new Set([...both].filter((one) => !expected.includes(one))),
+        );
+      }
+    }),
+    { numRuns: 200 },
+  );
+  const still = new Ring(testState([testNode(1, { tokens: [gridToken(5)] })]));
+  assert.equal(still.writes(replication), still.placement(replication));
+});

@@ -1,10 +1,10 @@
 /**
  * Who has which rows: the ring of one cluster state, and for each replication the replicas of every part of it, as
- * Cassandra's SimpleStrategy and NetworkTopologyStrategy place them. Only nodes in state `normal` own anything.
+ * Cassandra's SimpleStrategy and NetworkTopologyStrategy place them. Only nodes in state `normal` or `leaving` own anything.
  * @hot `Placement.ofKey`
  */
 
-import type { ClusterState, NodeInfo } from './cluster-state.ts';
+import type { ClusterState, NodeInfo, TopologyOperation } from './cluster-state.ts';
 import { bucketOfKey, bucketOfToken, GRID_BUCKETS } from './grid.ts';
 
 /** `class` and its options, as a keyspace has them. */
@@ -57,24 +57,30 @@ interface Quota {
   readonly racks: Set<string>;
 }
 
-/** The replicas of every key under one replication. Made by `Ring.placement`. */
+/** The replicas of every key under one replication. Made by `Ring.placement` and `Ring.writes`. */
 export class Placement {
-  private readonly positions: readonly Position[];
-  /** Of `positions`: what is searched. */
+  /** Where ranges end, ascending. */
   private readonly buckets: Uint16Array;
-  private readonly find: (start: number) => readonly NodeInfo[];
+  private readonly find: (index: number) => readonly NodeInfo[];
   private readonly found: (readonly NodeInfo[] | undefined)[];
+  private readonly extras: WeakMap<readonly NodeInfo[], readonly NodeInfo[]> | null;
   private allRanges: readonly TokenRange[] | null = null;
 
+  /** @param extras of what `find` gives: those that are written to and not read */
   constructor(
-    positions: readonly Position[],
     buckets: Uint16Array,
-    find: (start: number) => readonly NodeInfo[],
+    find: (index: number) => readonly NodeInfo[],
+    extras: WeakMap<readonly NodeInfo[], readonly NodeInfo[]> | null = null,
   ) {
-    this.positions = positions;
     this.buckets = buckets;
     this.find = find;
-    this.found = new Array(positions.length);
+    this.found = new Array(buckets.length);
+    this.extras = extras;
+  }
+
+  /** Of replicas that this placement gave: those that are written to and not read, as the range moves. */
+  extrasOf(replicas: readonly NodeInfo[]): readonly NodeInfo[] {
+    return this.extras === null ? NOBODY : (this.extras.get(replicas) ?? NOBODY);
   }
 
   /** @param key of storage/keys.ts, or its first 2 bytes @returns the same array for every key of a range */
@@ -99,7 +105,7 @@ export class Placement {
   }
 
   private at(position: number): readonly NodeInfo[] {
-    if (this.positions.length === 0) return NOBODY;
+    if (this.buckets.length === 0) return NOBODY;
     return (this.found[position] ??= this.find(position));
   }
 
@@ -108,7 +114,7 @@ export class Placement {
     if (this.allRanges !== null) return this.allRanges;
     const ranges: TokenRange[] = [];
     let first = 0;
-    for (const [i, { bucket }] of this.positions.entries()) {
+    for (const [i, bucket] of this.buckets.entries()) {
       ranges.push({ first, last: bucket, replicas: this.at(i) });
       first = bucket + 1;
     }
@@ -120,24 +126,131 @@ export class Placement {
   }
 }
 
-/** The ring of one `ClusterState`; made anew when the nodes change. */
+type Owner = readonly [node: NodeInfo, tokens: readonly bigint[]];
+type Owners = ReadonlyMap<string, Owner>;
+
+function ownersNow(nodes: ReadonlyMap<string, NodeInfo>): Owners {
+  const owners = new Map<string, Owner>();
+  for (const [hostId, node] of nodes) {
+    const owns = node.state === 'normal' || node.state === 'leaving';
+    if (owns) owners.set(hostId, [node, node.tokens]);
+  }
+  return owners;
+}
+
+/** Who owns what when these operations are over. */
+function ownersAfter(
+  nodes: ReadonlyMap<string, NodeInfo>,
+  operations: readonly TopologyOperation[],
+): Owners {
+  const owners = new Map(ownersNow(nodes));
+  for (const { hostId, replaces, tokens } of operations) {
+    if (replaces !== null) owners.delete(replaces);
+    const node = nodes.get(hostId);
+    if (node !== undefined && tokens.length > 0) owners.set(hostId, [node, tokens]);
+    else owners.delete(hostId);
+  }
+  return owners;
+}
+
+/** What a ring is made of. */
+export type RingState = Pick<ClusterState, 'nodes'> & Partial<Pick<ClusterState, 'operations'>>;
+
+/**
+ * The ring of one `ClusterState`; made anew when the nodes or the operations change. While ranges move there are two
+ * placements: who is read, and who is written to, which are the owners before and after.
+ */
 export class Ring {
-  /** Nodes that own tokens. */
+  private readonly now: OwnedRing;
+  private readonly read: OwnedRing;
+  private readonly next: OwnedRing;
+  private readonly unions = new WeakMap<Placement, Placement>();
+
+  constructor({ nodes, operations = [] }: RingState) {
+    const switched = operations.filter(({ phase }) => phase === 'switched');
+    this.now = new OwnedRing(ownersNow(nodes));
+    this.next = operations.length === 0 ? this.now : new OwnedRing(ownersAfter(nodes, operations));
+    this.read =
+      switched.length === 0
+        ? this.now
+        : switched.length === operations.length
+          ? this.next
+          : new OwnedRing(ownersAfter(nodes, switched));
+  }
+
+  /** Nodes that own tokens which are read. */
+  get nodes(): readonly NodeInfo[] {
+    return this.read.nodes;
+  }
+
+  /** Who is read. Cheap for an object that was asked for before. There are as many as keyspaces have replications. */
+  placement(replication: Replication): Placement {
+    return this.read.placement(replication);
+  }
+
+  /** Who is written to: the same as `placement` where nothing moves. */
+  writes(replication: Replication): Placement {
+    const read = this.read.placement(replication);
+    if (this.next === this.now) return read;
+    let union = this.unions.get(read);
+    if (union === undefined) {
+      const now = this.now.placement(replication);
+      union = unionOf(now, this.next.placement(replication), read);
+      this.unions.set(read, union);
+    }
+    return union;
+  }
+
+  /** @param token int64, or a key of storage/keys.ts (its first 2 bytes count) */
+  replicas(replication: Replication, token: bigint | Uint8Array): readonly NodeInfo[] {
+    const placement = this.placement(replication);
+    return typeof token === 'bigint' ? placement.ofToken(token) : placement.ofKey(token);
+  }
+
+  ranges(replication: Replication): readonly TokenRange[] {
+    return this.placement(replication).ranges();
+  }
+}
+
+/** Owners before and after together, those that are read first. */
+function unionOf(now: Placement, later: Placement, read: Placement): Placement {
+  const ends = new Set([now, later].flatMap((one) => one.ranges().map(({ last }) => last)));
+  const buckets = Uint16Array.from([...ends].sort((a, b) => a - b));
+  const extras = new WeakMap<readonly NodeInfo[], readonly NodeInfo[]>();
+  const known = new Map<string, readonly NodeInfo[]>();
+  const find = (index: number): readonly NodeInfo[] => {
+    const bucket = buckets[index];
+    const readers = read.ofBucket(bucket);
+    const all = new Set([...readers, ...now.ofBucket(bucket), ...later.ofBucket(bucket)]);
+    if (all.size === readers.length) return readers;
+    const name = [...all, ...readers].map(({ hostId }) => hostId).join();
+    let replicas = known.get(name);
+    if (replicas === undefined) {
+      replicas = [...all];
+      known.set(name, replicas);
+      extras.set(replicas, replicas.slice(readers.length));
+    }
+    return replicas;
+  };
+  return new Placement(buckets, find, extras);
+}
+
+/** The ring of owners that do not change. */
+class OwnedRing {
   readonly nodes: readonly NodeInfo[];
   private readonly positions: readonly Position[];
   private readonly buckets: Uint16Array;
   private readonly byObject = new WeakMap<Replication, Placement>();
   private readonly byText = new Map<string, Placement>();
 
-  constructor(state: Pick<ClusterState, 'nodes'>) {
-    this.nodes = [...state.nodes.values()].filter((node) => node.state === 'normal');
-    this.positions = this.nodes
-      .flatMap((node) => node.tokens.map((token) => ({ bucket: bucketOfToken(token), node })))
+  constructor(owners: Owners) {
+    this.nodes = [...owners.values()].map(([node]) => node);
+    this.positions = [...owners.values()]
+      .flatMap(([node, tokens]) => tokens.map((token) => ({ bucket: bucketOfToken(token), node })))
       .sort((a, b) => a.bucket - b.bucket);
     this.buckets = Uint16Array.from(this.positions, ({ bucket }) => bucket);
   }
 
-  /** Cheap for an object that was asked for before. There are as many as keyspaces have replications. */
   placement(replication: Replication): Placement {
     let placement = this.byObject.get(replication);
     if (placement === undefined) {
@@ -152,18 +265,8 @@ export class Ring {
     return placement;
   }
 
-  /** @param token int64, or a key of storage/keys.ts (its first 2 bytes count) */
-  replicas(replication: Replication, token: bigint | Uint8Array): readonly NodeInfo[] {
-    const placement = this.placement(replication);
-    return typeof token === 'bigint' ? placement.ofToken(token) : placement.ofKey(token);
-  }
-
-  ranges(replication: Replication): readonly TokenRange[] {
-    return this.placement(replication).ranges();
-  }
-
   private createPlacement(replication: Replication): Placement {
-    const { positions, buckets } = this;
+    const { buckets } = this;
     const factors = replicationFactors(replication);
     const anywhere = factors.get(null);
     const known = new Map<string, readonly NodeInfo[]>();
@@ -179,8 +282,8 @@ export class Ring {
       return same ?? replicas;
     };
     return isReplicated(replication)
-      ? new Placement(positions, buckets, find)
-      : new Placement([], new Uint16Array(0), () => NOBODY);
+      ? new Placement(buckets, find)
+      : new Placement(new Uint16Array(0), () => NOBODY);
   }
 
   /** SimpleStrategy: the next `factor` nodes along the ring. */

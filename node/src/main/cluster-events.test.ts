@@ -26,6 +26,8 @@ function view(nodes: readonly NodeInfo[], alive: readonly number[]): ClusterView
       epoch: 1,
       clusterName: '',
       clusterId: '',
+      topologyEpoch: 0,
+      operations: [],
       nodes: new Map(nodes.map((one) => [one.hostId, one])),
       schema: { format: 1, epoch: 0, version: '', keyspaces: [] },
     },

@@ -27,6 +27,8 @@ export function testState(nodes: readonly NodeInfo[]): ClusterState {
     clusterName: 'test',
     clusterId: 'c0ffee00-0000-4000-8000-000000000000',
     nodes: new Map(nodes.map((node) => [node.hostId, node])),
+    topologyEpoch: 1,
+    operations: [],
     schema: { format: SCHEMA_FORMAT, epoch: 0, version: '', keyspaces: [] },
   };
 }
