@@ -1,15 +1,11 @@
 /** Links over gRPC on real loopback sockets. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import {
   connect as connectHttp2,
   createServer as createHttp2Server,
   type ServerHttp2Stream,
 } from 'node:http2';
 import { connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
@@ -21,6 +17,7 @@ import { createGrpcCarrier, GRPC_LINK_DEFAULTS } from './grpc-links.ts';
 import { createGrpcLinkServer } from './grpc-links-server.ts';
 import { decodePacket, encodePacket } from './grpc-links-service.ts';
 import { fixedTls, type LinkTls } from './grpc-links-tls.ts';
+import { type Authority, createAuthority } from './testing/authority.ts';
 
 interface Node {
   readonly hub: LinkHub;
@@ -314,37 +311,6 @@ test('a call that ended does not keep its connection', async () => {
   const closed = new Promise<void>((resolve) => session.on('close', () => resolve()));
   await closed;
 });
-
-interface Authority {
-  readonly pem: Buffer;
-  /** @param name such as `IP:127.0.0.1` */
-  issue(name: string): Pick<LinkTls, 'certificate' | 'key'>;
-}
-
-/** Null: there is no openssl. */
-function createAuthority(): Authority | null {
-  const directory = mkdtempSync(join(tmpdir(), 'ilion-links-'));
-  after(() => rmSync(directory, { recursive: true, force: true }));
-  const at = (name: string) => join(directory, name);
-  const run = (...args: string[]) => spawnSync('openssl', args).status === 0;
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-  const made = run(
-    ...['req', '-x509', ...key, '-subj', '/CN=authority'],
-    ...['-keyout', at('ca.key'), '-out', at('ca.pem')],
-  );
-  if (!made) return null;
-  return {
-    pem: readFileSync(at('ca.pem')),
-    issue: (name) => {
-      run(
-        ...['req', '-x509', ...key, '-subj', '/CN=node', '-addext', `subjectAltName=${name}`],
-        ...['-CA', at('ca.pem'), '-CAkey', at('ca.key')],
-        ...['-keyout', at('node.key'), '-out', at('node.pem')],
-      );
-      return { certificate: readFileSync(at('node.pem')), key: readFileSync(at('node.key')) };
-    },
-  };
-}
 
 const authority = createAuthority();
 const stranger = createAuthority();

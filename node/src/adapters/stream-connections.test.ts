@@ -25,14 +25,19 @@ import { type BucketRange, StreamError, type StreamStores } from '../streaming/p
 import { StreamSource } from '../streaming/stream-source.ts';
 import { type Fetcher, type PullDeps, pull } from '../streaming/stream-target.ts';
 import { Throttle } from '../streaming/throttle.ts';
+import { fixedTls } from './grpc-links-tls.ts';
 import { createFetcher, listenForStreams } from './stream-connections.ts';
 import { createStreamFiles } from './stream-files.ts';
+import { createAuthority } from './testing/authority.ts';
 
 const scratch = scratchDirectory();
 testEngine();
 const TABLE = { keyspace: 'ks', name: 't' } as unknown as TableDef;
 const REF = Buffer.alloc(20, 7);
 const PEER: Peer = { hostId: 'source', address: '127.0.0.1', controlPort: 1, dataPort: 2 };
+const authority = createAuthority();
+const stranger = createAuthority();
+const skip = authority === null ? 'openssl is needed' : false;
 const GRID = 6;
 const mover = { sendFile, receiveFile };
 const options = familyOptions({ gridBits: GRID });
@@ -331,4 +336,44 @@ test('refusals say why and leave nothing', async () => {
     );
     assert.equal(warnings.length, before + 1);
   }
+});
+
+test('the same over TLS, and not for strangers', { skip }, async () => {
+  if (authority === null || stranger === null) return;
+  const own = { ca: authority.pem, ...authority.issue('IP:127.0.0.1') };
+  const tls = fixedTls({ ...own, mutual: true, verifyAddress: true });
+  const refused: string[] = [];
+  const secure = await listenForStreams({
+    host: '127.0.0.1',
+    port: 0,
+    tls,
+    throttle,
+    mover,
+    send: (hello) => source.send(hello),
+    log: { warn: (message, { reason }) => refused.push(`${message}: ${reason}`) },
+  });
+  after(() => secure.close());
+  // The source says the port of its plain listener.
+  const toSecure = (fetcher: Fetcher): Fetcher => ({
+    connect: (address) => fetcher.connect(address, secure.port),
+  });
+  const ranges = [{ first: 0x800, last: 0x47ff }];
+  const deps = await newTarget(2, { fetcher: toSecure(createFetcher(tls, mover)) });
+  await transfer(deps, ranges);
+  await holdsExactly(deps.stores, (bucket) => bucket >= 0x800 && bucket <= 0x47ff);
+  const other = { ca: authority.pem, ...stranger.issue('IP:127.0.0.1') };
+  const foreign = fixedTls({ ...other, mutual: true, verifyAddress: true });
+  for (const fetcher of [createFetcher(foreign, mover), createFetcher(null, mover)]) {
+    const hasty = {
+      ...clock,
+      after: (millis: number, run: () => void) => clock.after(millis / 50, run),
+    };
+    const outside = await newTarget(1, { fetcher: toSecure(fetcher), clock: hasty });
+    await assert.rejects(
+      transfer(outside, ranges),
+      (error) => error instanceof StreamError && error.code === 'BROKEN',
+    );
+    await holdsExactly(outside.stores, () => false);
+  }
+  assert.ok(refused.length > 0);
 });

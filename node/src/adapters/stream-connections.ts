@@ -15,7 +15,12 @@ import { StreamError } from '../streaming/ports.ts';
 import type { SendJob } from '../streaming/stream-source.ts';
 import type { Fetcher, FetchLane } from '../streaming/stream-target.ts';
 import type { Throttle } from '../streaming/throttle.ts';
-import { type LinkTlsSource, secureContextOf } from './grpc-links-tls.ts';
+import {
+  type LinkTlsSource,
+  refusalOfClient,
+  secureContextOf,
+  tlsServerOptions,
+} from './grpc-links-tls.ts';
 
 /** Nothing moves for so long: the other side is gone. */
 const STALLED_MILLIS = 30_000;
@@ -179,15 +184,15 @@ export async function listenForStreams(options: StreamListenerOptions): Promise<
   const server: Server =
     tls === null
       ? createServer({ noDelay: true }, accept)
-      : createTlsServer(
-          {
-            ...secureContextOf(tls.current()),
-            requestCert: tls.current().mutual,
-            rejectUnauthorized: tls.current().mutual,
-            handshakeTimeout: CONNECT_MILLIS,
-          },
-          accept,
-        );
+      : createTlsServer(tlsServerOptions(tls.current(), CONNECT_MILLIS), (socket) => {
+          const reason = refusalOfClient(socket, tls.current());
+          if (reason === null) {
+            accept(socket);
+            return;
+          }
+          options.log.warn('a data connection was refused', { from: socket.remoteAddress, reason });
+          socket.destroy();
+        });
   const forget =
     tls?.onChange(() => {
       if (server instanceof TlsServer) server.setSecureContext(secureContextOf(tls.current()));
