@@ -194,7 +194,12 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
   'batchlog-not-stored': {
     breaks: 'nodes answer that they keep a batch, and do not',
     seeds: 50,
-    cluster: { ...FIVE, faults: ['aimed'], moments: ['hears BatchStore'] },
+    cluster: {
+      ...FIVE,
+      faults: ['aimed'],
+      moments: ['hears BatchStore'],
+      pace: { intervalMillis: 300, lengthMillis: 600 },
+    },
     before: skipBatchlog,
   },
 };
