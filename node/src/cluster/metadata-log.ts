@@ -76,6 +76,8 @@ const PENDING_MAX = 1_024;
 const RETRY_MILLIS = 100;
 /** Who is dead is not believed sooner after a proposal has begun: this node may have just started. */
 const GIVE_UP_MILLIS = 2_000;
+/** Entries that a new voter may lack: who follows is always a little behind while there are changes. */
+const BEHIND_MAX = 16;
 /** A disk that hangs does not keep a node from stopping. */
 const STOP_MILLIS = 5_000;
 const ANNOUNCE_TIMEOUT_MILLIS = 5_000;
@@ -415,7 +417,7 @@ export class MetadataLog {
       self: this.deps.hostId,
       isAlive: (id) => this.isAlive(id),
       isGone: (id) => now - (this.deadSince.get(id) ?? now) >= this.options.voterGraceMillis,
-      isCaughtUp: (id) => (raft.matchOf(id) ?? 0) >= raft.state.commit,
+      isCaughtUp: (id) => (raft.matchOf(id) ?? 0) >= raft.state.commit - BEHIND_MAX,
     });
     if (voters === null || raft.state.votersChanging) return;
     if ('refused' in raft.proposeVoters(voters)) return;

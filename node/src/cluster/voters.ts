@@ -14,7 +14,7 @@ export interface VotersView {
   isAlive(hostId: string): boolean;
   /** Dead for so long that somebody else should have its place. */
   isGone(hostId: string): boolean;
-  /** Has all of the log, so that it counts at once. */
+  /** Has all of the log but for its last entries, so that it counts at once. */
   isCaughtUp(hostId: string): boolean;
 }
 
