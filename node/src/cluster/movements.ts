@@ -1,0 +1,126 @@
+/**
+ * What a node gets when an operation changes who owns what, and from whom, so that no acknowledged write is lost.
+ *
+ * A write that was acknowledged has been taken by a quorum of the owners before. Any quorum of the owners after has to
+ * meet one that has it. If the owner that gives a range up hands over all it has, the new one stands in its place and
+ * nothing changes. If it is dead, the new one has to ask so many of the others that it meets every write which the dead
+ * one had together with fewest of them.
+ */
+import type { NodeInfo, TopologyOperation } from './cluster-state.ts';
+import { type Replication, Ring, type RingState, replicationFactors } from './ring.ts';
+
+/** A run of buckets that a node gets. */
+export interface Movement {
+  /** Buckets, both inclusive. */
+  readonly first: number;
+  readonly last: number;
+  /** Have the range before and not after. */
+  readonly losers: readonly NodeInfo[];
+  /** Have it before and after. */
+  readonly keepers: readonly NodeInfo[];
+}
+
+/** The owners before and after one operation, whatever phase it is in; others in progress are about other ranges. */
+function ringsOf({ nodes }: RingState, operation: TopologyOperation): readonly [Ring, Ring] {
+  const before = new Ring({ nodes });
+  const after = new Ring({ nodes, operations: [{ ...operation, phase: 'switched' }] });
+  return [before, after];
+}
+
+/** Who gets something by an operation, of a keyspace with this replication: the movements of each, ascending. */
+export function movementsOf(
+  state: RingState,
+  operation: TopologyOperation,
+  replication: Replication,
+): ReadonlyMap<string, readonly Movement[]> {
+  const [before, after] = ringsOf(state, operation);
+  const old = before.placement(replication);
+  const next = after.placement(replication);
+  const ends = [old, next].flatMap((placement) => placement.ranges().map(({ last }) => last));
+  const movements = new Map<string, Movement[]>();
+  let first = 0;
+  for (const last of [...new Set(ends)].sort((a, b) => a - b)) {
+    const had = old.ofBucket(last);
+    const has = next.ofBucket(last);
+    const losers = had.filter((node) => !has.includes(node));
+    const keepers = had.filter((node) => has.includes(node));
+    for (const { hostId } of has.filter((node) => !had.includes(node))) {
+      const list = movements.get(hostId);
+      const movement = { first, last, losers, keepers };
+      if (list === undefined) movements.set(hostId, [movement]);
+      else list.push(movement);
+    }
+    first = last + 1;
+  }
+  return movements;
+}
+
+/** The ranges that an operation is about: those whose owners are others after it. Ascending. */
+export function affectedRanges(
+  state: RingState,
+  operation: TopologyOperation,
+  replication: Replication,
+): readonly Pick<Movement, 'first' | 'last'>[] {
+  const [before, after] = ringsOf(state, operation);
+  const old = before.placement(replication);
+  const next = after.placement(replication);
+  const ends = [old, next].flatMap((placement) => placement.ranges().map(({ last }) => last));
+  const ranges: { first: number; last: number }[] = [];
+  let first = 0;
+  for (const last of [...new Set(ends)].sort((a, b) => a - b)) {
+    const had = old.ofBucket(last);
+    const has = next.ofBucket(last);
+    const isSame = had.length === has.length && had.every((node) => has.includes(node));
+    const before = ranges.at(-1);
+    if (!isSame && before !== undefined && before.last === first - 1) before.last = last;
+    else if (!isSame) ranges.push({ first, last });
+    first = last + 1;
+  }
+  return ranges;
+}
+
+const quorumOf = (factor: number) => Math.floor(factor / 2) + 1;
+
+/** How many of the others must be asked in place of one that is dead, of `factor` replicas. */
+function standIns(factor: number): number {
+  const quorum = quorumOf(factor);
+  // Two quorums of an even number have two nodes in common: one may be lost.
+  return 2 * quorum > factor + 1 ? 0 : factor - quorum + 1;
+}
+
+export interface SourceChoice {
+  /** Of the node that gets the range. */
+  readonly datacenter: string;
+  readonly replication: Replication;
+  /** Alive, and not found to be of no use. */
+  isUsable(node: NodeInfo): boolean;
+  /** Nearest first. */
+  byProximity(nodes: readonly NodeInfo[]): readonly NodeInfo[];
+}
+
+/**
+ * From whom a range is taken: from all of these.
+ * @returns null: those that would have to be asked are not all usable now. Empty: nobody has it
+ */
+export function sourcesOf(
+  { losers, keepers }: Movement,
+  { datacenter, replication, isUsable, byProximity }: SourceChoice,
+): readonly NodeInfo[] | null {
+  if (losers.length === 0 && keepers.length === 0) return [];
+  if (losers.length > 0 && losers.every(isUsable)) return losers;
+  const usable = byProximity(keepers.filter(isUsable));
+  const local = usable.filter((node) => node.datacenter === datacenter);
+  const ordered = [...local, ...usable.filter((node) => !local.includes(node))];
+  // Its factor was not met, so nobody gave anything up: each of the others counts as before.
+  if (losers.length === 0) return ordered.length > 0 ? ordered.slice(0, 1) : null;
+  const factors = replicationFactors(replication);
+  const all = [...factors.values()].reduce((sum, factor) => sum + factor, 0);
+  const localNeed = factors.has(null) ? 0 : standIns(factors.get(datacenter) ?? 0);
+  const need = Math.max(1, localNeed, standIns(all));
+  // There were never more copies than these and the lost ones.
+  if (keepers.length === 0) return [];
+  const localKeepers = keepers.filter((node) => node.datacenter === datacenter).length;
+  if (local.length < Math.min(localNeed, localKeepers)) return null;
+  if (ordered.length < Math.min(need, keepers.length)) return null;
+  return ordered.slice(0, need);
+}
