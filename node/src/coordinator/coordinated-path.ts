@@ -33,7 +33,7 @@ export function groupByReplicas(topology: Topology, mutations: readonly Mutation
   const groups: Group[] = [];
   for (const { handle, key, record } of mutations) {
     const replicated = topology.replicatedOf(handle.table);
-    const replicas = replicated.placement.ofKey(key);
+    const replicas = replicated.writes.ofKey(key);
     const entry = { handle, key, keyLength: key.length, record, recordLength: record.length };
     const group = groups.find(
       (known) => known.replicas === replicas && known.replicated === replicated,
@@ -47,7 +47,8 @@ export function groupByReplicas(topology: Topology, mutations: readonly Mutation
 /** Nothing is written of what cannot be written as a whole. @throws CqlError Unavailable */
 function refuseGroups(context: CoordinatorContext, groups: readonly Group[], level: number): void {
   for (const { replicated, replicas } of groups) {
-    const refused = replicated.refusal(level, context.live(replicas));
+    const extras = replicated.writes.extrasOf(replicas);
+    const refused = replicated.refusal(level, context.live(replicas), extras);
     if (refused === null) continue;
     context.metrics.unavailables++;
     throw refused;

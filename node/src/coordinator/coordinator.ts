@@ -2,7 +2,7 @@
  * One worker's coordinator: takes requests of clients to the replicas of the ring, and serves as a replica for the
  * coordinators of its peers.
  */
-import type { ClusterState } from '../cluster/cluster-state.ts';
+import type { RingState } from '../cluster/ring.ts';
 import { CqlError, readTimeout } from '../common/errors.ts';
 import type { DataPath } from '../query/data-path.ts';
 import type { Schema } from '../schema/schema.ts';
@@ -42,7 +42,7 @@ export interface Coordinator {
   readonly topology: Topology;
   readonly metrics: Readonly<CoordinatorMetrics>;
   /** From now on these are the members of the cluster. */
-  setNodes(state: Pick<ClusterState, 'nodes'>): void;
+  setNodes(state: RingState): void;
   /** From now on these are the tables, those of the system among them. Before requests are planned with them. */
   setSchema(schema: Schema): void;
   /** Reads of one request of a table whose keyspace is replicated. */
@@ -98,7 +98,7 @@ class CoordinatorImpl implements Coordinator {
     return this.context.metrics;
   }
 
-  setNodes(state: Pick<ClusterState, 'nodes'>): void {
+  setNodes(state: RingState): void {
     this.topology.setNodes(state);
     this.hints.setMembers(state.nodes);
     this.context.latencies.retain(state.nodes);
@@ -116,7 +116,7 @@ class CoordinatorImpl implements Coordinator {
   write(replicated: Replicated, write: SingleWrite, level: number, sink: WriteSink): void {
     const request = {
       replicated,
-      replicas: replicated.placement.ofKey(write.key),
+      replicas: replicated.writes.ofKey(write.key),
       entries: [write],
       level,
       writeType: 'SIMPLE' as const,

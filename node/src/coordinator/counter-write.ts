@@ -54,22 +54,29 @@ export class CounterWrites {
     const { context, topology } = this;
     const [{ handle, partition }] = changes;
     const replicated = topology.replicatedOf(handle.table);
-    const replicas = replicated.placement.ofKey(partition);
-    const live = context.live(replicas);
-    const refused = replicated.refusal(level, live);
-    if (refused !== null) {
-      context.metrics.unavailables++;
-      throw refused;
-    }
-    const candidates = this.leaders(live);
+    const replicas = replicated.writes.ofKey(partition);
+    this.refuse(replicated, replicas, level);
+    // Who counts reads its own part first: it has to have all of it.
+    const candidates = this.leaders(context.live(replicated.placement.ofKey(partition)));
     for (const leader of candidates) {
       if (context.isSelf(leader)) {
         await this.countAsLeader(changes, level, replicated, replicas);
         return;
       }
-      if (await this.ask(leader, changes, level, replicated)) return;
+      const required = replicated.blockFor(level, replicated.writes.extrasOf(replicas));
+      if (await this.ask(leader, changes, level, required)) return;
     }
     throw overloaded('All replicas that could count are overloaded');
+  }
+
+  /** @throws CqlError Unavailable */
+  private refuse(replicated: Replicated, replicas: readonly NodeInfo[], level: number): void {
+    const { context } = this;
+    const extras = replicated.writes.extrasOf(replicas);
+    const refused = replicated.refusal(level, context.live(replicas), extras);
+    if (refused === null) return;
+    context.metrics.unavailables++;
+    throw refused;
   }
 
   /** Who may lead, best first: this node, then those of its datacenter in any order. */
@@ -88,10 +95,10 @@ export class CounterWrites {
     leader: NodeInfo,
     changes: readonly CounterChange[],
     level: number,
-    replicated: Replicated,
+    required: number,
   ): Promise<boolean> {
     const { deps, options, metrics } = this.context;
-    const acks = { consistency: level, received: 0, required: replicated.blockFor(level) };
+    const acks = { consistency: level, received: 0, required };
     let answer: Buffer;
     try {
       const body = encodeChanges(changes, level);
@@ -125,19 +132,15 @@ export class CounterWrites {
     const { context, hostId } = this;
     const { deps, options } = context;
     const { counterTimeoutMillis: timeoutMillis } = options;
+    const required = replicated.blockFor(level, replicated.writes.extrasOf(replicas));
     const release = await deps.locks.acquire([changes[0].partition], timeoutMillis);
     if (release === null) {
-      const required = replicated.blockFor(level);
       throw writeTimeout({ consistency: level, received: 0, required }, 'COUNTER');
     }
     let mutations: readonly Mutation[];
     try {
       // Before anything is counted: the leader may see others than the coordinator, and the line may have been long.
-      const refused = replicated.refusal(level, context.live(replicas));
-      if (refused !== null) {
-        context.metrics.unavailables++;
-        throw refused;
-      }
+      this.refuse(replicated, replicas, level);
       mutations = await countHere(
         { store: deps.store, serialMicros: () => deps.serialMicros(), hostId },
         changes,
@@ -167,7 +170,6 @@ export class CounterWrites {
     const isRefused = error.code === ErrorCode.Unavailable || error.code === ErrorCode.Overloaded;
     if (!isRefused) throw error;
     context.metrics.writeTimeouts++;
-    const required = replicated.blockFor(level);
     const received = Math.min(1, required - 1);
     throw writeTimeout({ consistency: level, received, required }, 'COUNTER');
   }
@@ -176,11 +178,12 @@ export class CounterWrites {
     const { changes, level } = this.decodeChanges(Buffer.from(body));
     const [{ handle, partition }] = changes;
     const replicated = this.topology.replicatedOf(handle.table);
-    const replicas = replicated.placement.ofKey(partition);
-    if (!replicas.some((node) => this.context.isSelf(node))) {
+    const readers = replicated.placement.ofKey(partition);
+    if (!readers.some((node) => this.context.isSelf(node))) {
       responder.fail('FAILED', 'this node is no replica of the counter');
       return;
     }
+    const replicas = replicated.writes.ofKey(partition);
     this.countAsLeader(changes, level, replicated, replicas).then(
       () => responder.answer(encodeAnswer(null)),
       (error: unknown) => {

@@ -21,7 +21,7 @@ export async function deliver(
   readMutations(message, (ref, key, record) => {
     const handle = context.tables.find(ref);
     if (handle === null) return;
-    for (const node of topology.replicatedOf(handle.table).placement.ofKey(key)) {
+    for (const node of topology.replicatedOf(handle.table).writes.ofKey(key)) {
       const own = byNode.get(node) ?? [];
       own.push({ handle, key, record });
       byNode.set(node, own);

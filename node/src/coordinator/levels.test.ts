@@ -158,3 +158,27 @@ test('what may be asked for at which level', () => {
   ]);
   assert.equal(conditional(Level.QUORUM, true).length, NAMES.length);
 });
+
+test('each node that is written to and not read is one answer more, where it counts', () => {
+  const [near, far] = live({ dc1: 1, dc2: 1 });
+  const of = network({ dc1: '3', dc2: '3' });
+  const blockFor = (extras: readonly NodeInfo[]) =>
+    NAMES.map((level) => of.blockFor(Level[level], extras));
+  assert.deepEqual(blockFor([near]), [1, 2, 3, 4, 5, 7, 3, 5, 5, 3, 2]);
+  assert.deepEqual(blockFor([far]), [1, 2, 3, 4, 5, 7, 2, 5, 5, 2, 1]);
+  const alive = live({ dc1: 2, dc2: 3 });
+  assert.equal(of.refusal(Level.LOCAL_QUORUM, alive, [near])?.detail?.kind, 'unavailable');
+  assert.equal(of.refusal(Level.LOCAL_QUORUM, alive, [far]), null);
+  assert.equal(of.refusal(Level.EACH_QUORUM, alive, [far]), null);
+  assert.deepEqual(of.refusal(Level.EACH_QUORUM, alive, [near])?.detail, {
+    kind: 'unavailable',
+    consistency: Level.EACH_QUORUM,
+    required: 3,
+    alive: 2,
+  });
+  const tally = new Tally(of, Level.EACH_QUORUM, [near]);
+  for (const node of alive) tally.add(node);
+  assert.equal(tally.isMet, false);
+  tally.add(near);
+  assert.equal(tally.isMet, true);
+});

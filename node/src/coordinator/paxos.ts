@@ -54,7 +54,10 @@ interface Round {
   readonly target: ConditionalTarget;
   readonly at: PaxosTarget;
   readonly replicated: Replicated;
+  /** Who is written to. */
   readonly replicas: readonly NodeInfo[];
+  /** Those of them that are read: what the others have may not be all. */
+  readonly readers: readonly NodeInfo[];
   readonly live: readonly NodeInfo[];
   readonly required: number;
   readonly levels: Levels;
@@ -115,20 +118,22 @@ export class Paxos {
     const { context, topology } = this;
     const { handle, partition } = target;
     const replicated = topology.replicatedOf(handle.table);
-    const replicas = replicated.placement.ofKey(partition);
+    const replicas = replicated.writes.ofKey(partition);
+    const readers = replicated.placement.ofKey(partition);
     const { serialConsistency } = levels;
-    const participants =
+    const takingPart = (nodes: readonly NodeInfo[]) =>
       serialConsistency === Level.LOCAL_SERIAL
-        ? replicas.filter(({ datacenter }) => datacenter === context.deps.self.datacenter)
-        : replicas;
-    const live = context.live(participants);
-    const required = Math.floor(participants.length / 2) + 1;
+        ? nodes.filter(({ datacenter }) => datacenter === context.deps.self.datacenter)
+        : nodes;
+    const live = context.live(takingPart(replicas));
+    const extras = takingPart(replicated.writes.extrasOf(replicas));
+    const required = Math.floor(takingPart(readers).length / 2) + 1 + extras.length;
     if (live.length < required) {
       context.metrics.unavailables++;
       throw unavailable(serialConsistency, required, live.length);
     }
     const at = targetOf(handle.table, partition);
-    return { target, at, replicated, replicas, live, required, levels };
+    return { target, at, replicated, replicas, readers, live, required, levels };
   }
 
   private timeout({ levels, required }: Round, received: number, contentions: number): CqlError {
@@ -340,7 +345,8 @@ export class Paxos {
   /** To all replicas; what is not there in time comes as a hint. @throws CqlError WriteTimeout SIMPLE */
   private commit(round: Round, proposal: Proposal, level: number): Promise<void> {
     const { context } = this;
-    const tally = new Tally(round.replicated, level);
+    const { replicated, replicas } = round;
+    const tally = new Tally(replicated, level, replicated.writes.extrasOf(replicas));
     const body = encodeProposal(round.at, proposal);
     return new Promise((resolve, reject) => {
       const pending = new Set<NodeInfo>();
@@ -354,7 +360,7 @@ export class Paxos {
       const lost = (node: NodeInfo) => {
         if (!context.isSelf(node)) context.hints.store(node.hostId, proposal.message, null);
       };
-      for (const node of round.replicas) {
+      for (const node of replicas) {
         if (!context.isAlive(node)) {
           lost(node);
           continue;
@@ -374,14 +380,15 @@ export class Paxos {
     });
   }
 
-  /** The rows as those that promised have them. */
+  /** The rows as those that promised, and are read, have them. */
   private sourceOf(round: Round, promises: readonly Given[]): RecordSource {
     const { keys } = round.target;
     const level = quorumOf(round.levels.serialConsistency);
     const rest = new CoordinatedSource(this.context, this.topology, level);
     if (keys.length === 0) return rest;
     const records = new Map<string, Uint8Array | null>();
-    const answers = promises.map(({ promise }) => ({
+    const read = promises.filter(({ node }) => round.readers.includes(node));
+    const answers = read.map(({ promise }) => ({
       bytes: promise.records,
       ...locateRecords(promise.records, keys.length),
     }));

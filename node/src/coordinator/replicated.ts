@@ -9,23 +9,41 @@ import { isReplicated, replicationFactors } from '../cluster/ring.ts';
 import { type CqlError, unavailable } from '../common/errors.ts';
 import { isDatacenterLocal, Level } from './levels.ts';
 
+const NOBODY: readonly NodeInfo[] = [];
+
 function quorum(replicas: number): number {
   return Math.floor(replicas / 2) + 1;
+}
+
+function countIn(datacenter: string, nodes: readonly NodeInfo[]): number {
+  let count = 0;
+  for (const node of nodes) if (node.datacenter === datacenter) count++;
+  return count;
 }
 
 export class Replicated {
   /** False: every node has rows of its own (LocalStrategy), and requests never leave the node. */
   readonly isReplicated: boolean;
   readonly isNetworkTopology: boolean;
+  /** Who is read. */
   readonly placement: Placement;
+  /** Who is written to: the same where nothing moves. */
+  readonly writes: Placement;
   /** Of the coordinator. */
   readonly datacenter: string;
   /** Nodes of each datacenter that make a quorum there; empty unless the strategy knows datacenters. */
   readonly quorums: ReadonlyMap<string, number>;
   private readonly required: readonly number[];
 
-  constructor(replication: Replication, placement: Placement, datacenter: string) {
+  /** @param writes where some ranges move: who is written to */
+  constructor(
+    replication: Replication,
+    placement: Placement,
+    datacenter: string,
+    writes: Placement = placement,
+  ) {
     this.placement = placement;
+    this.writes = writes;
     this.datacenter = datacenter;
     this.isReplicated = isReplicated(replication);
     this.isNetworkTopology = (replication['class'] ?? '').endsWith('NetworkTopologyStrategy');
@@ -52,9 +70,24 @@ export class Replicated {
     this.required = required;
   }
 
-  /** Answers that `level` waits for. */
-  blockFor(level: number): number {
-    return this.required[level];
+  /**
+   * Answers that `level` waits for.
+   * @param extras of a write: those that are written to and not read. Each of them that counts is one answer more, so that
+   * a quorum of those that are read, before and after the range has moved, is among the answers.
+   */
+  blockFor(level: number, extras: readonly NodeInfo[] = NOBODY): number {
+    let required = this.required[level];
+    if (extras.length === 0 || level === Level.ANY) return required;
+    for (const node of extras) if (this.counts(level, node)) required++;
+    return required;
+  }
+
+  /** Answers of each datacenter that `EACH_QUORUM` waits for. */
+  eachQuorum(extras: readonly NodeInfo[]): ReadonlyMap<string, number> {
+    if (extras.length === 0) return this.quorums;
+    const needed = new Map<string, number>();
+    for (const [name, own] of this.quorums) needed.set(name, own + countIn(name, extras));
+    return needed;
   }
 
   /** Whether a node's answer counts at `level`. */
@@ -67,23 +100,34 @@ export class Replicated {
     return level === Level.EACH_QUORUM && this.isNetworkTopology;
   }
 
-  /** @param live replicas that are alive @returns Unavailable if they are too few for `level`, or null */
-  refusal(level: number, live: readonly NodeInfo[]): CqlError | null {
+  /**
+   * @param live replicas that are alive @param extras as for `blockFor`, dead or alive
+   * @returns Unavailable if they are too few for `level`, or null
+   */
+  refusal(
+    level: number,
+    live: readonly NodeInfo[],
+    extras: readonly NodeInfo[] = NOBODY,
+  ): CqlError | null {
     if (level === Level.ANY) return null;
     if (!this.isReplicated) {
       const own = this.required[level];
       return own > 1 ? unavailable(level, own, 1) : null;
     }
-    if (this.isPerDatacenter(level)) return this.refusalPerDatacenter(level, live);
+    if (this.isPerDatacenter(level)) return this.refusalPerDatacenter(level, live, extras);
     let alive = 0;
     for (let i = 0; i < live.length; i++) if (this.counts(level, live[i])) alive++;
-    const required = this.required[level];
+    const required = this.blockFor(level, extras);
     return alive < required ? unavailable(level, required, alive) : null;
   }
 
-  private refusalPerDatacenter(level: number, live: readonly NodeInfo[]): CqlError | null {
-    for (const [datacenter, required] of this.quorums) {
-      const alive = live.filter((node) => node.datacenter === datacenter).length;
+  private refusalPerDatacenter(
+    level: number,
+    live: readonly NodeInfo[],
+    extras: readonly NodeInfo[],
+  ): CqlError | null {
+    for (const [datacenter, required] of this.eachQuorum(extras)) {
+      const alive = countIn(datacenter, live);
       if (alive < required) return unavailable(level, required, alive);
     }
     return null;
@@ -96,12 +140,15 @@ export class Tally {
   readonly required: number;
   received = 0;
   private readonly replicated: Replicated;
+  private readonly extras: readonly NodeInfo[];
   private readonly byDatacenter: Map<string, number> | null;
 
-  constructor(replicated: Replicated, level: number) {
+  /** @param extras of a write, as for `Replicated.blockFor` */
+  constructor(replicated: Replicated, level: number, extras: readonly NodeInfo[] = NOBODY) {
     this.replicated = replicated;
     this.level = level;
-    this.required = replicated.blockFor(level);
+    this.extras = extras;
+    this.required = replicated.blockFor(level, extras);
     this.byDatacenter = replicated.isPerDatacenter(level) ? new Map() : null;
   }
 
@@ -114,7 +161,7 @@ export class Tally {
 
   get isMet(): boolean {
     if (this.byDatacenter === null) return this.received >= this.required;
-    for (const [datacenter, needed] of this.replicated.quorums) {
+    for (const [datacenter, needed] of this.replicated.eachQuorum(this.extras)) {
       if ((this.byDatacenter.get(datacenter) ?? 0) < needed) return false;
     }
     return true;
@@ -127,8 +174,8 @@ export class Tally {
       for (const node of pending) if (this.replicated.counts(this.level, node)) possible++;
       return possible >= this.required;
     }
-    for (const [datacenter, needed] of this.replicated.quorums) {
-      const more = pending.filter((node) => node.datacenter === datacenter).length;
+    for (const [datacenter, needed] of this.replicated.eachQuorum(this.extras)) {
+      const more = countIn(datacenter, pending);
       if ((this.byDatacenter.get(datacenter) ?? 0) + more < needed) return false;
     }
     return true;

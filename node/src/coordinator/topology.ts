@@ -1,6 +1,6 @@
 /** The cluster as requests see it now: its ring, its keyspaces, and how each is replicated. */
-import type { ClusterState, NodeInfo } from '../cluster/cluster-state.ts';
-import { type Replication, Ring } from '../cluster/ring.ts';
+import type { NodeInfo } from '../cluster/cluster-state.ts';
+import { type Replication, Ring, type RingState } from '../cluster/ring.ts';
 import { invalidRequest } from '../common/errors.ts';
 import { EMPTY_SCHEMA, type Schema, type TableDef } from '../schema/schema.ts';
 import type { CoordinatorDeps } from './ports.ts';
@@ -12,7 +12,7 @@ export class Topology {
   private schema: Schema = EMPTY_SCHEMA;
   private byReplication = new WeakMap<Replication, Replicated>();
   nodes: ReadonlyMap<string, NodeInfo> = new Map();
-  /** This node is the only one of the ring. */
+  /** This node is the only one of the ring, and nobody is about to be in it. */
   isAlone = false;
   /** Grows with every change. */
   version = 0;
@@ -21,13 +21,14 @@ export class Topology {
     this.self = self;
   }
 
-  setNodes(state: Pick<ClusterState, 'nodes'>): void {
+  setNodes(state: RingState): void {
     this.version++;
     this.nodes = state.nodes;
     this.ring = new Ring(state);
     this.byReplication = new WeakMap();
     const [first, ...others] = this.ring.nodes;
-    this.isAlone = first?.hostId === this.self.hostId && others.length === 0;
+    const isOnly = first?.hostId === this.self.hostId && others.length === 0;
+    this.isAlone = isOnly && (state.operations ?? []).length === 0;
   }
 
   setSchema(schema: Schema): void {
@@ -39,7 +40,8 @@ export class Topology {
     let replicated = this.byReplication.get(replication);
     if (replicated === undefined) {
       const placement = this.ring.placement(replication);
-      replicated = new Replicated(replication, placement, this.self.datacenter);
+      const writes = this.ring.writes(replication);
+      replicated = new Replicated(replication, placement, this.self.datacenter, writes);
       this.byReplication.set(replication, replicated);
     }
     return replicated;

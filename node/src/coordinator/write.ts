@@ -37,7 +37,7 @@ export interface Entry {
 
 export interface WriteRequest {
   readonly replicated: Replicated;
-  /** Of all of the entries. */
+  /** Who is written to, of all of the entries: as `replicated.writes` gives them. */
   readonly replicas: readonly NodeInfo[];
   /** Copied before `startWrite` returns. */
   readonly entries: readonly Entry[];
@@ -87,7 +87,8 @@ class Write implements WriteSink {
     this.context = context;
     this.request = request;
     this.sink = sink;
-    this.tally = new Tally(request.replicated, request.level);
+    const { replicated, replicas, level } = request;
+    this.tally = new Tally(replicated, level, replicated.writes.extrasOf(replicas));
     const { out } = context;
     beginMutations(out);
     for (const { handle, key, keyLength, record, recordLength } of request.entries) {
@@ -221,7 +222,7 @@ export function startWrite(
 ): void {
   const { replicas, replicated, level } = request;
   const live = context.live(replicas);
-  const refused = replicated.refusal(level, live);
+  const refused = replicated.refusal(level, live, replicated.writes.extrasOf(replicas));
   if (refused !== null) {
     context.metrics.unavailables++;
     sink.written(refused);

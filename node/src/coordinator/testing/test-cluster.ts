@@ -1,6 +1,6 @@
 /** A cluster of coordinators in one process, on virtual time, over stores in memory. */
-import type { NodeInfo } from '../../cluster/cluster-state.ts';
-import { seededRandom, testNode } from '../../cluster/testing/nodes.ts';
+import type { ClusterState, NodeInfo } from '../../cluster/cluster-state.ts';
+import { seededRandom, testNode, testState } from '../../cluster/testing/nodes.ts';
 import { chooseTokens } from '../../cluster/tokens.ts';
 import { Reader, Writer } from '../../common/bytes.ts';
 import { CqlError } from '../../common/errors.ts';
@@ -62,6 +62,8 @@ class Locks {
 export interface TestNode {
   readonly info: NodeInfo;
   readonly store: MemoryStore;
+  /** As far as it has heard. */
+  state: ClusterState;
   coordinator: Coordinator;
   executor: Executor;
   isUp: boolean;
@@ -81,6 +83,8 @@ export class TestCluster {
   readonly network = new MemoryNetwork(this.time);
   readonly nodes: TestNode[] = [];
   schema: Schema = withSystemKeyspaces(EMPTY_SCHEMA);
+  /** Of new nodes; `move` makes the next. */
+  state: ClusterState = testState([]);
   readonly random: () => number;
   /** Of all wall clocks. */
   skewMillis = 0;
@@ -106,13 +110,37 @@ export class TestCluster {
         infos.push(testNode(infos.length + 1, { datacenter, rack, tokens }));
       }
     }
-    for (const info of infos) {
-      const store = new MemoryStore(4, (run) => cluster.time.after(0.1, run));
-      const node = { info, store, isUp: true } as TestNode;
-      cluster.nodes.push(node);
-    }
+    cluster.state = testState(infos);
+    for (const info of infos) cluster.newNode(info);
     for (const node of cluster.nodes) await cluster.boot(node);
     return cluster;
+  }
+
+  private newNode(info: NodeInfo): TestNode {
+    const store = new MemoryStore(4, (run) => this.time.after(0.1, run));
+    const node = { info, store, state: this.state, isUp: true } as TestNode;
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** A node that owns nothing yet; nobody hears of it before the state changes. */
+  async add(parts: Partial<NodeInfo>): Promise<TestNode> {
+    const node = this.newNode(testNode(this.nodes.length + 1, { ...parts, state: 'joining' }));
+    await this.boot(node);
+    return node;
+  }
+
+  /** The next state of the cluster, at the epoch after the one before. Nodes hear of it by `learn`. */
+  move(parts: Partial<Pick<ClusterState, 'nodes' | 'operations'>>): ClusterState {
+    const epoch = this.state.topologyEpoch + 1;
+    this.state = { ...this.state, ...parts, epoch, topologyEpoch: epoch };
+    return this.state;
+  }
+
+  learn(node: TestNode, state: ClusterState = this.state): void {
+    if (state.topologyEpoch < node.state.topologyEpoch) return;
+    node.state = state;
+    if (node.isUp) node.coordinator.setNodes(state);
   }
 
   private change(text: string): void {
@@ -179,9 +207,7 @@ export class TestCluster {
       batchLog: null as never,
     });
     node.isUp = true;
-    node.coordinator.setNodes({
-      nodes: new Map(this.nodes.map(({ info }) => [info.hostId, info])),
-    });
+    node.coordinator.setNodes(node.state);
     node.coordinator.setSchema(this.schema);
     await time.until(node.coordinator.start());
   }
