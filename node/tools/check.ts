@@ -19,7 +19,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   internode: ['common'],
   cluster: ['common', 'types', 'schema', 'storage', 'internode'],
   coordinator: ['common', 'types', 'schema', 'storage', 'query', 'internode', 'cluster'],
-  streaming: ['common', 'schema', 'storage', 'internode'],
+  streaming: ['common', 'schema', 'storage', 'internode', 'cluster'],
   transport: ['common', 'types'],
   server: [
     'common',

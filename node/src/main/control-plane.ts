@@ -21,8 +21,8 @@ import { LinkHub } from '../internode/link-hub.ts';
 import { type Peer, request, Verb } from '../internode/links.ts';
 import type { Schema } from '../schema/schema.ts';
 import type { SchemaJson } from '../schema/schema-json.ts';
+import { decodeEpoch, EpochWaits, encodeEpoch, sharedRounds } from './epoch-waits.ts';
 import { inTurns } from './in-turns.ts';
-import { decodeEpoch, encodeEpoch, SchemaWaits, sharedRounds } from './schema-waits.ts';
 import { VERSION } from './version.ts';
 
 /** A new node asks the seeds for so long before it says so and goes on asking. */
@@ -215,7 +215,7 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     if (settledEpoch >= schema.epoch && gossip.isAlive(id)) return schema.version;
     return gossip.peer(id)?.get(StateKey.SchemaVersion) ?? null;
   };
-  const waits = new SchemaWaits();
+  const waits = new EpochWaits();
   links.handle(Verb.AwaitSchema, (_from, body, responder) => waits.serve(body, responder));
   links.handle(Verb.SchemaSettled, (_from, body, responder) => {
     const epoch = decodeEpoch(body) ?? 0;

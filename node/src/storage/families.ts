@@ -15,6 +15,11 @@ export function gridBitsOf(bytes: number): number {
   return Math.max(GRID_BITS_MIN, Math.min(GRID_BITS_MAX, cells));
 }
 
+/** The family in which a node keeps what is written into ranges of a table that it has not got yet. @param family of the table */
+export function asideName(family: string): string {
+  return `aside:${family}`;
+}
+
 export function familyOptions(table: TableDef): FamilyOptions {
   const keys = keyLayout(table);
   const compressed =

@@ -148,8 +148,8 @@ export class StreamSource {
     const offered: OwnFile[] = [];
     for (const [table, { table: ref, ranges }] of request.tables.entries()) {
       const def = this.deps.tableOf(ref);
-      // Dropped meanwhile.
-      if (def === null) continue;
+      // Dropped meanwhile, or not known yet: the target finds out.
+      if (def === null) throw new StreamError('REFUSED', 'a table that is not known here');
       const parts = partsOf(ranges, request.shards);
       for (const shard of this.shardsOf(parts)) {
         if (session.isClosed) throw new StreamError('CANCELLED', 'the stream was closed');

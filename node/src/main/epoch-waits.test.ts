@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeEpoch, SchemaWaits, sharedRounds } from './schema-waits.ts';
+import { EpochWaits, encodeEpoch, sharedRounds } from './epoch-waits.ts';
 
 test('a wait ends when the schema is there', () => {
-  const waits = new SchemaWaits();
+  const waits = new EpochWaits();
   const heard: string[] = [];
   const serve = (name: string, body: Uint8Array) =>
     waits.serve(body, {

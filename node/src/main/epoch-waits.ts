@@ -1,6 +1,6 @@
 /**
- * Waiting for a schema to be everywhere: whoever changed it tells its client when all nodes that are up have it. Peers
- * wait here until this node has it.
+ * Waiting for a schema, or a topology, to be everywhere: whoever changed it goes on when all nodes that are up have it.
+ * Peers wait here until this node has it.
  */
 import type { Responder } from '../internode/links.ts';
 
@@ -41,11 +41,11 @@ export function sharedRounds(
   };
 }
 
-export class SchemaWaits {
+export class EpochWaits {
   private epoch = 0;
   private waiting: Wait[] = [];
 
-  /** This node has a schema of this epoch. */
+  /** This node has what is of this epoch. */
   reached(epoch: number): void {
     this.epoch = epoch;
     const done = this.waiting.filter((wait) => wait.epoch <= epoch);

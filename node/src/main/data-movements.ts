@@ -1,0 +1,358 @@
+/**
+ * What this node moves when the ring changes: it gets the ranges that are to be its own, gives others what they are to
+ * get, and clears what it has given up.
+ */
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { fileChecksum, receiveFile, sendFile } from '../../native/index.ts';
+import type { LinkTlsSource } from '../adapters/grpc-links-tls.ts';
+import type { Logger } from '../adapters/logger.ts';
+import { createFetcher, listenForStreams } from '../adapters/stream-connections.ts';
+import { createStreamFiles } from '../adapters/stream-files.ts';
+import type { ClusterState, NodeInfo, TopologyOperation } from '../cluster/cluster-state.ts';
+import { movementsOf } from '../cluster/movements.ts';
+import { Ring } from '../cluster/ring.ts';
+import { type Links, type Responder, Verb } from '../internode/links.ts';
+import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
+import { familyOptions } from '../storage/families.ts';
+import { KvError, type KvStore } from '../storage/kv.ts';
+import { keysOf, normalized } from '../streaming/file-plan.ts';
+import { type AsideRanges, Gain, type GainProgress } from '../streaming/gain.ts';
+import { decodeClose, decodeOpen, encodeOffer, type OpenRequest } from '../streaming/messages.ts';
+import type { BucketRange, StreamFiles, StreamStores } from '../streaming/ports.ts';
+import { StreamSource } from '../streaming/stream-source.ts';
+import { Throttle } from '../streaming/throttle.ts';
+
+/** What was given up is kept for so long: reads that began before go on. */
+const KEEP_MILLIS = 10_000;
+const DONE_RETRY_MILLIS = 1_000;
+const LAST_KEY = Buffer.alloc(64, 0xff);
+
+export interface DataMovementsDeps {
+  readonly hostId: string;
+  readonly datacenter: string;
+  readonly host: string;
+  /** Of the listener for data connections; 0: any. */
+  readonly port: number;
+  /** On the disk of the shards. */
+  readonly directory: string;
+  /** For all that this node sends; 0: no limit. */
+  readonly bytesPerSecond: number;
+  readonly tls: LinkTlsSource | null;
+  readonly stores: readonly KvStore[];
+  readonly links: Links;
+  readonly logger: Logger;
+  /** As the log has it now. */
+  state(): ClusterState;
+  /** User keyspaces as the workers have them. */
+  schema(): Schema;
+  isAlive(hostId: string): boolean;
+  /** Says in the log that this node has all of an operation. @throws what proposing fails with */
+  done(operationId: string): Promise<void>;
+  /** Workers have this topology, and what they accepted before has been applied. */
+  fence(epoch: number): Promise<void>;
+  /** `aside` has changed; resolves when every worker knows and has applied what it accepted before. */
+  asideChanged(): Promise<void>;
+}
+
+const clock = {
+  nowMillis: () => performance.now(),
+  after: (millis: number, run: () => void) => {
+    const timer = setTimeout(run, millis);
+    return () => clearTimeout(timer);
+  },
+};
+
+/** A table for messages: id and generation. */
+export function tableRefOf(table: TableDef): Buffer {
+  const ref = Buffer.alloc(20);
+  ref.write(table.id.replaceAll('-', ''), 'hex');
+  ref.writeInt32BE(table.generation, 16);
+  return ref;
+}
+
+function tablesOf(schema: Schema): TableDef[] {
+  return [...schema.keyspaces.values()].flatMap((keyspace) => [...keyspace.tables.values()]);
+}
+
+function streamStores(stores: readonly KvStore[]): StreamStores {
+  return {
+    count: stores.length,
+    store: (shard) => stores[shard],
+    family: (shard, table) => {
+      const family = stores[shard].families().get(familyName(table));
+      if (family !== undefined) return family;
+      throw new KvError('BAD_ARGUMENT', `${table.keyspace}.${table.name} has no column family`);
+    },
+    options: familyOptions,
+  };
+}
+
+export class DataMovements {
+  readonly throttle: Throttle;
+  private readonly deps: DataMovementsDeps;
+  private readonly files: StreamFiles;
+  private readonly stores: StreamStores;
+  private readonly gains = new Map<string, Gain>();
+  private readonly running = new Map<string, Promise<void>>();
+  /** As the workers have it. */
+  private operations: readonly TopologyOperation[] = [];
+  private source: StreamSource | null = null;
+  private closeListener: () => Promise<void> = async () => {};
+  private isStopped = false;
+  private hasCleared = false;
+  private clearing: Promise<void> = Promise.resolve();
+
+  constructor(deps: DataMovementsDeps) {
+    this.deps = deps;
+    this.files = createStreamFiles(fileChecksum);
+    this.stores = streamStores(deps.stores);
+    this.throttle = new Throttle(clock, deps.bytesPerSecond);
+  }
+
+  /** Listens. @throws what listening fails with */
+  async start(): Promise<void> {
+    const { deps, files, stores } = this;
+    const listener = await listenForStreams({
+      host: deps.host,
+      port: deps.port,
+      tls: deps.tls,
+      throttle: this.throttle,
+      mover: { sendFile, receiveFile },
+      send: (hello) => source.send(hello),
+      log: deps.logger,
+    });
+    this.closeListener = () => listener.close();
+    const source = new StreamSource({
+      stores,
+      files,
+      clock,
+      directory: join(deps.directory, 'out'),
+      tableOf: (ref) => tablesOf(deps.schema()).find((one) => tableRefOf(one).equals(ref)) ?? null,
+      port: listener.port,
+      refusal: (from, request) => this.refusal(from, request),
+      fence: deps.fence,
+      randomBytes,
+    });
+    this.source = source;
+    await source.start();
+    const serve = (responder: Responder, work: () => Uint8Array) => {
+      try {
+        responder.answer(work());
+      } catch (error) {
+        responder.fail('FAILED', error instanceof Error ? error.message : String(error));
+      }
+    };
+    deps.links.handle(Verb.StreamOpen, (from, body, responder) =>
+      serve(responder, () => encodeOffer(source.open(from, decodeOpen(body)))),
+    );
+    deps.links.handle(Verb.StreamClose, (from, body, responder) =>
+      serve(responder, () => {
+        void source.close(from, decodeClose(body));
+        return Buffer.of(1);
+      }),
+    );
+  }
+
+  /** Why `from` gets nothing: it is to get these ranges by an operation in progress, or it is not. */
+  private refusal(from: string, request: OpenRequest): string | null {
+    const state = this.deps.state();
+    const operation = state.operations.find(({ id }) => id === request.operation);
+    if (operation === undefined) return 'there is no such operation in progress here';
+    const schema = this.deps.schema();
+    const tables = tablesOf(schema);
+    for (const { table: ref, ranges } of request.tables) {
+      const table = tables.find((one) => tableRefOf(one).equals(ref));
+      if (table === undefined) return 'a table that is not known here';
+      const replication = schema.keyspaces.get(table.keyspace)?.replication ?? {};
+      const movements = movementsOf(state, operation, replication).get(from) ?? [];
+      const gained = normalized(movements);
+      const isGained = ({ first, last }: BucketRange) =>
+        gained.some((range) => range.first <= first && last <= range.last);
+      if (!ranges.every(isGained)) return 'these ranges are not to be moved to the node that asks';
+    }
+    return null;
+  }
+
+  /** Before the workers hear of a state: what has to be there when writes of the new placement come. */
+  async before(state: ClusterState): Promise<void> {
+    const { hostId } = this.deps;
+    for (const operation of state.operations) {
+      const isOurs = operation.phase === 'streaming' && !operation.done.includes(hostId);
+      if (!isOurs || this.gains.has(operation.id) || !this.gainsBy(state, operation)) continue;
+      const gain = new Gain(this.gainDeps(), operation);
+      await gain.prepare();
+      this.gains.set(operation.id, gain);
+    }
+    for (const [id, gain] of this.gains) {
+      const operation = state.operations.find((one) => one.id === id);
+      if (operation === undefined || operation.phase === 'switched') {
+        gain.stop();
+        this.gains.delete(id);
+      }
+    }
+  }
+
+  private gainsBy(state: ClusterState, operation: TopologyOperation): boolean {
+    return [...this.deps.schema().keyspaces.values()].some(({ replication }) =>
+      movementsOf(state, operation, replication).has(this.deps.hostId),
+    );
+  }
+
+  private gainDeps(): ConstructorParameters<typeof Gain>[0] {
+    const { deps, files, stores } = this;
+    const { hostId, datacenter } = deps;
+    const distance = (node: NodeInfo) =>
+      (node.datacenter === datacenter ? 0 : 1e6) + (deps.links.latencyMillis(node.hostId) ?? 1);
+    return {
+      links: deps.links,
+      stores,
+      files,
+      fetcher: createFetcher(deps.tls, { sendFile, receiveFile }),
+      clock,
+      directory: join(deps.directory, 'in'),
+      randomBytes,
+      self: { hostId, datacenter },
+      state: deps.state,
+      schema: deps.schema,
+      refOf: tableRefOf,
+      isAlive: deps.isAlive,
+      byProximity: (nodes) => [...nodes].sort((a, b) => distance(a) - distance(b)),
+      asideChanged: deps.asideChanged,
+      log: deps.logger,
+    };
+  }
+
+  /** What the workers have to keep aside. */
+  aside(): readonly AsideRanges[] {
+    return [...this.gains.values()].flatMap((gain) => gain.aside());
+  }
+
+  /** The workers have this state. */
+  after(state: ClusterState): void {
+    for (const [id, gain] of this.gains) {
+      if (this.running.has(id)) continue;
+      const run = this.run(gain).finally(() => this.running.delete(id));
+      this.running.set(id, run);
+    }
+    const over = this.operations.filter(({ id }) => !state.operations.some((one) => one.id === id));
+    this.operations = state.operations;
+    // At the start, too: what an earlier process did not come to.
+    if (over.length === 0 && this.hasCleared) return;
+    this.hasCleared = true;
+    for (const { id } of over)
+      void this.files.remove(join(this.deps.directory, 'in', `${id}.json`));
+    this.clearing = this.clearing
+      .then(() => this.clear())
+      .catch((error: unknown) =>
+        this.deps.logger.error('what was given up cannot be cleared', { error }),
+      );
+  }
+
+  private async run(gain: Gain): Promise<void> {
+    const { logger, hostId, state } = this.deps;
+    const { id, kind } = gain.operation;
+    logger.info('streaming begins', { operation: id, kind });
+    try {
+      await gain.run();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      logger.warn('streaming ended early', { operation: id, reason });
+      return;
+    }
+    const { bytesDone, filesDone, startedMillis } = gain.progress;
+    const seconds = Math.round((clock.nowMillis() - startedMillis) / 100) / 10;
+    logger.info('streaming is done', {
+      operation: id,
+      bytes: bytesDone,
+      files: filesDone,
+      seconds,
+    });
+    for (;;) {
+      const operation = state().operations.find((one) => one.id === id);
+      if (operation === undefined || operation.done.includes(hostId) || this.isStopped) return;
+      try {
+        await this.deps.done(id);
+      } catch (error) {
+        logger.warn('what was streamed cannot be reported yet', { operation: id, error });
+      }
+      await new Promise((resolve) => setTimeout(resolve, DONE_RETRY_MILLIS));
+    }
+  }
+
+  /** Clears what this node does not own (any more). */
+  private async clear(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, KEEP_MILLIS));
+    for (const keyspace of this.deps.schema().keyspaces.values()) {
+      const ranges = this.notOwned(this.deps.state(), keyspace.replication);
+      if (ranges.length === 0) continue;
+      for (const table of keyspace.tables.values()) await this.clearTable(table, ranges);
+    }
+  }
+
+  /** Buckets that this node neither reads nor writes. */
+  private notOwned(
+    state: ClusterState,
+    replication: Readonly<Record<string, string>>,
+  ): readonly BucketRange[] {
+    const ring = new Ring(state);
+    const isOwn = (replicas: readonly NodeInfo[]) =>
+      replicas.some(({ hostId }) => hostId === this.deps.hostId);
+    return normalized(
+      ring
+        .writes(replication)
+        .ranges()
+        .filter(({ replicas }) => !isOwn(replicas)),
+    );
+  }
+
+  private async clearTable(table: TableDef, ranges: readonly BucketRange[]): Promise<void> {
+    const { stores, deps } = this;
+    const perShard = 0x10000 / stores.count;
+    for (let shard = 0; shard < stores.count; shard++) {
+      const store = stores.store(shard);
+      const family = store.families().get(familyName(table));
+      if (family === undefined) continue;
+      for (const range of ranges) {
+        if (this.isStopped) return;
+        const first = Math.max(range.first, shard * perShard);
+        const last = Math.min(range.last, (shard + 1) * perShard - 1);
+        if (first > last) continue;
+        const { lower, upper } = keysOf({ first, last });
+        if (await isEmpty(store, family, lower, upper)) continue;
+        await store.clearRange(family, lower, upper ?? LAST_KEY);
+        deps.logger.debug('cleared a range that was given up', {
+          table: `${table.keyspace}.${table.name}`,
+          first,
+          last,
+        });
+      }
+    }
+  }
+
+  progress(): readonly GainProgress[] {
+    return [...this.gains.values()].map(({ progress }) => progress);
+  }
+
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    for (const gain of this.gains.values()) gain.stop();
+    await Promise.all(this.running.values());
+    await this.source?.stop();
+    await this.closeListener();
+  }
+}
+
+async function isEmpty(
+  store: KvStore,
+  family: number,
+  lower: Uint8Array,
+  upper: Uint8Array | null,
+): Promise<boolean> {
+  const iterator = store.iterator(family, lower, upper, { noFill: true });
+  try {
+    return (await iterator.nextAsync(Buffer.alloc(64), 1)) === 0;
+  } finally {
+    iterator.close();
+  }
+}
