@@ -10,7 +10,7 @@ import type { CarrierStream, StreamEvents } from './carrier.ts';
 import { clusterProblem } from './cluster-check.ts';
 import { countedStream, type Flushable, type LinkContext } from './context.ts';
 import { packetBytesMax } from './limits.ts';
-import type { Responder } from './links.ts';
+import type { FailureCode, Responder } from './links.ts';
 import { Outbox } from './outbox.ts';
 import {
   clockWord,
@@ -280,7 +280,7 @@ class IncomingCall implements Responder {
     this.send(MessageKind.answer, 0, body);
   }
 
-  fail(code: 'OVERLOADED' | 'FAILED', message: string): void {
+  fail(code: FailureCode, message: string): void {
     this.send(MessageKind.failure, FailureWire[code], Buffer.from(message));
   }
 

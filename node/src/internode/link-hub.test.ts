@@ -212,6 +212,22 @@ test('a clock that stood still, or runs slowly, is not taken for delay for long'
   assert.equal((await texts(12)).at(-1), 'host-a said x');
 });
 
+test('a stale request hears which epoch its peer goes by', async () => {
+  const cluster = new Cluster();
+  const a = cluster.node('a');
+  const b = cluster.node('b');
+  const epochs: (string | number)[] = [];
+  b.hub.handle(Verb.Mutation, (_, body, responder) => responder.fail('STALE', String(body)));
+  for (const text of ['17', 'not a number']) {
+    a.hub.call(b.peer, Verb.Mutation, Buffer.from(text), 100, {
+      answered: () => epochs.push('answered'),
+      failed: ({ code, epoch }) => epochs.push(code, epoch),
+    });
+  }
+  await cluster.run(50);
+  assert.deepEqual(epochs, ['STALE', 17, 'STALE', 0]);
+});
+
 test('beyond the bounds of a peer: OVERLOADED at once, and only for this peer', async () => {
   const cluster = new Cluster();
   const a = cluster.node('a', { limits: { callsMax: 10, queueBytesMax: 5000 } });

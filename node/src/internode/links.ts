@@ -45,6 +45,7 @@ export type LinkErrorCode =
   | 'UNREACHABLE' // not sent, or the link broke before the answer; it may have been done
   | 'REFUSED' // the peer does not speak with this node, such as of another cluster: not done
   | 'OVERLOADED' // the queue to the peer is full, or the peer said so: not done
+  | 'STALE' // the peer goes by another epoch: not done
   | 'FAILED' // the peer's handler failed; the message is the peer's
   | 'CLOSED'; // this side is stopping
 
@@ -52,15 +53,18 @@ export class LinkError extends Error {
   readonly code: LinkErrorCode;
   /** UNREACHABLE: nobody listens at the address, or the connection was closed from there. The process may be gone. */
   readonly isGone: boolean;
+  /** STALE: the epoch of the peer; 0 if it did not say. */
+  readonly epoch: number;
   constructor(
     code: LinkErrorCode,
     message: string,
-    options?: ErrorOptions & { readonly isGone?: boolean },
+    options?: ErrorOptions & { readonly isGone?: boolean; readonly epoch?: number },
   ) {
     super(message, options);
     this.name = 'LinkError';
     this.code = code;
     this.isGone = options?.isGone ?? false;
+    this.epoch = options?.epoch ?? 0;
   }
 }
 
@@ -71,11 +75,22 @@ export interface AnswerSink {
   failed(error: LinkError): void;
 }
 
+/** What a handler can fail with. They reach the caller as they are. */
+export type FailureCode = Extract<LinkErrorCode, 'OVERLOADED' | 'STALE' | 'FAILED'>;
+
+/** A handler's failure as its caller hears of it. @param text of STALE the peer's epoch @param from for the message */
+export function failureOf(code: FailureCode, text: string, from = ''): LinkError {
+  const message = from === '' ? text : `${from}: ${text}`;
+  if (code !== 'STALE') return new LinkError(code, message);
+  const epoch = Number(text);
+  return new LinkError(code, message, { epoch: Number.isSafeInteger(epoch) ? epoch : 0 });
+}
+
 /** What a handler answers with, exactly once and at any time. Bytes are copied before it returns. */
 export interface Responder {
   answer(body: Uint8Array): void;
-  /** `OVERLOADED` and `FAILED` reach the caller as they are. */
-  fail(code: 'OVERLOADED' | 'FAILED', message: string): void;
+  /** @param message of STALE: this node's epoch, as a number */
+  fail(code: FailureCode, message: string): void;
 }
 
 /** @param body lent for the call @param from host id of the caller, as it gave it when the link was made */

@@ -44,7 +44,7 @@ export const MessageKind = { request: 1, answer: 2, failure: 3 } as const;
 export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
 
 /** How the code of a failure travels. */
-export const FailureWire = { FAILED: 1, OVERLOADED: 2 } as const;
+export const FailureWire = { FAILED: 1, OVERLOADED: 2, STALE: 3 } as const;
 
 /** Lanes of a link, one stream each: the main thread's port; small and large messages on the workers'. */
 export const Lane = { control: 0, small: 1, large: 2 } as const;

@@ -10,9 +10,20 @@
  */
 import { isControl, type LinkContext } from './context.ts';
 import { type LaneOwner, LaneStream, type Loss } from './lane-stream.ts';
-import { type AnswerSink, LinkError, type Peer, type Verb } from './links.ts';
+import {
+  type AnswerSink,
+  type FailureCode,
+  failureOf,
+  LinkError,
+  type Peer,
+  type Verb,
+} from './links.ts';
 import { clockWord, FailureWire, Lane, MessageKind } from './packet.ts';
 
+const FAILURES: ReadonlyMap<number, FailureCode> = new Map([
+  [FailureWire.OVERLOADED, 'OVERLOADED'],
+  [FailureWire.STALE, 'STALE'],
+]);
 const TABLE_SIZE_MIN = 16;
 /** Weight of the newest round trip. */
 const LATENCY_WEIGHT = 0.1;
@@ -138,10 +149,9 @@ export class PeerLink implements LaneOwner {
   failed(id: number, code: number, message: Buffer): void {
     const call = this.take(id);
     if (call === null) return;
-    const overloaded = code === FailureWire.OVERLOADED;
-    if (overloaded) this.context.counters.overloaded++;
-    const text = `${this.name()}: ${message.toString('utf8')}`;
-    this.tell(call.sink, new LinkError(overloaded ? 'OVERLOADED' : 'FAILED', text));
+    if (code === FailureWire.OVERLOADED) this.context.counters.overloaded++;
+    const failure = FAILURES.get(code) ?? 'FAILED';
+    this.tell(call.sink, failureOf(failure, message.toString('utf8'), this.name()));
   }
 
   lost(stream: LaneStream, { reason, code, isGone }: Loss): void {

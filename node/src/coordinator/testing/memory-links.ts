@@ -1,6 +1,7 @@
 /** Links between nodes of one process, on virtual time, with faults. */
 import {
   type AnswerSink,
+  failureOf,
   LinkError,
   type Links,
   type Peer,
@@ -108,7 +109,7 @@ export class MemoryLinks implements Links {
         },
         fail: (code, message) => {
           if (fault === 'lose-answer' || target.isDead) return;
-          deliver(() => end(() => sink.failed(new LinkError(code, message))));
+          deliver(() => end(() => sink.failed(failureOf(code, message))));
         },
       });
     });
