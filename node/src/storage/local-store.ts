@@ -8,6 +8,7 @@ import { Writer } from '../common/bytes.ts';
 import { type CqlError, overloaded, serverError } from '../common/errors.ts';
 import type { TableDef } from '../schema/schema.ts';
 import { familyName } from '../schema/schema.ts';
+import { Aside, type TableAside } from './aside.ts';
 import { keyLayout, tokenPrefix } from './keys.ts';
 import { ABSENT, KV_STATUS, type KvEngine, KvError, type KvStore, NEEDS_DISK } from './kv.ts';
 import type { PointReader, RecordSource, ScanOptions, TableHandle } from './record-source.ts';
@@ -69,6 +70,9 @@ export class LocalStore implements RecordSource {
   private readonly inFlight = new Map<number, WriteSink[]>();
   private readonly handles = new Map<string, TableHandle>();
   private nextTicket = 1;
+  private aside: Aside | null = null;
+  /** Wait for the tickets below `before`. */
+  private drains: { readonly before: number; resolve(): void }[] = [];
   private flushScheduled = false;
   private out = Buffer.allocUnsafeSlow(1 << 18);
   private starts = new Int32Array(GETS_PER_CALL);
@@ -84,6 +88,29 @@ export class LocalStore implements RecordSource {
       for (let i = 0; i < count; i++) this.completed(tickets[i], statuses[i]);
       options.afterAnswers();
     });
+  }
+
+  /** From now on records of these ranges are kept aside, and no others. */
+  setAside(tables: readonly TableAside[]): void {
+    const stores = this.shards.map(({ store }) => store);
+    this.aside = tables.length === 0 ? null : new Aside(tables, stores);
+  }
+
+  /** Resolves when everything that was added before has been applied, or has failed. */
+  drained(): Promise<void> {
+    this.flush();
+    if (this.inFlight.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.drains.push({ before: this.nextTicket, resolve });
+    });
+  }
+
+  private lookAtDrains(): void {
+    const [oldest = this.nextTicket] = this.inFlight.keys();
+    const over = this.drains.filter(({ before }) => before <= oldest);
+    if (over.length === 0) return;
+    this.drains = this.drains.filter(({ before }) => before > oldest);
+    for (const { resolve } of over) resolve();
   }
 
   get shardCount(): number {
@@ -131,6 +158,7 @@ export class LocalStore implements RecordSource {
   /**
    * Adds a record to this turn's batch. All entries of one shard and turn are applied as one.
    * @returns the shard, for `addSink`
+   * @throws CqlError Overloaded: see `Aside.familyOf`
    */
   merge(
     handle: TableHandle,
@@ -140,7 +168,9 @@ export class LocalStore implements RecordSource {
     recordLength: number,
   ): number {
     const index = this.shardOf(key);
-    this.shards[index].batch.merge(handle.families[index], key, keyLength, record, recordLength);
+    const { aside } = this;
+    const family = aside === null ? handle.families[index] : aside.familyOf(handle, index, key);
+    this.shards[index].batch.merge(family, key, keyLength, record, recordLength);
     return index;
   }
 
@@ -220,6 +250,7 @@ export class LocalStore implements RecordSource {
         ? null
         : engineFailure(new KvError(code, 'the write was not applied, see the log'));
     for (const sink of sinks) sink.written(error);
+    if (this.drains.length > 0) this.lookAtDrains();
   }
 
   private flushReads(shard: Shard): void {
