@@ -210,6 +210,25 @@ export interface Loaded {
   readonly table: readonly (readonly [string, string])[];
 }
 
+const HOST_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** Every kind of connection between nodes has a port of its own. @throws ConfigError */
+function requireOwnPorts(
+  { controlPort, dataPort, streamPort }: ClusterSettings,
+  whereOf: (name: OptionName) => string,
+): void {
+  const ports = [
+    ['internode_port', controlPort],
+    ['internode_data_port', dataPort],
+    ['internode_stream_port', streamPort],
+  ] as const;
+  for (const [i, [name, port]] of ports.entries()) {
+    const same = ports.slice(0, i).find(([, other]) => other === port);
+    if (same === undefined) continue;
+    throw new ConfigError(whereOf(name), `${name} must not be ${same[0]} (${port})`);
+  }
+}
+
 /** @throws ConfigError naming the line, variable or flag */
 export function loadSettings(sources: Sources, machine: Machine): Loaded {
   const given = gather(sources);
@@ -239,6 +258,11 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
     }
     return value.text;
   };
+  const hostId = (name: OptionName): string | null => {
+    const { given: value } = entry(name);
+    if (value.text === '' || HOST_ID.test(value.text)) return value.text.toLowerCase() || null;
+    throw new ConfigError(value.where, `${name} is '${value.text}', but must be a UUID`);
+  };
   const controlPort = number('internode_port');
   const encryption = internodeEncryption((name) => entry(name).given);
   if (encryption !== null && 'message' in encryption) {
@@ -251,17 +275,17 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
           listenAddress: address('listen_address'),
           controlPort,
           dataPort: number('internode_data_port'),
+          streamPort: number('internode_stream_port'),
           encryption,
           seeds: readSeeds(entry('seeds').given, controlPort),
           numTokens: number('num_tokens'),
           phiConvictThreshold: number('phi_convict_threshold'),
           hintWindowMs: number('max_hint_window'),
           hintBytesMax: number('max_hints_size_per_host'),
+          streamBytesPerSecond: number('stream_throughput_outbound'),
+          replaces: hostId('replace_host_id'),
         };
-  if (cluster !== null && cluster.dataPort === controlPort) {
-    const { where } = entry('internode_data_port').given;
-    throw new ConfigError(where, `internode_data_port must not be internode_port (${controlPort})`);
-  }
+  if (cluster !== null) requireOwnPorts(cluster, (name) => entry(name).given.where);
   const memory = number('memory_limit', Math.min(512 * MIB, Math.floor(machine.memoryBytes / 4)));
   const format = choice('log_format', ['auto', 'pretty', 'json']);
   const certificateFile = text('client_certificate');

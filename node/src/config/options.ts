@@ -68,6 +68,12 @@ export const OPTIONS = [
     about: 'Port for replicated reads and writes.',
   },
   {
+    name: 'internode_stream_port',
+    type: PORT,
+    default: '7002',
+    about: 'Port for whole files that move when the ring changes.',
+  },
+  {
     name: 'internode_encryption',
     type: { kind: 'choice', of: ['none', 'all'] },
     default: 'none',
@@ -164,6 +170,18 @@ export const OPTIONS = [
     type: { kind: 'bytes', min: 0 },
     default: '256MiB',
     about: 'Bytes of them for each such node.',
+  },
+  {
+    name: 'stream_throughput_outbound',
+    type: { kind: 'bytes', min: 0 },
+    default: '0',
+    about: 'Bytes a second of all files that this node sends to others; 0: no limit.',
+  },
+  {
+    name: 'replace_host_id',
+    type: TEXT,
+    default: '',
+    about: 'Of a new node: host id of the dead node whose place it takes.',
   },
   {
     name: 'metrics_address',

@@ -17,6 +17,7 @@ export interface ClusterSettings {
   readonly listenAddress: string;
   readonly controlPort: number;
   readonly dataPort: number;
+  readonly streamPort: number;
   /** Null: links between nodes are not encrypted. */
   readonly encryption: InternodeEncryption | null;
   readonly seeds: readonly { readonly address: string; readonly port: number }[];
@@ -24,6 +25,10 @@ export interface ClusterSettings {
   readonly phiConvictThreshold: number;
   readonly hintWindowMs: number;
   readonly hintBytesMax: number;
+  /** A second, of all transfers that this node sends; 0: no limit. */
+  readonly streamBytesPerSecond: number;
+  /** Host id of the dead node whose place a new node takes; null: none. */
+  readonly replaces: string | null;
 }
 
 /** Milliseconds until a client is told that replicas did not answer. */

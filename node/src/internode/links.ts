@@ -24,6 +24,7 @@ export const Verb = {
   SchemaSettled: 6,
   StreamOpen: 7,
   StreamClose: 8,
+  TopologyReached: 9,
   Mutation: 16,
   ReadRecords: 17,
   ReadDigest: 18,
