@@ -19,6 +19,8 @@ export interface NodeInfo extends Peer {
   readonly tokens: readonly bigint[];
   readonly state: NodeState;
   readonly releaseVersion: string;
+  /** While it is joining in the place of a dead node: the host id of that one. */
+  readonly replaces?: string;
 }
 
 /**
@@ -33,8 +35,8 @@ export type OperationKind = 'join' | 'leave' | 'replace' | 'move';
  */
 export type OperationPhase = 'streaming' | 'switched';
 
-/** A change of who owns what, from its first entry in the log to its last. */
-export interface TopologyOperation {
+/** What is asked for by whoever begins an operation. */
+export interface OperationPlan {
   /** UUID text, drawn by who proposes it. */
   readonly id: string;
   readonly kind: OperationKind;
@@ -44,12 +46,25 @@ export interface TopologyOperation {
   readonly replaces: string | null;
   /** What `hostId` owns afterwards. */
   readonly tokens: readonly bigint[];
+}
+
+/** A change of who owns what, from its first entry in the log to its last. */
+export interface TopologyOperation extends OperationPlan {
   readonly phase: OperationPhase;
   /** Index of the entry that began it, and of the one that began its phase. */
   readonly startEpoch: number;
   readonly phaseEpoch: number;
   /** Host ids of nodes that have all of what they get. */
   readonly done: readonly string[];
+}
+
+/** One that is over, for people. */
+export interface EndedOperation extends Omit<OperationPlan, 'tokens'> {
+  readonly outcome: 'finished' | 'cancelled';
+  /** Why it was cancelled; otherwise empty. */
+  readonly reason: string;
+  /** Index of the entry that ended it. */
+  readonly epoch: number;
 }
 
 export interface ClusterState {
@@ -63,6 +78,8 @@ export interface ClusterState {
   readonly topologyEpoch: number;
   /** In progress, in the order in which they began. No two are about the same range. */
   readonly operations: readonly TopologyOperation[];
+  /** The last few, oldest first. */
+  readonly ended: readonly EndedOperation[];
   /** Of user keyspaces. */
   readonly schema: SchemaJson;
 }
@@ -70,10 +87,27 @@ export interface ClusterState {
 /** One change, as the log holds it. */
 export type ClusterCommand =
   | { readonly kind: 'add-node'; readonly node: NodeInfo }
-  /** A member's new addresses, or its state. */
+  /** A member's new addresses, or that one which is joining and in no operation has left. */
   | { readonly kind: 'update-node'; readonly node: NodeInfo }
   /** Refused (the state stays) if what it was planned on is not so any more: whoever proposed it plans again. */
-  | { readonly kind: 'schema'; readonly change: SchemaChange };
+  | { readonly kind: 'schema'; readonly change: SchemaChange }
+  | OperationCommand;
+
+/** One step of a topology change. What is not so any more when its entry comes is refused. */
+export type OperationCommand =
+  /** @property base `topologyEpoch` of the state that it was planned on */
+  | {
+      readonly kind: 'begin-operation';
+      readonly plan: OperationPlan;
+      readonly base: number;
+    }
+  /** A node has all of what it gets by the operation, durably. */
+  | { readonly kind: 'operation-done'; readonly id: string; readonly hostId: string }
+  /** From now on those are read who own the ranges afterwards. */
+  | { readonly kind: 'switch-operation'; readonly id: string }
+  | { readonly kind: 'finish-operation'; readonly id: string }
+  /** Only before it is switched. @property reason for people */
+  | { readonly kind: 'cancel-operation'; readonly id: string; readonly reason: string };
 
 /** Who is there now, by gossip: never in the log. */
 export interface Liveness {

@@ -3,10 +3,12 @@ import { type SchemaJson, schemaFromJson } from '../schema/schema-json.ts';
 import type {
   ClusterCommand,
   ClusterState,
+  EndedOperation,
   NodeInfo,
   NodeState,
   OperationKind,
   OperationPhase,
+  OperationPlan,
   TopologyOperation,
 } from './cluster-state.ts';
 import {
@@ -42,17 +44,24 @@ function tokensFromJson(value: unknown): bigint[] {
   return tokens;
 }
 
-/** @throws if it is none */
-export function operationFromJson(value: unknown): TopologyOperation {
-  const json = asObject(value);
+function whatFromJson(json: Json): Omit<OperationPlan, 'tokens'> {
   const kind = KINDS.find((one) => one === json['kind']);
-  const phase = PHASES.find((one) => one === json['phase']);
-  if (kind === undefined || phase === undefined) throw new Malformed();
+  if (kind === undefined) throw new Malformed();
   return {
     id: asText(json['id']),
     kind,
     hostId: asText(json['hostId']),
     replaces: json['replaces'] === null ? null : asText(json['replaces']),
+  };
+}
+
+/** @throws if it is none */
+export function operationFromJson(value: unknown): TopologyOperation {
+  const json = asObject(value);
+  const phase = PHASES.find((one) => one === json['phase']);
+  if (phase === undefined) throw new Malformed();
+  return {
+    ...whatFromJson(json),
     tokens: tokensFromJson(json['tokens']),
     phase,
     startEpoch: asCount(json['startEpoch']),
@@ -61,8 +70,20 @@ export function operationFromJson(value: unknown): TopologyOperation {
   };
 }
 
-export function operationToJson(operation: TopologyOperation): unknown {
+export function operationToJson(operation: OperationPlan): unknown {
   return { ...operation, tokens: operation.tokens.map(String) };
+}
+
+function endedFromJson(value: unknown): EndedOperation {
+  const json = asObject(value);
+  const { outcome } = json;
+  if (outcome !== 'finished' && outcome !== 'cancelled') throw new Malformed();
+  return {
+    ...whatFromJson(json),
+    outcome,
+    reason: asText(json['reason']),
+    epoch: asCount(json['epoch']),
+  };
 }
 
 /** @throws if it is none */
@@ -83,6 +104,7 @@ export function nodeFromJson(value: unknown): NodeInfo {
     tokens,
     state,
     releaseVersion: asText(json['releaseVersion']),
+    ...(json['replaces'] === undefined ? {} : { replaces: asText(json['replaces']) }),
   };
 }
 
@@ -101,8 +123,19 @@ function checkedSchema(value: unknown): SchemaJson {
 
 /** @throws RangeError if it is too long */
 export function encodeCommand({ id, command }: ProposedCommand): Uint8Array {
-  const body = command.kind === 'schema' ? command : { ...command, node: nodeToJson(command.node) };
-  return encodeJson({ id, command: body }, COMMAND_BYTES_MAX);
+  return encodeJson({ id, command: commandToJson(command) }, COMMAND_BYTES_MAX);
+}
+
+function commandToJson(command: ClusterCommand): unknown {
+  switch (command.kind) {
+    case 'add-node':
+    case 'update-node':
+      return { ...command, node: nodeToJson(command.node) };
+    case 'begin-operation':
+      return { ...command, plan: operationToJson(command.plan) };
+    default:
+      return command;
+  }
 }
 
 /** @returns null if malformed or of a version that is not known */
@@ -114,11 +147,28 @@ export function decodeCommand(bytes: Uint8Array): ProposedCommand | null {
 }
 
 function commandFromJson(json: Json): ClusterCommand {
-  const kind = json['kind'];
-  if (kind === 'add-node' || kind === 'update-node')
-    return { kind, node: nodeFromJson(json['node']) };
-  if (kind !== 'schema') throw new Malformed();
-  return { kind, change: schemaChangeFromJson(json['change']) };
+  const { kind } = json;
+  switch (kind) {
+    case 'add-node':
+    case 'update-node':
+      return { kind, node: nodeFromJson(json['node']) };
+    case 'schema':
+      return { kind, change: schemaChangeFromJson(json['change']) };
+    case 'begin-operation': {
+      const plan = asObject(json['plan']);
+      const tokens = tokensFromJson(plan['tokens']);
+      return { kind, plan: { ...whatFromJson(plan), tokens }, base: asCount(json['base']) };
+    }
+    case 'operation-done':
+      return { kind, id: asText(json['id']), hostId: asText(json['hostId']) };
+    case 'switch-operation':
+    case 'finish-operation':
+      return { kind, id: asText(json['id']) };
+    case 'cancel-operation':
+      return { kind, id: asText(json['id']), reason: asText(json['reason']) };
+    default:
+      throw new Malformed();
+  }
 }
 
 /** What a snapshot of the log has. */
@@ -149,6 +199,7 @@ export function decodeState(bytes: Uint8Array): LogState | null {
       nodes: new Map(nodes.map((node) => [node.hostId, node])),
       topologyEpoch: asCount(json['topologyEpoch']),
       operations: asArray(json['operations']).map(operationFromJson),
+      ended: asArray(json['ended']).map(endedFromJson),
       schema: checkedSchema(json['schema']),
     };
     return { cluster, recent: new Map(recent) };

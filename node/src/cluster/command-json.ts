@@ -5,7 +5,7 @@
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 
-const VERSION = 3;
+const VERSION = 4;
 const PLAIN = 0;
 const DEFLATED = 1;
 const DEFLATE_FROM_BYTES = 1024;

@@ -1,9 +1,16 @@
 /** What the entries of the metadata log do to the agreed state: a pure function, the same on every node. */
 import { SCHEMA_FORMAT } from '../schema/schema-json.ts';
 import type { ClusterCommand, ClusterState, NodeInfo } from './cluster-state.ts';
-import { isGridToken } from './grid.ts';
-import { type NodesDraft, ownsAny, withNodeIn } from './node-map.ts';
-import { applySchemaChange } from './schema-change.ts';
+import { type NodesDraft, withNodeIn } from './node-map.ts';
+import {
+  describeOperation,
+  isSameTokens,
+  refusalOfReplace,
+  refusalOfTokens,
+  replicationName,
+} from './operation-rules.ts';
+import { applyOperation, operationOfNode } from './operations.ts';
+import { applySchemaChange, type SchemaChange } from './schema-change.ts';
 
 export interface CommandOutcome {
   /** The same object if nothing changes. */
@@ -20,6 +27,7 @@ export const EMPTY_CLUSTER: ClusterState = {
   nodes: new Map(),
   topologyEpoch: 0,
   operations: [],
+  ended: [],
   schema: { format: SCHEMA_FORMAT, epoch: 0, version: '', keyspaces: [] },
 };
 
@@ -48,6 +56,8 @@ export function applyCommand(
     case 'update-node':
       return withNode(command.node, refusalOfUpdate(state, command.node));
     case 'schema': {
+      const refusal = refusalOfReplication(state, command.change);
+      if (refusal !== null) return refuse(state, refusal);
       const outcome = applySchemaChange(state.schema, command.change);
       if ('refused' in outcome) {
         return refuse(state, `the schema was changed by another node: ${outcome.refused}`);
@@ -55,6 +65,8 @@ export function applyCommand(
       const { schema } = outcome;
       return { state: { ...state, epoch: index, schema }, refused: null };
     }
+    default:
+      return applyOperation(state, command, index, draft);
   }
 }
 
@@ -75,17 +87,15 @@ export function isSameNode(a: NodeInfo | undefined, b: NodeInfo): boolean {
     a.rack === b.rack &&
     a.state === b.state &&
     a.releaseVersion === b.releaseVersion &&
+    a.replaces === b.replaces &&
     isSameTokens(a.tokens, b.tokens)
   );
 }
 
 /** Whether who owns what is another with `b` in place of `a`. */
 function movesTokens(a: NodeInfo | undefined, b: NodeInfo): boolean {
-  return a === undefined || a.state !== b.state || !isSameTokens(a.tokens, b.tokens);
-}
-
-function isSameTokens(a: readonly bigint[], b: readonly bigint[]): boolean {
-  return a.length === b.length && a.every((token, i) => token === b[i]);
+  const before = a === undefined || a.state === 'joining' ? [] : a.tokens;
+  return !isSameTokens(before, b.state === 'joining' || b.state === 'left' ? [] : b.tokens);
 }
 
 /** Why a node cannot become a member now; null: it can. */
@@ -98,30 +108,20 @@ export function refusalOfNewNode(state: ClusterState, node: NodeInfo): string | 
   if (known !== undefined) {
     return `the host id ${node.hostId} is a member already, at ${known.address}: start it with the data directory that it had, or with a new one`;
   }
-  if (state.schema.keyspaces.some(({ tables }) => tables.length > 0)) {
-    return 'a node can join only while there are no user tables: moving data to a new node is not supported yet';
+  if (node.state === 'normal') {
+    return refusalOfOwning(state) ?? refusalOfTokens(state, node);
   }
-  return refusalOfTokens(state, node);
+  if (node.state !== 'joining') return `a new node is joining or normal, not ${node.state}`;
+  return node.replaces === undefined ? refusalOfTokens(state, node) : refusalOfReplace(state, node);
 }
 
-function refusalOfTokens(state: ClusterState, node: NodeInfo): string | null {
-  if (node.tokens.length === 0) return 'the node has no tokens';
-  const ascending = node.tokens.every((token, i) => i === 0 || node.tokens[i - 1] < token);
-  if (!ascending) return 'the tokens of the node are not in ascending order';
-  const astray = node.tokens.find((token) => !isGridToken(token));
-  if (astray !== undefined) {
-    return `the token ${astray} is not on the grid of 2^16: take one of the form n * 2^48 - 1`;
+/** Why a new node cannot own its tokens at once, without getting the data: it has to be taken in as joining. */
+export function refusalOfOwning({ schema, operations }: ClusterState): string | null {
+  if (schema.keyspaces.some(({ tables }) => tables.length > 0)) {
+    return 'a node can join only while there are no user tables, unless its data is moved to it first';
   }
-  if (!ownsAny(state.nodes, node.tokens)) return null;
-  const wanted = new Set(node.tokens);
-  for (const other of state.nodes.values()) {
-    if (other.state === 'left' || other.hostId === node.hostId) continue;
-    const clash = other.tokens.find((token) => wanted.has(token));
-    if (clash !== undefined) {
-      return `the token ${clash} belongs to the node ${other.hostId} at ${other.address}`;
-    }
-  }
-  return null;
+  const [operation] = operations;
+  return operation === undefined ? null : `${describeOperation(operation)} has to end first`;
 }
 
 function refusalOfUpdate(state: ClusterState, node: NodeInfo): string | null {
@@ -130,14 +130,38 @@ function refusalOfUpdate(state: ClusterState, node: NodeInfo): string | null {
   if (known.state === 'left') {
     return node.state === 'left' ? null : `the node ${node.hostId} has left the cluster for good`;
   }
-  if (known.state === 'normal' && node.state === 'joining') {
-    return `the node ${node.hostId} has joined already`;
-  }
-  if (node.state !== 'left' && !isSameTokens(known.tokens, node.tokens)) {
-    return `the tokens of the node ${node.hostId} cannot be changed`;
-  }
   if (known.datacenter !== node.datacenter || known.rack !== node.rack) {
     return `the node ${node.hostId} is in ${known.datacenter}/${known.rack}, which cannot be changed: data would not be where it is looked for`;
+  }
+  const operation = operationOfNode(state, node.hostId);
+  if (known.state === 'joining' && node.state === 'left' && operation === null) return null;
+  if (known.state !== node.state) {
+    return `the node ${node.hostId} is ${known.state}, and becomes ${node.state} by an operation only`;
+  }
+  if (!isSameTokens(known.tokens, node.tokens) || known.replaces !== node.replaces) {
+    return `the tokens of the node ${node.hostId} are changed by an operation only`;
+  }
+  return null;
+}
+
+/**
+ * Why a change of the schema has to wait for topology changes: what these move is planned with the replications that
+ * there were when they began. Null: it need not.
+ */
+export function refusalOfReplication(
+  { operations, schema }: Pick<ClusterState, 'operations' | 'schema'>,
+  { edits }: SchemaChange,
+): string | null {
+  const [operation] = operations;
+  if (operation === undefined) return null;
+  const known = new Set(schema.keyspaces.map(({ replication }) => replicationName(replication)));
+  for (const edit of edits) {
+    if (edit.kind !== 'put-keyspace') continue;
+    const old = schema.keyspaces.find(({ name }) => name === edit.keyspace);
+    const name = replicationName(edit.replication);
+    // As another keyspace: it is moved as that one is.
+    if (old === undefined ? known.has(name) : replicationName(old.replication) === name) continue;
+    return `the replication of the keyspace ${edit.keyspace} cannot be set now: ${describeOperation(operation)} (operation ${operation.id}) is in progress. Try again when it has ended`;
   }
   return null;
 }

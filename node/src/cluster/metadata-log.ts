@@ -205,6 +205,7 @@ export class MetadataLog {
       nodes: new Map([[node.hostId, node]]),
       topologyEpoch: 1,
       operations: [],
+      ended: [],
       schema: schema ?? EMPTY_CLUSTER.schema,
     };
     await this.replica.create({

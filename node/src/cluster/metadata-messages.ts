@@ -14,7 +14,7 @@ import {
 
 export const PARTITIONER = 'Murmur3Partitioner';
 /** What nodes of one cluster must have in common. */
-export const FORMATS = { log: 4, schema: SCHEMA_FORMAT, grid: GRID_BUCKETS } as const;
+export const FORMATS = { log: 5, schema: SCHEMA_FORMAT, grid: GRID_BUCKETS } as const;
 const TOKENS_MAX = 4096;
 const SMALL_BYTES_MAX = 1 << 20;
 /** A snapshot or an entry, in base64. */

@@ -55,6 +55,11 @@ export function movementsOf(
   return movements;
 }
 
+/** Whether both are the same nodes, in whatever order. */
+export function isSameReplicas(a: readonly NodeInfo[], b: readonly NodeInfo[]): boolean {
+  return a.length === b.length && a.every((node) => b.includes(node));
+}
+
 /** The ranges that an operation is about: those whose owners are others after it. Ascending. */
 export function affectedRanges(
   state: RingState,
@@ -70,7 +75,7 @@ export function affectedRanges(
   for (const last of [...new Set(ends)].sort((a, b) => a - b)) {
     const had = old.ofBucket(last);
     const has = next.ofBucket(last);
-    const isSame = had.length === has.length && had.every((node) => has.includes(node));
+    const isSame = isSameReplicas(had, has);
     const before = ranges.at(-1);
     if (!isSame && before !== undefined && before.last === first - 1) before.last = last;
     else if (!isSame) ranges.push({ first, last });

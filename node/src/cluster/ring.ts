@@ -50,6 +50,13 @@ function factorOf(text: string | undefined): number {
   return Math.max(0, factor || 0);
 }
 
+interface DatacenterLimit {
+  readonly datacenter: string;
+  readonly left: number;
+  /** Nodes in racks that have one already. */
+  readonly repeats: number;
+}
+
 /** What is known of one datacenter while replicas are looked for along the ring. */
 interface Quota {
   left: number;
@@ -269,11 +276,12 @@ class OwnedRing {
     const { buckets } = this;
     const factors = replicationFactors(replication);
     const anywhere = factors.get(null);
+    const limits = anywhere === undefined ? this.limitsOf(factors) : [];
     const known = new Map<string, readonly NodeInfo[]>();
     const find = (start: number) => {
       const replicas =
         anywhere === undefined
-          ? this.findByTopology(start, factors)
+          ? this.findByTopology(start, limits)
           : this.findAnywhere(start, anywhere);
       // Many ranges have the same replicas: one array for all of them.
       const name = replicas.map(({ hostId }) => hostId).join();
@@ -296,25 +304,27 @@ class OwnedRing {
     return [...found];
   }
 
-  /**
-   * NetworkTopologyStrategy: along the ring, for each datacenter, the first node of each rack, and as many further nodes
-   * as racks are missing for the factor. Source: NetworkTopologyStrategy.calculateNaturalReplicas.
-   */
-  private findByTopology(
-    start: number,
-    factors: ReadonlyMap<string | null, number>,
-  ): readonly NodeInfo[] {
-    const { positions } = this;
-    const quotas = new Map<string, Quota>();
+  /** What is taken of each datacenter that has nodes. */
+  private limitsOf(factors: ReadonlyMap<string | null, number>): readonly DatacenterLimit[] {
+    const limits: DatacenterLimit[] = [];
     for (const [datacenter, factor] of factors) {
       const nodes = this.nodes.filter((node) => node.datacenter === datacenter);
       if (datacenter === null || nodes.length === 0) continue;
       const racks = new Set(nodes.map(({ rack }) => rack)).size;
-      quotas.set(datacenter, {
-        left: Math.min(factor, nodes.length),
-        repeatsLeft: factor - racks,
-        racks: new Set(),
-      });
+      limits.push({ datacenter, left: Math.min(factor, nodes.length), repeats: factor - racks });
+    }
+    return limits;
+  }
+
+  /**
+   * NetworkTopologyStrategy: along the ring, for each datacenter, the first node of each rack, and as many further nodes
+   * as racks are missing for the factor. Source: NetworkTopologyStrategy.calculateNaturalReplicas.
+   */
+  private findByTopology(start: number, limits: readonly DatacenterLimit[]): readonly NodeInfo[] {
+    const { positions } = this;
+    const quotas = new Map<string, Quota>();
+    for (const { datacenter, left, repeats } of limits) {
+      quotas.set(datacenter, { left, repeatsLeft: repeats, racks: new Set() });
     }
     const found = new Set<NodeInfo>();
     for (let i = 0; i < positions.length && quotas.size > 0; i++) {

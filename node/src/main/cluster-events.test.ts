@@ -28,6 +28,7 @@ function view(nodes: readonly NodeInfo[], alive: readonly number[]): ClusterView
       clusterId: '',
       topologyEpoch: 0,
       operations: [],
+      ended: [],
       nodes: new Map(nodes.map((one) => [one.hostId, one])),
       schema: { format: 1, epoch: 0, version: '', keyspaces: [] },
     },

@@ -29,8 +29,20 @@ export function testState(nodes: readonly NodeInfo[]): ClusterState {
     nodes: new Map(nodes.map((node) => [node.hostId, node])),
     topologyEpoch: 1,
     operations: [],
+    ended: [],
     schema: { format: SCHEMA_FORMAT, epoch: 0, version: '', keyspaces: [] },
   };
+}
+
+/** With a keyspace of each replication: k0, k1 … */
+export function withKeyspaces(
+  state: ClusterState,
+  replications: readonly Readonly<Record<string, string>>[],
+): ClusterState {
+  const keyspaces = replications.map((replication, i) => ({
+    ...{ name: `k${i}`, replication, durableWrites: true, types: [], tables: [] },
+  }));
+  return { ...state, schema: { ...state.schema, keyspaces } };
 }
 
 /** Makes a keyspace that is not there yet. */
