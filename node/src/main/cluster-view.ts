@@ -74,7 +74,7 @@ export function clusterView(control: ControlPlane, hostId: string): ClusterView 
   if (self === undefined) throw new TypeError('this node is not in the cluster state');
   const { clusterName } = state;
   const peers = [...state.nodes.values()].filter(
-    (node) => node.hostId !== hostId && node.state === 'normal',
+    ({ hostId: id, state: phase }) => id !== hostId && (phase === 'normal' || phase === 'leaving'),
   );
   return {
     state: { ...state, schema: EMPTY_CLUSTER.schema },

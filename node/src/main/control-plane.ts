@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { createGrpcCarrier, GRPC_LINK_DEFAULTS } from '../adapters/grpc-links.ts';
 import { openLinkCertificates } from '../adapters/grpc-links-certificates.ts';
 import { createGrpcLinkServer } from '../adapters/grpc-links-server.ts';
+import type { LinkTlsSource } from '../adapters/grpc-links-tls.ts';
 import type { Logger } from '../adapters/logger.ts';
 import { createMetadataDisk } from '../adapters/metadata-disk.ts';
-import type { ClusterState, NodeInfo } from '../cluster/cluster-state.ts';
+import type { ClusterCommand, ClusterState, NodeInfo } from '../cluster/cluster-state.ts';
 import { Gossip, StateKey } from '../cluster/gossip.ts';
 import { MetadataError } from '../cluster/metadata-errors.ts';
 import { MetadataLog } from '../cluster/metadata-log.ts';
@@ -18,7 +19,7 @@ import type { SchemaChange } from '../cluster/schema-change.ts';
 import { type CqlError, overloaded, serverError } from '../common/errors.ts';
 import type { ClusterSettings, Settings } from '../config/settings.ts';
 import { LinkHub } from '../internode/link-hub.ts';
-import { type Peer, request, Verb } from '../internode/links.ts';
+import { type Links, type Peer, request, Verb } from '../internode/links.ts';
 import type { Schema } from '../schema/schema.ts';
 import type { SchemaJson } from '../schema/schema-json.ts';
 import { decodeEpoch, EpochWaits, encodeEpoch, sharedRounds } from './epoch-waits.ts';
@@ -28,6 +29,7 @@ import { VERSION } from './version.ts';
 /** A new node asks the seeds for so long before it says so and goes on asking. */
 const JOIN_MILLIS = 10_000;
 const SCHEMA_MILLIS = 10_000;
+const PROPOSE_MILLIS = 10_000;
 /** A node that has just started takes peers for down until it hears of them: clients have to wait for that. */
 const HEAR_MILLIS = 3_000;
 const HEAR_LOOK_MILLIS = 20;
@@ -49,6 +51,14 @@ export interface ControlPlane {
   caughtUp(): Promise<void>;
   /** Tells the others which schema this node has. */
   announceSchema(schema: Pick<Schema, 'version' | 'epoch'>): void;
+  /** On the control port. */
+  readonly links: Links;
+  /** Null: links are not encrypted. */
+  readonly tls: LinkTlsSource | null;
+  /** @returns false: it was refused, and why it was is in the log of this node @throws CqlError */
+  propose(command: ClusterCommand): Promise<boolean>;
+  /** The workers of this node have the topology of this epoch. */
+  announceTopology(epoch: number): void;
   /** Waits until the nodes that are up have a schema of this epoch, for a while. */
   settled(epoch: number): Promise<void>;
   /** @param listener called when the state or the liveness has changed */
@@ -216,6 +226,8 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     return gossip.peer(id)?.get(StateKey.SchemaVersion) ?? null;
   };
   const waits = new EpochWaits();
+  const topologies = new EpochWaits();
+  links.handle(Verb.TopologyReached, (_from, body, responder) => topologies.serve(body, responder));
   links.handle(Verb.AwaitSchema, (_from, body, responder) => waits.serve(body, responder));
   links.handle(Verb.SchemaSettled, (_from, body, responder) => {
     const epoch = decodeEpoch(body) ?? 0;
@@ -290,6 +302,18 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     },
     // Without a majority this node cannot know better.
     caughtUp: () => log.barrier(CATCH_UP_MILLIS).catch(() => {}),
+    links,
+    tls,
+    propose: async (command) => {
+      try {
+        const { applied, reason } = await log.propose(command, PROPOSE_MILLIS);
+        if (!applied) logger.warn('a change was refused', { kind: command.kind, reason });
+        return applied;
+      } catch (error) {
+        throw schemaFailure(error);
+      }
+    },
+    announceTopology: (epoch) => topologies.reached(epoch),
     announceSchema: ({ version, epoch }) => {
       gossip.set(StateKey.SchemaVersion, version);
       waits.reached(epoch);

@@ -11,11 +11,21 @@ import type { ClusterView } from './cluster-view.ts';
 import type { LoopStatus } from './loop-monitor.ts';
 import type { SchemaResult } from './schema-authority.ts';
 
+/** Ranges of a table that are kept aside, for another thread. */
+export interface AsideTable {
+  readonly keyspace: string;
+  readonly table: string;
+  readonly generation: number;
+  /** Buckets, both inclusive. */
+  readonly ranges: readonly { readonly first: number; readonly last: number }[];
+}
+
 /** Given to a worker when it starts. */
 export interface WorkerInput {
   readonly index: number;
   readonly settings: Settings;
   readonly cluster: ClusterView;
+  readonly aside: readonly AsideTable[];
   /** Of user keyspaces. */
   readonly schema: SchemaJson;
   readonly layout: { readonly shards: number; readonly layout: number };
@@ -57,7 +67,14 @@ export type ToWorker =
       readonly events: readonly SchemaDifferenceEvent[];
       readonly call: number;
     }
-  | { readonly kind: 'cluster'; readonly cluster: ClusterView }
+  | {
+      readonly kind: 'cluster';
+      readonly cluster: ClusterView;
+      readonly aside: readonly AsideTable[];
+      readonly call: number;
+    }
+  /** Acknowledged when everything that was accepted before has been applied. */
+  | { readonly kind: 'aside'; readonly aside: readonly AsideTable[]; readonly call: number }
   | { readonly kind: 'answer'; readonly call: number; readonly value: unknown }
   | {
       readonly kind: 'failure';

@@ -32,6 +32,8 @@ function fakeNode(phase: () => 'serving' | 'draining'): Node {
     status: async () => [],
     stop: async () => {},
     failed: new Promise(() => {}),
+    joined: Promise.resolve(),
+    movements: () => [],
   };
 }
 

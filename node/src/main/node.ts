@@ -1,6 +1,7 @@
 /** A node: opens the data, starts the workers, keeps the schema, stops in order. */
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { createNativeEngine } from '../../native/index.ts';
 import type { Logger } from '../adapters/logger.ts';
@@ -20,10 +21,19 @@ import { EMPTY_SCHEMA, type Schema } from '../schema/schema.ts';
 import { schemaFromJson, schemaToJson } from '../schema/schema-json.ts';
 import { storedTables } from '../storage/families.ts';
 import type { KvStore } from '../storage/kv.ts';
+import type { GainProgress } from '../streaming/gain.ts';
 import { type ClusterView, clusterView, loneView } from './cluster-view.ts';
 import type { ControlPlane } from './control-plane.ts';
+import { DataMovements } from './data-movements.ts';
 import { keepGrids } from './grid-keeper.ts';
-import type { PreparedText, ToMain, ToWorker, WorkerInput, WorkerStatus } from './messages.ts';
+import type {
+  AsideTable,
+  PreparedText,
+  ToMain,
+  ToWorker,
+  WorkerInput,
+  WorkerStatus,
+} from './messages.ts';
 import { DataDirectoryError, type Metadata, MetadataFile, newMetadata } from './metadata-file.ts';
 import { dropUnknownFamilies, SchemaAuthority } from './schema-authority.ts';
 import { openShards, processOptions, removeLayout, reshard } from './shards.ts';
@@ -37,8 +47,12 @@ export interface Node {
   readonly stores: readonly KvStore[];
   schema(): Schema;
   cluster(): ClusterView;
-  /** From the call of `stop` on: draining. */
-  phase(): 'serving' | 'draining';
+  /** joining: clients are not served yet. left: for good. From the call of `stop` on: draining. */
+  phase(): 'joining' | 'serving' | 'left' | 'draining';
+  /** Resolves when the node owns something and serves clients. */
+  readonly joined: Promise<void>;
+  /** How far the ranges are that this node is getting. */
+  movements(): readonly GainProgress[];
   status(): Promise<readonly WorkerStatus[]>;
   /** Stops to accept, answers what is in flight, closes the data. */
   stop(): Promise<void>;
@@ -179,7 +193,8 @@ export async function startNode(
   const schema = withSystemKeyspaces(schemaFromJson(metadata.schema));
   const tables = storedTables(schema, isVirtual);
   const stores = await openShards(engine, settings, metadata, tables);
-  const dropped = await dropUnknownFamilies(stores, tables);
+  const isMoving = control !== null && control.current().operations.length > 0;
+  const dropped = await dropUnknownFamilies(stores, tables, isMoving);
   if (dropped > 0) logger.info('dropped column families without a table', { count: dropped });
   for (const [shard, store] of stores.entries()) {
     store.onEvent((event) => {
@@ -238,6 +253,52 @@ export async function startNode(
     },
   });
 
+  let phase: ReturnType<Node['phase']> = 'joining';
+  let isMember = () => {};
+  const joined = new Promise<void>((resolve) => {
+    isMember = () => {
+      if (phase === 'joining') phase = 'serving';
+      resolve();
+    };
+  });
+  const published = new Published();
+  const movements =
+    control === null || settings.cluster === null
+      ? null
+      : new DataMovements({
+          hostId,
+          datacenter: settings.datacenter,
+          host: settings.cluster.listenAddress,
+          port: settings.cluster.streamPort,
+          directory: join(settings.dataDirectory, 'streams'),
+          bytesPerSecond: settings.cluster.streamBytesPerSecond,
+          tls: control.tls,
+          stores,
+          links: control.links,
+          logger,
+          state: control.current,
+          schema: () => withoutSystemKeyspaces(authority.current),
+          isAlive: (id) => control.alive().has(id),
+          done: async (id) => {
+            await control.propose({ kind: 'operation-done', id, hostId });
+          },
+          fence: async (epoch) => {
+            await published.reached(epoch);
+            await tellAside();
+          },
+          asideChanged: () => tellAside(),
+        });
+  const tellAside = async () => {
+    await Promise.all(
+      workers.map((worker) =>
+        worker.call((call) => ({ kind: 'aside', aside: asideTables(movements), call })),
+      ),
+    );
+  };
+  // What an earlier process has begun goes on, before there is anybody who writes.
+  await movements?.start();
+  await movements?.before(view().state);
+
   const prepared = new Map<string, PreparedText>();
   const onMessage = (message: ToMain, from: WorkerHandle) => {
     switch (message.kind) {
@@ -281,6 +342,7 @@ export async function startNode(
       index,
       settings,
       cluster: view(),
+      aside: asideTables(movements),
       schema: metadata.schema,
       layout: { shards: metadata.shards, layout: metadata.layout },
       locks,
@@ -299,25 +361,48 @@ export async function startNode(
     throw error;
   }
   if (control !== null) {
-    const follow = () => {
-      for (const worker of workers) worker.post({ kind: 'cluster', cluster: view() });
-      const agreed = control.current().schema;
-      if (agreed.epoch <= authority.current.epoch) return;
-      authority
-        .follow(withSystemKeyspaces(schemaFromJson(agreed)))
-        .catch((error: unknown) => logger.error('cannot follow the schema', { error }));
+    const followSchema = () =>
+      authority.follow(withSystemKeyspaces(schemaFromJson(control.current().schema)));
+    const publish = async () => {
+      let next = view();
+      if (next.state.topologyEpoch > published.epoch) {
+        // The tables that there were when an operation began are known before it is.
+        while (control.current().schema.epoch > authority.current.epoch) await followSchema();
+        next = view();
+        await movements?.before(next.state);
+      } else if (control.current().schema.epoch > authority.current.epoch) {
+        followSchema().catch((error: unknown) =>
+          logger.error('cannot follow the schema', { error }),
+        );
+      }
+      const aside = asideTables(movements);
+      await Promise.all(
+        workers.map((worker) =>
+          worker.call((call) => ({ kind: 'cluster', cluster: next, aside, call })),
+        ),
+      );
+      movements?.after(next.state);
+      published.reach(next.state.topologyEpoch);
+      control.announceTopology(next.state.topologyEpoch);
+      const { state } = next.state.nodes.get(hostId) ?? {};
+      if (state === 'normal' || state === 'leaving') isMember();
+      if (state === 'left') phase = 'left';
     };
-    control.onChange(follow);
+    const follow = oneAtATime(publish, (error) => {
+      logger.error('workers cannot be told of the cluster', { error });
+    });
+    control.onChange(() => void follow());
     control.announceSchema(authority.current);
     // What has changed while the workers started.
-    follow();
-  }
+    await follow();
+  } else isMember();
 
-  let phase: ReturnType<Node['phase']> = 'serving';
   return {
     hostId,
     stores,
     failed,
+    joined,
+    movements: () => movements?.progress() ?? [],
     schema: () => authority.current,
     cluster: view,
     phase: () => phase,
@@ -328,12 +413,56 @@ export async function startNode(
     stop: async () => {
       phase = 'draining';
       letGridsBe();
+      await movements?.stop();
       await control?.stop();
       await Promise.all(workers.map((worker) => worker.call((call) => ({ kind: 'drain', call }))));
       for (const worker of workers) await worker.terminate();
       for (const store of stores) await store.syncWal();
       for (const store of stores) await store.close();
     },
+  };
+}
+
+/** Which topology the workers have. */
+class Published {
+  epoch = 0;
+  private waiting: { readonly epoch: number; go(): void }[] = [];
+
+  reach(epoch: number): void {
+    this.epoch = epoch;
+    const ready = this.waiting.filter((one) => one.epoch <= epoch);
+    this.waiting = this.waiting.filter((one) => one.epoch > epoch);
+    for (const { go } of ready) go();
+  }
+
+  reached(epoch: number): Promise<void> {
+    if (epoch <= this.epoch) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.waiting.push({ epoch, go: resolve });
+    });
+  }
+}
+
+function asideTables(movements: DataMovements | null): readonly AsideTable[] {
+  return (movements?.aside() ?? []).map(({ table: { keyspace, name, generation }, ranges }) => ({
+    keyspace,
+    table: name,
+    generation,
+    ranges,
+  }));
+}
+
+/** Runs again if it is asked for while it runs, once for all who ask. @returns when a run that began later has ended */
+function oneAtATime(run: () => Promise<void>, failed: (error: unknown) => void) {
+  let running: Promise<void> = Promise.resolve();
+  let next: Promise<void> | null = null;
+  return (): Promise<void> => {
+    next ??= running.then(() => {
+      next = null;
+      running = run().catch(failed);
+      return running;
+    });
+    return next;
   };
 }
 

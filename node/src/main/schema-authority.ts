@@ -8,7 +8,7 @@ import { invalidRequest, overloaded } from '../common/errors.ts';
 import type { SchemaOutcome } from '../query/ddl.ts';
 import { familyName, type Schema, type TableDef, withTable } from '../schema/schema.ts';
 import { diffSchemas, type SchemaDifferenceEvent } from '../schema/schema-diff.ts';
-import { familyOptions } from '../storage/families.ts';
+import { asideName, familyOptions } from '../storage/families.ts';
 import type { KvStore } from '../storage/kv.ts';
 
 export type SchemaEvent = SchemaOutcome['event'];
@@ -212,8 +212,10 @@ async function createFamilies(store: KvStore, tables: readonly TableDef[]): Prom
 export async function dropUnknownFamilies(
   stores: readonly KvStore[],
   tables: readonly TableDef[],
+  keepsAside: boolean,
 ): Promise<number> {
-  const known = new Set(tables.map(familyName));
+  const families = tables.map(familyName);
+  const known = new Set(keepsAside ? [...families, ...families.map(asideName)] : families);
   let count = 0;
   for (const store of stores) {
     for (const name of store.families().keys()) {

@@ -252,6 +252,29 @@ async function start(): Promise<void> {
     },
   );
 
+  const asideOf = (tables: WorkerInput['aside']) =>
+    tables.flatMap(({ keyspace, table: name, generation, ranges }) => {
+      const table = schema.keyspaces.get(keyspace)?.tables.get(name);
+      // Dropped or truncated since: its writes go where those of any table go.
+      return table?.generation === generation ? [{ table, ranges }] : [];
+    });
+  let isServing = false;
+  /** Clients come when the node owns something: until then it would only pass on. */
+  const serveIfMember = async () => {
+    const { state } = cluster.state.nodes.get(node.hostId) ?? { state: 'left' };
+    if (state === 'left' && isServing) {
+      logger.info('this node has left the cluster and takes no more requests');
+      await server.drain(settings.drainTimeoutMs);
+    }
+    if (isServing || state === 'joining' || state === 'left') return;
+    isServing = true;
+    await server.start();
+  };
+  const fail = (message: string, error: unknown) => {
+    logError(message, error);
+    process.exit(1);
+  };
+
   const requestsCount = () => server.metrics.requestsTotal.reduce((sum, count) => sum + count, 0);
   const status = (): WorkerStatus => ({
     connections: server.metrics.connectionsOpen,
@@ -290,7 +313,15 @@ async function start(): Promise<void> {
       case 'cluster':
         for (const event of clusterEvents(cluster, message.cluster)) server.broadcast(event);
         cluster = message.cluster;
+        store.setAside(asideOf(message.aside));
         data?.follow(cluster);
+        serveIfMember()
+          .catch((error: unknown) => fail('clients cannot be served', error))
+          .finally(() => post({ kind: 'acknowledged', call: message.call, value: null }));
+        break;
+      case 'aside':
+        store.setAside(asideOf(message.aside));
+        store.drained().then(() => post({ kind: 'acknowledged', call: message.call, value: null }));
         break;
       case 'answer':
         calls.get(message.call)?.resolve(message.value);
@@ -314,8 +345,9 @@ async function start(): Promise<void> {
   });
 
   const replayed = input.index === 0 ? await batchLog.replay() : 0;
+  store.setAside(asideOf(input.aside));
   await data?.coordinator.start();
-  await server.start();
+  await serveIfMember();
   post({ kind: 'ready', replayed });
   releaseStartMemory(requestsCount).catch((error: unknown) =>
     logger.warn('the memory of the start is kept', { error }),
