@@ -92,6 +92,12 @@ export function isSameNode(a: NodeInfo | undefined, b: NodeInfo): boolean {
   );
 }
 
+/** The node with the tokens, state and place that it has by the log. */
+export function asAgreed({ replaces: _, ...node }: NodeInfo, known: NodeInfo): NodeInfo {
+  const place = known.replaces === undefined ? {} : { replaces: known.replaces };
+  return { ...node, tokens: known.tokens, state: known.state, ...place };
+}
+
 /** Whether who owns what is another with `b` in place of `a`. */
 function movesTokens(a: NodeInfo | undefined, b: NodeInfo): boolean {
   const before = a === undefined || a.state === 'joining' ? [] : a.tokens;

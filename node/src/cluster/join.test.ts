@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DEFAULT_TABLE_OPTIONS } from '../schema/schema.ts';
 import type { ClusterCommand, ClusterState, NodeInfo } from './cluster-state.ts';
 import { applyCommand, EMPTY_CLUSTER } from './commands.ts';
+import { gridToken } from './grid.ts';
 import { JoinDesk, type JoinDeskDeps } from './join.ts';
 import {
   decodeJoinAnswer,
@@ -19,13 +21,14 @@ function nodeOf(name: string): NodeInfo {
 }
 
 /** A desk whose log decides when it is told to. */
-function deskOf(overrides: Partial<JoinDeskDeps> = {}) {
-  let state: ClusterState = { ...EMPTY_CLUSTER, epoch: 1, clusterName: 'c' };
+function deskOf(overrides: Partial<JoinDeskDeps> = {}, parts: Partial<ClusterState> = {}) {
+  let state: ClusterState = { ...EMPTY_CLUSTER, epoch: 1, clusterName: 'c', ...parts };
   const waiting: (() => void)[] = [];
   const desk = new JoinDesk({
     hostId: 'leader',
     leader: () => nodeOf('leader'),
     liveness: { isAlive: () => false },
+    movesData: true,
     random: () => 0.5,
     snapshot: () => ({ index: state.epoch, term: 1, voters: ['leader'], data: new Uint8Array(1) }),
     log: {
@@ -41,11 +44,11 @@ function deskOf(overrides: Partial<JoinDeskDeps> = {}) {
     },
     ...overrides,
   });
-  const ask = (name: string): Promise<JoinAnswer | null> =>
+  const ask = (name: string, replaces: string | null = null): Promise<JoinAnswer | null> =>
     new Promise((resolve) => {
       const formats = FORMATS;
       const common = { clusterName: 'c', partitioner: PARTITIONER, formats };
-      desk.serve(encodeJoinRequest({ ...common, node: nodeOf(name), tokenCount: 16 }), {
+      desk.serve(encodeJoinRequest({ ...common, node: nodeOf(name), tokenCount: 16, replaces }), {
         answer: (body) => resolve(decodeJoinAnswer(body)),
         fail: () => resolve(null),
       });
@@ -88,4 +91,58 @@ test('more than the desk takes at one time are told to come again', async () => 
   const kinds = (await Promise.all(answers)).map((answer) => answer?.kind);
   assert.equal(kinds.filter((kind) => kind === 'joined').length, 64);
   assert.equal(kinds[64], undefined);
+});
+
+const OWNER: NodeInfo = { ...nodeOf('owner'), tokens: [gridToken(5)] };
+const WITH_DATA: Partial<ClusterState> = {
+  nodes: new Map([[OWNER.hostId, OWNER]]),
+  schema: {
+    ...EMPTY_CLUSTER.schema,
+    keyspaces: [
+      {
+        ...{ name: 'k', replication: {}, durableWrites: true, types: [] },
+        tables: [
+          {
+            ...{ keyspace: 'k', name: 't', id: 't', generation: 0, nextColumnId: 0, columns: [] },
+            ...{ options: DEFAULT_TABLE_OPTIONS, droppedColumns: [], isCounter: false },
+          },
+        ],
+      },
+    ],
+  },
+};
+
+test('while there is data a node is taken in with tokens and owns nothing; it may ask again', async () => {
+  const { ask, decide, current } = deskOf({}, WITH_DATA);
+  const first = ask('node1');
+  decide();
+  const answer = await first;
+  assert.ok(answer?.kind === 'joined');
+  assert.equal(answer.node.state, 'joining');
+  assert.equal(answer.node.tokens.length, 16);
+  const before = current();
+  assert.deepEqual(await ask('node1'), answer);
+  assert.equal(current(), before);
+  const still = await deskOf({ movesData: false }, WITH_DATA).ask('node1');
+  assert.match(
+    still?.kind === 'refused' ? still.reason : '',
+    /only while there are no user tables/,
+  );
+});
+
+test('a node takes the place of a dead one, of nobody else', async () => {
+  const { ask, decide } = deskOf({}, WITH_DATA);
+  const first = ask('node1', 'owner');
+  decide();
+  const answer = await first;
+  assert.ok(answer?.kind === 'joined');
+  const { state, replaces, tokens } = answer.node;
+  assert.deepEqual([state, replaces, tokens], ['joining', 'owner', []]);
+  assert.deepEqual(await ask('node1', 'owner'), answer);
+  const refused = async (id: string, overrides: Partial<JoinDeskDeps> = {}) => {
+    const reply = await deskOf(overrides, WITH_DATA).ask('node1', id);
+    return reply?.kind === 'refused' ? reply.reason : '';
+  };
+  assert.match(await refused('owner', { liveness: { isAlive: () => true } }), /is alive: stop it/);
+  assert.match(await refused('nobody'), /not another member/);
 });

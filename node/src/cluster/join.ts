@@ -8,7 +8,7 @@ import {
   Verb,
 } from '../internode/links.ts';
 import type { ClusterCommand, ClusterState, Liveness, NodeInfo } from './cluster-state.ts';
-import { isSameNode, refusalOfNewNode } from './commands.ts';
+import { isSameNode, refusalOfNewNode, refusalOfOwning } from './commands.ts';
 import { JoinRefusedError, MetadataError } from './metadata-errors.ts';
 import {
   decodeJoinAnswer,
@@ -46,12 +46,15 @@ export interface JoinDeskDeps {
   leader(): Peer | null;
   readonly hostId: string;
   readonly liveness: Liveness;
+  /** Whether data is moved to nodes that join; if not they are taken in only while there is none. */
+  readonly movesData: boolean;
   random(): number;
 }
 
 /**
  * Answers nodes that want to join. The leader alone takes them in, the others tell who that is: two nodes that choose at
- * one time choose the same tokens, since these are to be where the ring has most room.
+ * one time choose the same tokens, since these are to be where the ring has most room. While there are user tables a node is
+ * taken in as `joining`: it owns nothing until an operation has moved its data to it (topology-driver.ts).
  */
 export class JoinDesk {
   private readonly deps: JoinDeskDeps;
@@ -97,7 +100,7 @@ export class JoinDesk {
       return retry('this node does not lead the metadata log, which takes nodes in', leader);
     }
     if (this.proposed.has(ask.node.hostId)) return retry('this node is being taken in already');
-    const node = this.withTokens(ask, state);
+    const node = this.nodeOf(ask, state);
     const reason = this.refusal(state, node);
     if (reason !== null) return { kind: 'refused', reason };
     if (isSameNode(state.nodes.get(node.hostId), node)) return this.joinedBefore(node);
@@ -114,26 +117,52 @@ export class JoinDesk {
     }
   }
 
-  private withTokens(ask: JoinRequest, { nodes }: ClusterState): NodeInfo {
-    const { node, tokenCount } = ask;
-    if (node.tokens.length > 0) return node;
-    const known = nodes.get(node.hostId);
+  private nodeOf({ node, tokenCount, replaces }: JoinRequest, state: ClusterState): NodeInfo {
+    const known = state.nodes.get(node.hostId);
     // It has asked before and did not hear the answer.
-    if (known !== undefined) return { ...node, tokens: known.tokens };
+    if (known !== undefined) {
+      const tokens = node.tokens.length > 0 ? node.tokens : known.tokens;
+      const place = known.replaces === undefined ? {} : { replaces: known.replaces };
+      return { ...node, tokens, state: known.state, ...place };
+    }
+    if (replaces !== null) return { ...node, state: 'joining', replaces };
+    const tokens = node.tokens.length > 0 ? node.tokens : this.choose(node, tokenCount, state);
+    const mayOwn = refusalOfOwning(state) === null;
+    return { ...node, tokens, state: mayOwn ? 'normal' : 'joining' };
+  }
+
+  private choose(
+    { datacenter }: NodeInfo,
+    count: number,
+    { nodes, operations }: ClusterState,
+  ): readonly bigint[] {
     const { random } = this.deps;
-    const { datacenter } = node;
-    const others = [...nodes.values(), ...this.proposed.values()];
-    const tokens = chooseTokens({ nodes: others, datacenter, count: tokenCount, random });
-    return { ...node, tokens };
+    const moving = operations.flatMap(({ kind, hostId, tokens }): readonly NodeInfo[] => {
+      const node = nodes.get(hostId);
+      if (kind !== 'move' || node === undefined) return [];
+      return [{ ...node, tokens: tokens.filter((token) => !node.tokens.includes(token)) }];
+    });
+    const others = [...nodes.values(), ...this.proposed.values(), ...moving];
+    return chooseTokens({ nodes: others, datacenter, count, random });
   }
 
   private refusal(state: ClusterState, node: NodeInfo): string | null {
+    const { hostId, liveness, movesData } = this.deps;
     const known = state.nodes.get(node.hostId);
     const isElsewhere =
       known !== undefined &&
       (known.address !== node.address || known.controlPort !== node.controlPort);
-    if (isElsewhere && known.state !== 'left' && this.deps.liveness.isAlive(node.hostId)) {
+    if (isElsewhere && known.state !== 'left' && liveness.isAlive(node.hostId)) {
       return `a node with the host id ${node.hostId} is alive at ${known.address}:${known.controlPort}: was its data directory copied?`;
+    }
+    const { replaces } = node;
+    if (known === undefined && replaces !== undefined) {
+      if (replaces === hostId || liveness.isAlive(replaces)) {
+        return `the node ${replaces}, which is to be replaced, is alive: stop it first, or decommission it`;
+      }
+    }
+    if (known === undefined && node.state === 'joining' && !movesData) {
+      return refusalOfOwning(state) ?? 'data cannot be moved to a new node here';
     }
     return refusalOfNewNode(state, node);
   }
@@ -175,6 +204,8 @@ export interface JoinAsk {
   readonly clusterName: string;
   readonly self: NodeInfo;
   readonly tokenCount: number;
+  /** Host id of the dead node whose place is taken; null: none. */
+  readonly replaces: string | null;
   readonly timeoutMillis: number;
 }
 
@@ -196,13 +227,14 @@ export async function joinByContacts(
 ): Promise<RaftSnapshot> {
   const { clock } = world;
   const deadline = clock.nowMillis() + ask.timeoutMillis;
-  const { clusterName, self, tokenCount } = ask;
+  const { clusterName, self, tokenCount, replaces } = ask;
   const body = encodeJoinRequest({
     clusterName,
     partitioner: PARTITIONER,
     formats: FORMATS,
     node: self,
     tokenCount,
+    replaces,
   });
   let reason = 'there are no contacts';
   let leader: Peer | null = null;

@@ -1,6 +1,7 @@
 /** Asking the leader of the metadata log, and answering as the leader: proposals and barriers. */
 import { type Links, type Peer, type Responder, request, Verb } from '../internode/links.ts';
-import { decodeCommand } from './command-codec.ts';
+import { decodeCommand, encodeCommand, type ProposedCommand } from './command-codec.ts';
+import { MetadataError } from './metadata-errors.ts';
 import {
   decodeLeaderAnswer,
   decodeLeaderRequest,
@@ -12,6 +13,7 @@ import {
 import type { MetadataReplica } from './metadata-replica.ts';
 import type { ClusterClock } from './ports.ts';
 import type { RaftNode } from './raft.ts';
+import { ENTRY_BYTES_MAX } from './raft-types.ts';
 
 export interface LeaderDeskDeps {
   readonly hostId: string;
@@ -70,8 +72,10 @@ export class LeaderDesk {
     }
   }
 
-  /** Answers another node. @param body of Verb.Propose, lent */
-  receive(body: Uint8Array, responder: Responder): void {
+  /** Answers another node. @param from its host id @param body of Verb.Propose, lent */
+  receive(from: string, body: Uint8Array, responder: Responder): void {
+    // It may have been removed while it was down, and does not know.
+    this.deps.replica.tellDeparted(from);
     const ask = decodeLeaderRequest(body);
     if (ask === null || ask.clusterId !== this.deps.replica.current.clusterId) {
       responder.fail('FAILED', 'malformed, of another version, or of another cluster');
@@ -123,4 +127,17 @@ export class LeaderDesk {
   stop(): void {
     for (const context of [...this.reads.keys()]) this.finishRead(context, null);
   }
+}
+
+/** A proposal as the leader takes it. @throws MetadataError TOO_LARGE */
+export function encodeEntry(proposed: ProposedCommand): Uint8Array {
+  let entry: Uint8Array;
+  try {
+    entry = encodeCommand(proposed);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new MetadataError('TOO_LARGE', 'the schema is too large', { cause: error });
+  }
+  if (entry.length <= ENTRY_BYTES_MAX) return entry;
+  throw new MetadataError('TOO_LARGE', `the change has ${entry.length} bytes, compressed`);
 }

@@ -6,16 +6,15 @@ import { type Links, type Peer, Verb } from '../internode/links.ts';
 import type { SchemaJson } from '../schema/schema-json.ts';
 import { newClusterId } from './cluster-id.ts';
 import type { ClusterCommand, ClusterState, Liveness, NodeInfo } from './cluster-state.ts';
-import { encodeCommand, encodeState, type ProposedCommand } from './command-codec.ts';
-import { EMPTY_CLUSTER, isSameNode } from './commands.ts';
+import { encodeState } from './command-codec.ts';
+import { asAgreed, EMPTY_CLUSTER, isSameNode } from './commands.ts';
 import { JoinDesk, joinByContacts } from './join.ts';
-import { LeaderDesk } from './leader-desk.ts';
+import { encodeEntry, LeaderDesk } from './leader-desk.ts';
 import { AnnounceRefusedError, MetadataError } from './metadata-errors.ts';
 import type { LeaderRequest } from './metadata-messages.ts';
 import { MetadataReplica, type ReplicaOptions } from './metadata-replica.ts';
 import type { ClusterClock, ClusterLogger, MetadataDisk } from './ports.ts';
 import type { RaftNode } from './raft.ts';
-import { ENTRY_BYTES_MAX } from './raft-types.ts';
 import { chooseTokens, TOKENS_PER_NODE } from './tokens.ts';
 import { planVoters } from './voters.ts';
 
@@ -40,6 +39,8 @@ export interface MetadataLogOptions extends ReplicaOptions {
   readonly voterGraceMillis: number;
   /** Between two looks at who votes, and whether the log has this node's addresses. */
   readonly upkeepMillis: number;
+  /** Whether this process runs a `TopologyDriver`: nodes may join while there are user tables. */
+  readonly movesData: boolean;
 }
 
 export const METADATA_LOG_DEFAULTS: MetadataLogOptions = {
@@ -51,6 +52,7 @@ export const METADATA_LOG_DEFAULTS: MetadataLogOptions = {
   tickMillis: 50,
   voterGraceMillis: 60_000,
   upkeepMillis: 1_000,
+  movesData: false,
 };
 
 /** What became of a proposal, when it is applied on this node. */
@@ -65,6 +67,8 @@ export interface JoinOptions {
   /** Without tokens: `tokenCount` are chosen. */
   readonly self: NodeInfo;
   readonly tokenCount?: number;
+  /** Host id of a dead node whose place is taken. */
+  readonly replaces?: string | null;
   readonly timeoutMillis: number;
 }
 
@@ -142,13 +146,16 @@ export class MetadataLog {
       this.replica.receive(from, body);
       responder.answer(new Uint8Array(0));
     });
-    links.handle(Verb.Propose, (_from, body, responder) => this.leader.receive(body, responder));
+    links.handle(Verb.Propose, (from, body, responder) =>
+      this.leader.receive(from, body, responder),
+    );
     const desk = new JoinDesk({
       log: this,
       snapshot: () => this.replica.snapshot(),
       leader: () => this.leaderPeer(),
       hostId: this.deps.hostId,
       liveness: this.deps.liveness,
+      movesData: this.options.movesData,
       random: () => this.deps.random(),
     });
     links.handle(Verb.Join, (_from, body, responder) => desk.serve(body, responder));
@@ -172,6 +179,11 @@ export class MetadataLog {
   /** The newest state that this node knows. Epoch 0: not in a cluster yet. */
   current(): ClusterState {
     return this.replica.current;
+  }
+
+  /** Whether this node orders what is agreed, as far as it knows. */
+  get isLeader(): boolean {
+    return this.replica.raft?.state.role === 'leader';
   }
 
   /** For metrics and the admin service. */
@@ -227,7 +239,7 @@ export class MetadataLog {
     const snapshot = await joinByContacts(
       { links, clock, stopped: () => this.stopping },
       contacts,
-      { tokenCount: TOKENS_PER_NODE, ...options },
+      { tokenCount: TOKENS_PER_NODE, replaces: null, ...options },
     );
     await this.replica.create(snapshot);
   }
@@ -257,7 +269,7 @@ export class MetadataLog {
       throw new MetadataError('OVERLOADED', 'too many changes of the cluster wait for agreement');
     }
     const id = `${this.session}/${this.counter++}`;
-    const entry = encodeWithin({ id, command });
+    const entry = encodeEntry({ id, command });
     const outcome = Promise.withResolvers<ProposalOutcome | MetadataError>();
     this.pending.set(id, outcome.resolve);
     const { clusterId } = this.current();
@@ -429,12 +441,15 @@ export class MetadataLog {
   private announceSelf(): void {
     const known = this.self === null ? undefined : this.current().nodes.get(this.self.hostId);
     if (this.self === null || known === undefined || this.announcing) return;
-    const node = { ...this.self, tokens: known.tokens, state: known.state };
+    const node = asAgreed(this.self, known);
     if (known.state === 'left' || isSameNode(known, node)) return;
     this.announcing = true;
     this.propose({ kind: 'update-node', node }, ANNOUNCE_TIMEOUT_MILLIS)
       .then(({ reason }) => {
-        if (reason === null) return;
+        if (reason === null || this.self === null) return;
+        // What is agreed of it was changed meanwhile: it says the rest again.
+        const now = this.current().nodes.get(node.hostId);
+        if (now === undefined || !isSameNode(asAgreed(node, now), node)) return;
         this.self = null;
         this.deps.onFatal(new AnnounceRefusedError(reason));
       })
@@ -467,19 +482,6 @@ export class MetadataLog {
     for (const { resolve } of this.reaching) resolve();
     this.pending.clear();
   }
-}
-
-/** @throws MetadataError TOO_LARGE */
-function encodeWithin(proposed: ProposedCommand): Uint8Array {
-  let entry: Uint8Array;
-  try {
-    entry = encodeCommand(proposed);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new MetadataError('TOO_LARGE', 'the schema is too large', { cause: error });
-  }
-  if (entry.length <= ENTRY_BYTES_MAX) return entry;
-  throw new MetadataError('TOO_LARGE', `the change has ${entry.length} bytes, compressed`);
 }
 
 /** 47 bits. */

@@ -27,6 +27,8 @@ export interface JoinRequest {
   /** Without tokens: the cluster chooses them. */
   readonly node: NodeInfo;
   readonly tokenCount: number;
+  /** Host id of the dead node whose place it is to take; null: it takes tokens of its own. */
+  readonly replaces: string | null;
 }
 
 export type JoinAnswer =
@@ -59,6 +61,7 @@ export function decodeJoinRequest(bytes: Uint8Array): JoinRequest | null {
       },
       node: nodeFromJson(json['node']),
       tokenCount: asCount(json['tokenCount'], TOKENS_MAX),
+      replaces: json['replaces'] === null ? null : asText(json['replaces']),
     };
   });
 }

@@ -67,6 +67,9 @@ const APPEND_ENTRIES_MAX = 256;
 const UNAPPLIED_BYTES_MAX = 32 << 20;
 const MESSAGE_TIMEOUT_MILLIS = 5_000;
 
+/** A node that has left follows for so long, to hear that it has. */
+const DEPARTURE_MILLIS = 60_000;
+
 /** Messages of Raft are sent again by itself. */
 const NO_ANSWER: AnswerSink = { answered: () => {}, failed: () => {} };
 
@@ -80,6 +83,9 @@ export class MetadataReplica {
   private recent = new Map<string, boolean>();
   private applied = 0;
   private snapshotIndex = 0;
+  /** Who follows, and of those who have left, until when (monotonic milliseconds). */
+  private followers: ReadonlySet<string> = new Set();
+  private readonly departing = new Map<string, number>();
   /** The last one that was asked for: many nodes that join together begin with the same. */
   private given: RaftSnapshot | null = null;
   private hardState: HardState = { term: 0, votedFor: '', commit: 0 };
@@ -152,13 +158,31 @@ export class MetadataReplica {
   }
 
   private updateLearners(): void {
-    const members = [...this.state.nodes.values()].filter(({ state }) => state !== 'left');
-    this.node?.setLearners(members.map(({ hostId }) => hostId));
+    const now = this.deps.clock.nowMillis();
+    for (const [hostId, until] of this.departing) if (until <= now) this.departing.delete(hostId);
+    const followers = new Set<string>();
+    for (const { hostId, state } of this.state.nodes.values()) {
+      if (state !== 'left') followers.add(hostId);
+      else if (this.followers.has(hostId)) {
+        this.departing.set(hostId, now + DEPARTURE_MILLIS);
+      }
+    }
+    this.followers = followers;
+    this.node?.setLearners([...followers, ...this.departing.keys()]);
+  }
+
+  /** Lets a node that has left hear of that, if it asks. */
+  tellDeparted(hostId: string): void {
+    if (this.state.nodes.get(hostId)?.state !== 'left' || this.departing.has(hostId)) return;
+    this.departing.set(hostId, this.deps.clock.nowMillis() + DEPARTURE_MILLIS);
+    this.updateLearners();
   }
 
   tick(): void {
     if (this.stopped || this.node === null) return;
-    this.node.tick(this.deps.clock.nowMillis());
+    const now = this.deps.clock.nowMillis();
+    if ([...this.departing.values()].some((until) => until <= now)) this.updateLearners();
+    this.node.tick(now);
     void this.pump();
   }
 
