@@ -1,5 +1,6 @@
 /** Nodes that must not start, or not speak with each other: each says why. */
 import assert from 'node:assert/strict';
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startCluster } from './support/cluster-processes.ts';
@@ -56,4 +57,31 @@ test('a node whose datacenter or rack was changed does not start', async () => {
   }
   await using again = await start({ rack: 'r1' });
   assert.ok(again.pid > 0);
+});
+
+test('a copy of a data directory does not start beside the node it was made of', async () => {
+  await using cluster = await startCluster({ datacenters: { dc1: 2 } });
+  const [first, second] = cluster.addresses;
+  await cluster.nodes[1].stop();
+  const copy = join(temporaryDirectory(), 'copy');
+  cpSync(cluster.nodes[1].dataDirectory, copy, { recursive: true });
+  await cluster.restart(1);
+  const address = second.replace(/\d+$/, '9');
+  const addresses = {
+    ...{ 'listen-address': address, 'rpc-address': address },
+    ...{ 'admin-address': address, 'metrics-address': address },
+  };
+  const start = (until?: string) =>
+    startNode({
+      dataDirectory: copy,
+      ...(until === undefined ? {} : { until }),
+      flags: { ...addresses, 'data-center': 'dc1', workers: '1', shards: '1', seeds: first },
+    });
+  await using twin = await start('the node did not start');
+  assert.equal((await twin.waitExit()).code, 1);
+  assert.match(twin.output(), new RegExp(`is alive at ${second}:7000: was its data directory`));
+  // It may take the place of the one that is gone.
+  await cluster.nodes[1].stop();
+  await using moved = await start();
+  assert.ok(moved.pid > 0);
 });

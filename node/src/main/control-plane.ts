@@ -24,6 +24,7 @@ import type { Schema } from '../schema/schema.ts';
 import type { SchemaJson } from '../schema/schema-json.ts';
 import { decodeEpoch, EpochWaits, encodeEpoch, sharedRounds } from './epoch-waits.ts';
 import { inTurns } from './in-turns.ts';
+import { refuseTwin } from './twin.ts';
 import { VERSION } from './version.ts';
 
 /** A new node asks the seeds for so long before it says so and goes on asking. */
@@ -38,6 +39,13 @@ const CHANGED_MILLIS = 10;
 /** How long a schema change waits for the nodes that are up; drivers wait for the rest. */
 const SETTLE_MILLIS = 5_000;
 const CATCH_UP_MILLIS = 2_000;
+
+/** What became of a command. */
+export interface CommandVerdict {
+  readonly applied: boolean;
+  /** Why it was refused; null: it was not. */
+  readonly reason: string | null;
+}
 
 export interface ControlPlane {
   current(): ClusterState;
@@ -55,8 +63,8 @@ export interface ControlPlane {
   readonly links: Links;
   /** Null: links are not encrypted. */
   readonly tls: LinkTlsSource | null;
-  /** @returns false: it was refused, and why it was is in the log of this node @throws CqlError */
-  propose(command: ClusterCommand): Promise<boolean>;
+  /** @throws CqlError: nobody decided it in time */
+  propose(command: ClusterCommand): Promise<CommandVerdict>;
   /** The workers of this node have the topology of this epoch. */
   announceTopology(epoch: number): void;
   /** Waits until the nodes that are up have a schema of this epoch, for a while. */
@@ -177,7 +185,7 @@ async function hearMembers(log: MetadataLog, gossip: Gossip, hostId: string): Pr
   }
 }
 
-/** @throws JoinRefusedError, OwnPlaceError, LinkCertificateError; what listening or a damaged log fails with */
+/** @throws JoinRefusedError, OwnPlaceError, TwinError, LinkCertificateError; what listening or a damaged log fails with */
 export async function startControlPlane(deps: ControlPlaneDeps): Promise<ControlPlane> {
   const { settings, cluster, hostId, logger } = deps;
   let clusterId = '';
@@ -264,6 +272,7 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
   clusterId = log.current().clusterId;
   try {
     requireOwnPlace(log.current().nodes.get(hostId), self);
+    await refuseTwin(links, log.current().nodes.get(hostId), self);
     await enter(log, deps, self);
     clusterId = log.current().clusterId;
     links.joined();
@@ -306,9 +315,7 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     tls,
     propose: async (command) => {
       try {
-        const { applied, reason } = await log.propose(command, PROPOSE_MILLIS);
-        if (!applied) logger.warn('a change was refused', { kind: command.kind, reason });
-        return applied;
+        return await log.propose(command, PROPOSE_MILLIS);
       } catch (error) {
         throw schemaFailure(error);
       }
