@@ -25,6 +25,7 @@ export const Verb = {
   StreamOpen: 7,
   StreamClose: 8,
   TopologyReached: 9,
+  StreamProgress: 10,
   Mutation: 16,
   ReadRecords: 17,
   ReadDigest: 18,

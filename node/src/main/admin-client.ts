@@ -7,6 +7,7 @@ import {
   type AdminStatus,
   type CompactReply,
   type FlushReply,
+  type OperationList,
   type SnapshotInfo,
 } from './admin-messages.ts';
 import { loadAdminService } from './admin-service.ts';
@@ -30,6 +31,7 @@ export class UnreachableError extends Error {
 
 const CODES: ReadonlyMap<number, AdminErrorCode> = new Map([
   [status.INVALID_ARGUMENT, 'INVALID_ARGUMENT'],
+  [status.FAILED_PRECONDITION, 'FAILED_PRECONDITION'],
   [status.NOT_FOUND, 'NOT_FOUND'],
   [status.ALREADY_EXISTS, 'ALREADY_EXISTS'],
   [status.ABORTED, 'ABORTED'],
@@ -95,6 +97,17 @@ export function connectAdmin(address: string): AdminClient {
     dropSnapshot: async (name) => {
       await call('DropSnapshot', { name });
     },
+    operations: () => call<OperationList>('ListOperations', {}, STATUS_TIMEOUT_MS),
+    removeNode: async (request) => (await call<{ readonly id: string }>('RemoveNode', request)).id,
+    cancelOperation: async (id) => {
+      await call('CancelOperation', { id });
+    },
+    setStreamThroughput: async (bytesPerSecond) =>
+      (
+        await call<{ readonly bytesPerSecond: number }>('SetStreamThroughput', {
+          bytesPerSecond,
+        })
+      ).bytesPerSecond,
     close: () => client.close(),
   };
 }

@@ -71,8 +71,46 @@ export interface SnapshotInfo {
   readonly directory: string;
 }
 
+/** A node that gets something by an operation, and how far it is. */
+export interface OperationGainer {
+  readonly hostId: string;
+  readonly address: string;
+  readonly done: boolean;
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+  readonly filesDone: number;
+  readonly filesTotal: number;
+  readonly rangesDone: number;
+  readonly rangesTotal: number;
+  readonly wholeBytes: number;
+  readonly seconds: number;
+  readonly problem: string;
+}
+
+export interface OperationInfo {
+  readonly id: string;
+  readonly kind: string;
+  readonly hostId: string;
+  readonly address: string;
+  readonly replaces: string;
+  readonly phase: string;
+  readonly gainers: readonly OperationGainer[];
+}
+
+export interface OperationList {
+  readonly operations: readonly OperationInfo[];
+  readonly streamBytesPerSecond: number;
+}
+
+export interface RemoveNodeRequest {
+  /** Empty: the node that is asked. */
+  readonly hostId: string;
+  readonly dead: boolean;
+}
+
 export type AdminErrorCode =
   | 'INVALID_ARGUMENT'
+  | 'FAILED_PRECONDITION'
   | 'NOT_FOUND'
   | 'ALREADY_EXISTS'
   | 'ABORTED'
@@ -99,4 +137,10 @@ export interface Admin {
   snapshot(name: string): Promise<SnapshotInfo>;
   snapshots(): Promise<readonly SnapshotInfo[]>;
   dropSnapshot(name: string): Promise<void>;
+  operations(): Promise<OperationList>;
+  /** @returns the id of the operation that has begun */
+  removeNode(request: RemoveNodeRequest): Promise<string>;
+  cancelOperation(id: string): Promise<void>;
+  /** @returns bytes a second */
+  setStreamThroughput(bytesPerSecond: number): Promise<number>;
 }

@@ -9,7 +9,12 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { Logger } from '../adapters/logger.ts';
-import { type Admin, AdminError, type TablesRequest } from './admin-messages.ts';
+import {
+  type Admin,
+  AdminError,
+  type RemoveNodeRequest,
+  type TablesRequest,
+} from './admin-messages.ts';
 import { loadAdminService } from './admin-service.ts';
 
 export interface AdminService {
@@ -54,6 +59,21 @@ function handlers(admin: Admin, logger: Logger): UntypedServiceImplementation {
       await admin.dropSnapshot(name);
       return {};
     }, logger),
+    ListOperations: unary(() => admin.operations(), logger),
+    RemoveNode: unary(
+      async (request: RemoveNodeRequest) => ({ id: await admin.removeNode(request) }),
+      logger,
+    ),
+    CancelOperation: unary(async ({ id }: { id: string }) => {
+      await admin.cancelOperation(id);
+      return {};
+    }, logger),
+    SetStreamThroughput: unary(
+      async ({ bytesPerSecond }: { bytesPerSecond: number }) => ({
+        bytesPerSecond: await admin.setStreamThroughput(bytesPerSecond),
+      }),
+      logger,
+    ),
   };
 }
 

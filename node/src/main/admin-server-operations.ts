@@ -145,5 +145,9 @@ export function createAdmin(settings: Settings, node: Node, signal: AbortSignal)
     snapshot: (name) => snapshots.create(name),
     snapshots: () => snapshots.list(),
     dropSnapshot: (name) => snapshots.drop(name),
+    operations: () => node.topology.list(),
+    removeNode: (request) => node.topology.remove(request),
+    cancelOperation: (id) => node.topology.cancel(id),
+    setStreamThroughput: async (bytesPerSecond) => node.topology.setThroughput(bytesPerSecond),
   };
 }

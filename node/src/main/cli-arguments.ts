@@ -18,6 +18,11 @@ export const COMMANDS = [
   'snapshot',
   'snapshots',
   'drop-snapshot',
+  'operations',
+  'decommission',
+  'removenode',
+  'cancel',
+  'stream-throughput',
   'config',
 ] as const;
 export type CommandName = (typeof COMMANDS)[number];
@@ -41,11 +46,16 @@ interface Shape {
 }
 
 const ADMIN = ['admin', 'config'];
-const tool = (operandsMin: number, operandsMax: number, valued: readonly string[] = []): Shape => ({
+const tool = (
+  operandsMin: number,
+  operandsMax: number,
+  valued: readonly string[] = [],
+  plain: readonly string[] = [],
+): Shape => ({
   operandsMin,
   operandsMax,
   valued: [...ADMIN, ...valued],
-  plain: ['json'],
+  plain: ['json', ...plain],
 });
 
 const SHAPES: Readonly<Record<CommandName, Shape>> = {
@@ -57,6 +67,11 @@ const SHAPES: Readonly<Record<CommandName, Shape>> = {
   snapshot: tool(0, 0, ['name']),
   snapshots: tool(0, 0),
   'drop-snapshot': tool(1, 1),
+  operations: tool(0, 0, [], ['watch']),
+  decommission: tool(0, 0, [], ['no-wait']),
+  removenode: tool(1, 1, [], ['no-wait']),
+  cancel: tool(1, 1),
+  'stream-throughput': tool(1, 1),
   config: { operandsMin: 0, operandsMax: 0, valued: [], plain: [] },
 };
 
@@ -110,9 +125,16 @@ function parseCommand(name: CommandName, args: readonly string[]): Command {
   return { name, flags, operands };
 }
 
+const OPERANDS: Readonly<Partial<Record<CommandName, string>>> = {
+  'drop-snapshot': 'the name of a snapshot',
+  removenode: 'the host id of a node',
+  cancel: 'the id of an operation',
+  'stream-throughput': 'bytes a second, such as 64MiB, or 0 for no limit',
+};
+
 function checkOperands(name: CommandName, shape: Shape, operands: readonly string[]): void {
   if (operands.length < shape.operandsMin) {
-    throw new UsageError(`ilion ${name} needs the name of a snapshot`);
+    throw new UsageError(`ilion ${name} needs ${OPERANDS[name] ?? 'an argument'}`);
   }
   if (operands.length > shape.operandsMax) {
     throw new UsageError(

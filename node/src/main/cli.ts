@@ -6,6 +6,7 @@ import { ConfigError } from '../config/load.ts';
 import { documentedYaml } from '../config/options.ts';
 import type { AdminClient } from './admin-client.ts';
 import { type Command, parseArguments, UsageError } from './cli-arguments.ts';
+import { showOperations } from './cli-operations.ts';
 import { showBytes, showSnapshots, showStatus } from './cli-report.ts';
 import { VERSION } from './version.ts';
 
@@ -20,6 +21,11 @@ const HELP = `ilion ${VERSION}, a database that Cassandra's drivers use
   ilion snapshot [--name NAME]                       keep the data as it is now
   ilion snapshots                                    list what was kept
   ilion drop-snapshot NAME                           keep it no longer
+  ilion operations [--watch]                         what moves in the ring, and how far it is
+  ilion decommission [--no-wait]                     take the node out of the ring; its data goes to the others
+  ilion removenode HOST_ID [--no-wait]               take a dead node out of the ring
+  ilion cancel OPERATION_ID                          undo a change of the ring of which nothing is read yet
+  ilion stream-throughput BYTES                      what the node sends a second to others, such as 64MiB; 0: no limit
   ilion config                                       print a configuration file with every option
   ilion --version
 
@@ -28,6 +34,8 @@ $ILION_ADMIN_PORT say, or at 127.0.0.1:9043. They print JSON with --json.
 
 Options of start are read from the configuration file, then from the environment (ILION_DATA_DIRECTORY=...), then from
 flags (--data-directory ...); what is read later counts.`;
+
+const WATCH_MILLIS = 500;
 
 /** Something that the user can put right: one line, no stack. */
 function problemOf(error: unknown): { readonly line: string; readonly exitCode: number } | null {
@@ -142,11 +150,61 @@ async function ask(admin: AdminClient, { name, flags, operands }: Command): Prom
       const value = await admin.snapshots();
       return { value, text: showSnapshots(value) };
     }
+    case 'operations': {
+      if (flags.has('watch')) await watchOperations(admin);
+      const value = await admin.operations();
+      return { value, text: showOperations(value) };
+    }
+    case 'decommission':
+    case 'removenode': {
+      const hostId = name === 'removenode' ? operands[0] : '';
+      const id = await admin.removeNode({ hostId, dead: name === 'removenode' });
+      if (!flags.has('no-wait')) await watchOperations(admin, id);
+      const done = flags.has('no-wait') ? 'has begun' : 'is over';
+      return { value: { id }, text: `Operation ${id} ${done}: \`ilion status\` shows the ring.` };
+    }
+    case 'cancel': {
+      const [id] = operands;
+      await admin.cancelOperation(id);
+      return { value: { id }, text: `Operation ${id} is being undone.` };
+    }
+    case 'stream-throughput': {
+      const value = await admin.setStreamThroughput(readBytes(operands[0]));
+      const limit = value === 0 ? 'without a limit' : `at most ${showBytes(value)} a second`;
+      return { value, text: `The node sends ${limit}.` };
+    }
     default: {
       const [dropped] = operands;
       await admin.dropSnapshot(dropped);
       return { value: { dropped }, text: `Dropped snapshot ${dropped}.` };
     }
+  }
+}
+
+/** @throws UsageError */
+function readBytes(text: string): number {
+  const [, number, unit = ''] = /^(\d+)\s*(|B|KiB|MiB|GiB)$/.exec(text) ?? [];
+  if (number === undefined) {
+    throw new UsageError(`'${text}' must be bytes a second, such as 64MiB, or 0 for no limit`);
+  }
+  return Number(number) * 1024 ** ['', 'KiB', 'MiB', 'GiB'].indexOf(unit === 'B' ? '' : unit);
+}
+
+/** Prints how far they are, until there are none, or until this one is over. */
+async function watchOperations(admin: AdminClient, id: string | null = null): Promise<void> {
+  const { stdout } = process;
+  let lines = 0;
+  for (;;) {
+    const list = await admin.operations();
+    const operations = list.operations.filter((one) => id === null || one.id === id);
+    if (operations.length === 0) return;
+    const text = showOperations({ ...list, operations });
+    if (stdout.isTTY) {
+      if (lines > 0) stdout.write(`\x1b[${lines}A\x1b[J`);
+      stdout.write(`${text}\n`);
+      lines = text.split('\n').length;
+    }
+    await new Promise((resolve) => setTimeout(resolve, WATCH_MILLIS));
   }
 }
 

@@ -17,11 +17,12 @@ import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
 import { familyOptions } from '../storage/families.ts';
 import { KvError, type KvStore } from '../storage/kv.ts';
 import { keysOf, normalized } from '../streaming/file-plan.ts';
-import { type AsideRanges, Gain, type GainProgress } from '../streaming/gain.ts';
+import { type AsideRanges, Gain } from '../streaming/gain.ts';
 import { decodeClose, decodeOpen, encodeOffer, type OpenRequest } from '../streaming/messages.ts';
 import type { BucketRange, StreamFiles, StreamStores } from '../streaming/ports.ts';
 import { StreamSource } from '../streaming/stream-source.ts';
 import { Throttle } from '../streaming/throttle.ts';
+import { encodeProgress, type MovementProgress } from './movement-progress.ts';
 
 /** What was given up is kept for so long: reads that began before go on. */
 const KEEP_MILLIS = 10_000;
@@ -145,6 +146,9 @@ export class DataMovements {
     };
     deps.links.handle(Verb.StreamOpen, (from, body, responder) =>
       serve(responder, () => encodeOffer(source.open(from, decodeOpen(body)))),
+    );
+    deps.links.handle(Verb.StreamProgress, (_from, _body, responder) =>
+      responder.answer(encodeProgress(this.progress())),
     );
     deps.links.handle(Verb.StreamClose, (from, body, responder) =>
       serve(responder, () => {
@@ -330,8 +334,12 @@ export class DataMovements {
     }
   }
 
-  progress(): readonly GainProgress[] {
-    return [...this.gains.values()].map(({ progress }) => progress);
+  progress(): readonly MovementProgress[] {
+    const now = clock.nowMillis();
+    return [...this.gains.values()].map(({ progress: { startedMillis, ...progress } }) => ({
+      ...progress,
+      seconds: (now - startedMillis) / 1000,
+    }));
   }
 
   async stop(): Promise<void> {

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { loadSettings } from '../config/load.ts';
 import { LATENCY_KINDS, Latencies } from '../server/latency.ts';
 import { createMetrics } from '../transport/metrics.ts';
+import { TopologyAdmin } from './admin-server-topology.ts';
 import { ListenError } from './listen.ts';
 import { LOOP_DELAY_BOUNDS } from './loop-monitor.ts';
 import { serveMetrics } from './metrics-server.ts';
@@ -34,6 +35,7 @@ function fakeNode(phase: () => 'serving' | 'draining'): Node {
     failed: new Promise(() => {}),
     joined: Promise.resolve(),
     movements: () => [],
+    topology: new TopologyAdmin({ hostId: 'a', control: null, movements: null }),
   };
 }
 

@@ -21,7 +21,7 @@ import { EMPTY_SCHEMA, type Schema } from '../schema/schema.ts';
 import { schemaFromJson, schemaToJson } from '../schema/schema-json.ts';
 import { storedTables } from '../storage/families.ts';
 import type { KvStore } from '../storage/kv.ts';
-import type { GainProgress } from '../streaming/gain.ts';
+import { TopologyAdmin } from './admin-server-topology.ts';
 import { type ClusterView, clusterView, loneView } from './cluster-view.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { DataMovements } from './data-movements.ts';
@@ -35,6 +35,7 @@ import type {
   WorkerStatus,
 } from './messages.ts';
 import { DataDirectoryError, type Metadata, MetadataFile, newMetadata } from './metadata-file.ts';
+import type { MovementProgress } from './movement-progress.ts';
 import { dropUnknownFamilies, SchemaAuthority } from './schema-authority.ts';
 import { openShards, processOptions, removeLayout, reshard } from './shards.ts';
 
@@ -52,7 +53,8 @@ export interface Node {
   /** Resolves when the node owns something and serves clients. */
   readonly joined: Promise<void>;
   /** How far the ranges are that this node is getting. */
-  movements(): readonly GainProgress[];
+  movements(): readonly MovementProgress[];
+  readonly topology: TopologyAdmin;
   status(): Promise<readonly WorkerStatus[]>;
   /** Stops to accept, answers what is in flight, closes the data. */
   stop(): Promise<void>;
@@ -280,7 +282,12 @@ export async function startNode(
           schema: () => withoutSystemKeyspaces(authority.current),
           isAlive: (id) => control.alive().has(id),
           done: async (id) => {
-            await control.propose({ kind: 'operation-done', id, hostId });
+            const { applied, reason } = await control.propose({
+              kind: 'operation-done',
+              id,
+              hostId,
+            });
+            if (!applied) logger.warn('what was streamed is not wanted', { id, reason });
           },
           fence: async (epoch) => {
             await published.reached(epoch);
@@ -403,6 +410,7 @@ export async function startNode(
     failed,
     joined,
     movements: () => movements?.progress() ?? [],
+    topology: new TopologyAdmin({ hostId, control, movements }),
     schema: () => authority.current,
     cluster: view,
     phase: () => phase,

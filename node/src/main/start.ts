@@ -2,10 +2,13 @@
 import { createLogger } from '../adapters/logger.ts';
 import type { Loaded } from '../config/load.ts';
 import { serveAdmin } from './admin-server.ts';
+import { showBytes } from './cli-report.ts';
 import { adminPlace, cqlPlace, metricsPlace, requireFree } from './listen.ts';
 import { serveMetrics } from './metrics-server.ts';
-import { startNode } from './node.ts';
+import { type Node, startNode } from './node.ts';
 import { releaseStartMemory } from './start-memory.ts';
+
+const JOINING_MILLIS = 5_000;
 
 /**
  * Runs until SIGTERM or SIGINT.
@@ -36,18 +39,16 @@ export async function start({ settings, table }: Loaded): Promise<number> {
     });
     return 1;
   }
-  logger.info('ready', {
-    cql: `${settings.rpcAddress}:${settings.nativeTransportPort}`,
-    hostId: node.hostId,
-    workers: settings.workers,
-    shards: settings.shards,
-    commitlogSync: settings.commitlogSync,
-    milliseconds: Math.round(performance.now() - began),
-  });
+  const ended = Promise.race([stopped, node.failed]);
+  const told = setInterval(() => logger.info('joining', joiningFields(node)), JOINING_MILLIS);
+  const isEarly = await Promise.race([node.joined.then(() => false), ended.then(() => true)]);
+  clearInterval(told);
+  const milliseconds = Math.round(performance.now() - began);
+  if (!isEarly) logger.info('ready', readyFields(settings, node, milliseconds));
   releaseStartMemory(() => 0).catch((error: unknown) =>
     logger.warn('the memory of the start is kept', { error }),
   );
-  const reason = await Promise.race([stopped, node.failed]);
+  const reason = await ended;
   if (reason instanceof Error) {
     logger.error('the node failed and stops', { reason: reason.message, error: reason });
     return 1;
@@ -59,4 +60,27 @@ export async function start({ settings, table }: Loaded): Promise<number> {
   await closeMetrics();
   logger.info('stopped');
   return 0;
+}
+
+function readyFields(settings: Loaded['settings'], { hostId }: Node, milliseconds: number) {
+  return {
+    cql: `${settings.rpcAddress}:${settings.nativeTransportPort}`,
+    hostId,
+    workers: settings.workers,
+    shards: settings.shards,
+    commitlogSync: settings.commitlogSync,
+    milliseconds,
+  };
+}
+
+/** How far the data is that this node gets before it serves clients. */
+function joiningFields(node: Node) {
+  const [progress] = node.movements();
+  if (progress === undefined) return { waits: 'for its turn' };
+  const { bytesDone, bytesTotal, rangesDone, rangesTotal, problem } = progress;
+  return {
+    ranges: `${rangesDone}/${rangesTotal}`,
+    bytes: `${showBytes(bytesDone)}/${showBytes(bytesTotal)}`,
+    ...(problem === null ? {} : { problem }),
+  };
 }

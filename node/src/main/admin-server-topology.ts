@@ -1,0 +1,169 @@
+/** What an operator can ask of the ring: who moves what, how far it is, that a node leaves, that a change is undone. */
+import { randomUUID } from 'node:crypto';
+import type { ClusterState, NodeInfo, TopologyOperation } from '../cluster/cluster-state.ts';
+import { gainersOf } from '../cluster/operations.ts';
+import { request, Verb } from '../internode/links.ts';
+import {
+  AdminError,
+  type OperationGainer,
+  type OperationInfo,
+  type OperationList,
+  type RemoveNodeRequest,
+} from './admin-messages.ts';
+import type { ControlPlane } from './control-plane.ts';
+import type { DataMovements } from './data-movements.ts';
+import { decodeProgress, type MovementProgress } from './movement-progress.ts';
+
+const PROGRESS_MILLIS = 2_000;
+/** An operation that has to wait for another is asked for again this often, and not longer than that. */
+const WAIT_MILLIS = 500;
+const WAITS_MAX = 20;
+
+export interface TopologyAdminDeps {
+  readonly hostId: string;
+  /** Null: the node is alone. */
+  readonly control: ControlPlane | null;
+  readonly movements: DataMovements | null;
+}
+
+export class TopologyAdmin {
+  private readonly deps: TopologyAdminDeps;
+
+  constructor(deps: TopologyAdminDeps) {
+    this.deps = deps;
+  }
+
+  private cluster(): { readonly control: ControlPlane; readonly movements: DataMovements } {
+    const { control, movements } = this.deps;
+    if (control === null || movements === null) {
+      throw new AdminError(
+        'FAILED_PRECONDITION',
+        'this node is alone: set listen_address to make it one of a cluster',
+      );
+    }
+    return { control, movements };
+  }
+
+  async list(): Promise<OperationList> {
+    const { control, movements } = this.deps;
+    if (control === null || movements === null) return { operations: [], streamBytesPerSecond: 0 };
+    const state = control.current();
+    const operations = await Promise.all(
+      state.operations.map((operation) => this.describe(state, operation)),
+    );
+    return { operations, streamBytesPerSecond: movements.throttle.limit };
+  }
+
+  private async describe(
+    state: ClusterState,
+    operation: TopologyOperation,
+  ): Promise<OperationInfo> {
+    const { id, kind, hostId, replaces, phase } = operation;
+    const gainers = [...gainersOf(state, operation)].flatMap((one) => state.nodes.get(one) ?? []);
+    return {
+      id,
+      kind,
+      hostId,
+      address: addressOf(state.nodes.get(hostId)),
+      replaces: replaces ?? '',
+      phase,
+      gainers: await Promise.all(gainers.map((node) => this.gainer(operation, node))),
+    };
+  }
+
+  private async gainer(operation: TopologyOperation, node: NodeInfo): Promise<OperationGainer> {
+    const all = await this.progressOf(node);
+    const progress = all.find((one) => one.operation === operation.id);
+    return {
+      hostId: node.hostId,
+      address: addressOf(node),
+      done: operation.done.includes(node.hostId),
+      bytesDone: progress?.bytesDone ?? 0,
+      bytesTotal: progress?.bytesTotal ?? 0,
+      filesDone: progress?.filesDone ?? 0,
+      filesTotal: progress?.filesTotal ?? 0,
+      rangesDone: progress?.rangesDone ?? 0,
+      rangesTotal: progress?.rangesTotal ?? 0,
+      wholeBytes: progress?.wholeBytes ?? 0,
+      seconds: progress?.seconds ?? 0,
+      problem: progress?.problem ?? '',
+    };
+  }
+
+  private async progressOf(node: NodeInfo): Promise<readonly MovementProgress[]> {
+    const { control, movements } = this.cluster();
+    if (node.hostId === this.deps.hostId) return movements.progress();
+    try {
+      const body = new Uint8Array(0);
+      const { links } = control;
+      return decodeProgress(await request(links, node, Verb.StreamProgress, body, PROGRESS_MILLIS));
+    } catch {
+      // It is down, or busy: what it does is not known.
+      return [];
+    }
+  }
+
+  /** @returns the id of the operation @throws AdminError */
+  async remove({ hostId: given, dead }: RemoveNodeRequest): Promise<string> {
+    const { control } = this.cluster();
+    const hostId = given === '' ? this.deps.hostId : given;
+    const node = control.current().nodes.get(hostId);
+    if (node === undefined) {
+      throw new AdminError('NOT_FOUND', `there is no node ${hostId}: \`ilion status\` lists them`);
+    }
+    const isAlive = control.alive().has(hostId);
+    if (dead && isAlive) {
+      throw new AdminError(
+        'FAILED_PRECONDITION',
+        `the node ${hostId} is up: let it give its data itself, by \`ilion decommission\` on it`,
+      );
+    }
+    if (!dead && !isAlive) {
+      throw new AdminError(
+        'FAILED_PRECONDITION',
+        `the node ${hostId} is down and cannot give its data: if it never comes back, \`ilion removenode ${hostId}\``,
+      );
+    }
+    const id = randomUUID();
+    for (let waits = 0; ; waits++) {
+      const { topologyEpoch: base } = control.current();
+      const plan = { id, kind: 'leave', hostId, replaces: null, tokens: [] } as const;
+      const { applied, reason } = await control.propose({ kind: 'begin-operation', plan, base });
+      if (applied) return id;
+      const isStale = control.current().topologyEpoch !== base;
+      if (!isStale || waits === WAITS_MAX) {
+        throw new AdminError('FAILED_PRECONDITION', reason ?? 'it was refused');
+      }
+      await new Promise((resolve) => setTimeout(resolve, WAIT_MILLIS));
+    }
+  }
+
+  /** @throws AdminError */
+  async cancel(id: string): Promise<void> {
+    const { control } = this.cluster();
+    if (!control.current().operations.some((operation) => operation.id === id)) {
+      throw new AdminError(
+        'NOT_FOUND',
+        `there is no operation ${id} in progress: \`ilion operations\` lists them`,
+      );
+    }
+    const reason = 'an operator cancelled it';
+    const verdict = await control.propose({ kind: 'cancel-operation', id, reason });
+    if (verdict.applied) return;
+    throw new AdminError('FAILED_PRECONDITION', verdict.reason ?? 'it was refused');
+  }
+
+  /** @throws AdminError */
+  setThroughput(bytesPerSecond: number): number {
+    const { movements } = this.cluster();
+    if (!Number.isSafeInteger(bytesPerSecond) || bytesPerSecond < 0) {
+      throw new AdminError('INVALID_ARGUMENT', 'the throughput must be 0 (no limit) or more');
+    }
+    movements.throttle.setLimit(bytesPerSecond);
+    return bytesPerSecond;
+  }
+}
+
+function addressOf(node: NodeInfo | undefined): string {
+  return node === undefined ? '' : `${node.address}:${node.controlPort}`;
+}
