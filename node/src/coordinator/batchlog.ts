@@ -19,7 +19,7 @@ import type { CoordinatorContext } from './context.ts';
 import { deliver } from './deliver.ts';
 import { Level } from './levels.ts';
 import { localPage } from './local-page.ts';
-import { addMutation, beginMutations, DONE, MESSAGE_VERSION, readMutations } from './messages.ts';
+import { DONE, encodeMutations, MESSAGE_VERSION, readMutations } from './messages.ts';
 import type { Replica } from './replica.ts';
 import { columnId, deletionRecord, entriesOf, rowRecord, systemTable } from './system-rows.ts';
 import type { Topology } from './topology.ts';
@@ -218,10 +218,5 @@ function idOf(body: Uint8Array): Buffer {
 }
 
 function storeBody(id: Uint8Array, mutations: readonly Mutation[]): Buffer {
-  const out = new Writer(1024);
-  beginMutations(out);
-  for (const { handle, key, record } of mutations) {
-    addMutation(out, handle.table, key, key.length, record, record.length);
-  }
-  return Buffer.concat([DONE, id, out.view()]);
+  return Buffer.concat([DONE, id, encodeMutations(mutations)]);
 }

@@ -19,6 +19,14 @@ export interface RepairRequest {
   readonly spares: readonly NodeInfo[];
 }
 
+/** Why what was read is not shown. */
+export interface RepairFailure {
+  /** Replicas that did not take a repair. */
+  readonly lost: readonly NodeInfo[];
+  /** By which one of them refused: the read has to be begun again; 0: none did. */
+  readonly staleEpoch: number;
+}
+
 /** A replica that has answered, and what it lacks of the answer: perhaps nothing. */
 export interface RepairPart {
   readonly node: NodeInfo;
@@ -34,12 +42,13 @@ class BlockingRepair implements Delayed {
   private readonly slow = new Set<RepairPart>();
   private pendingCount = 0;
   private readonly lost: NodeInfo[] = [];
-  private done: ((lost: readonly NodeInfo[] | null) => void) | null;
+  private staleEpoch = 0;
+  private done: ((failure: RepairFailure | null) => void) | null;
 
   constructor(
     context: CoordinatorContext,
     request: RepairRequest,
-    done: (lost: readonly NodeInfo[] | null) => void,
+    done: (failure: RepairFailure | null) => void,
   ) {
     this.context = context;
     this.request = request;
@@ -67,10 +76,13 @@ class BlockingRepair implements Delayed {
     const { node, entries } = part;
     this.pendingCount++;
     this.slow.add(part);
-    sendRepair(context, request.handle, node, entries, request.timeoutMillis).then((isDurable) => {
+    const { handle, timeoutMillis } = request;
+    const { epoch } = request.replicated;
+    sendRepair(context, handle, epoch, node, entries, timeoutMillis).then((outcome) => {
       this.pendingCount--;
       const isCovered = !this.slow.delete(part);
-      if (isDurable) this.tally.add(node);
+      if (typeof outcome === 'number') this.staleEpoch = Math.max(this.staleEpoch, outcome);
+      if (outcome === 'done') this.tally.add(node);
       else {
         this.lost.push(node);
         if (!isCovered && this.done !== null) this.standIn(part);
@@ -104,16 +116,16 @@ class BlockingRepair implements Delayed {
     const { done } = this;
     if (done === null || (!this.tally.isMet && this.pendingCount > 0)) return;
     this.done = null;
-    done(this.tally.isMet ? null : this.lost);
+    done(this.tally.isMet ? null : { lost: this.lost, staleEpoch: this.staleEpoch });
   }
 }
 
-/** @returns null: what was read may be shown; else the replicas that did not take it. Never throws. */
+/** @returns null: what was read may be shown. Never throws. */
 export function repairBeforeShown(
   context: CoordinatorContext,
   request: RepairRequest,
   parts: readonly RepairPart[],
-): Promise<readonly NodeInfo[] | null> {
+): Promise<RepairFailure | null> {
   return new Promise((resolve) => {
     new BlockingRepair(context, request, resolve).start(parts);
   });

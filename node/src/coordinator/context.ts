@@ -2,12 +2,14 @@
 import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { Writer } from '../common/bytes.ts';
 import type { CqlError, FailureReason } from '../common/errors.ts';
-import type { AnswerSink, LinkError } from '../internode/links.ts';
+import { type AnswerSink, LinkError, type LinkErrorCode } from '../internode/links.ts';
 import { Delays } from './delays.ts';
+import { News } from './news.ts';
 import { PeerLatencies } from './peer-latency.ts';
 import type { Contacts } from './point-read.ts';
 import type { CoordinatorDeps, CoordinatorOptions } from './ports.ts';
 import { Tables } from './tables.ts';
+import { Topology } from './topology.ts';
 
 /** Failure reasons of the protocol. Source: native protocol v5, section 9. */
 export const Reason = { UNKNOWN: 0, TIMEOUT: 2, INCOMPATIBLE_SCHEMA: 3 } as const;
@@ -35,6 +37,8 @@ export interface CoordinatorMetrics {
   replicaShed: number;
   batchesReplayed: number;
   casContentions: number;
+  /** Requests begun again, because the owners of their keys had changed. */
+  staleRestarts: number;
 }
 
 function newMetrics(): CoordinatorMetrics {
@@ -58,6 +62,7 @@ function newMetrics(): CoordinatorMetrics {
     replicaShed: 0,
     batchesReplayed: 0,
     casContentions: 0,
+    staleRestarts: 0,
   };
 }
 
@@ -98,6 +103,9 @@ export class CoordinatorContext {
   readonly deps: CoordinatorDeps;
   readonly options: CoordinatorOptions;
   readonly tables: Tables;
+  readonly topology: Topology;
+  /** Of tables and of the topology. */
+  readonly news: News;
   readonly delays: Delays;
   readonly latencies = new PeerLatencies();
   readonly metrics = newMetrics();
@@ -115,7 +123,9 @@ export class CoordinatorContext {
   constructor(deps: CoordinatorDeps, options: CoordinatorOptions) {
     this.deps = deps;
     this.options = options;
-    this.tables = new Tables(deps.store, deps.timers);
+    this.tables = new Tables(deps.store);
+    this.topology = new Topology(deps.self);
+    this.news = new News(deps.timers);
     this.delays = new Delays(deps.timers, deps.clock.monotonicMillis);
   }
 
@@ -125,6 +135,18 @@ export class CoordinatorContext {
 
   isAlive(node: NodeInfo): boolean {
     return this.isSelf(node) || this.deps.liveness.isAlive(node.hostId);
+  }
+
+  /**
+   * Before a request that a peer refused as STALE is begun again: waits until this node goes by the epoch of the peer.
+   * @returns false: it did not in time
+   */
+  catchUp(epoch: number): Promise<boolean> {
+    const { topology, deps, news, options, metrics } = this;
+    metrics.staleRestarts++;
+    if (topology.epoch >= epoch) return Promise.resolve(true);
+    deps.followTopology?.(epoch);
+    return news.wait(() => topology.epoch >= epoch, options.staleWaitMillis);
   }
 
   /** Those that are alive. */
@@ -168,9 +190,17 @@ export class CoordinatorContext {
 const UNKNOWN_MILLIS = 1;
 const FAR_MILLIS = 1e6;
 
-/** Time outs as the protocol's reason, everything else as unknown. */
+const TIMEOUT_CODES: ReadonlySet<LinkErrorCode> = new Set(['TIMEOUT', 'UNREACHABLE', 'STALE']);
+
+/** Time outs as the protocol's reason, everything else as unknown. A peer that is behind did not catch up in time. */
 export function reasonOf(error: LinkError): number {
-  return error.code === 'TIMEOUT' || error.code === 'UNREACHABLE' ? Reason.TIMEOUT : Reason.UNKNOWN;
+  return TIMEOUT_CODES.has(error.code) ? Reason.TIMEOUT : Reason.UNKNOWN;
+}
+
+/** The epoch by which a peer refused a request of `epoch`, and to which this node has to catch up; 0: there is none. */
+export function staleEpochOf(error: unknown, epoch: number): number {
+  const isStale = error instanceof LinkError && error.code === 'STALE' && error.epoch > epoch;
+  return isStale ? error.epoch : 0;
 }
 
 /** As errors carry them. */

@@ -1,5 +1,4 @@
 /** The data path of one request over the replicas of the ring. */
-import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { type CqlError, invalidRequest, type WriteType } from '../common/errors.ts';
 import type { ConditionalTarget, CounterChange, DataPath, Decision } from '../query/data-path.ts';
 import type { Mutation } from '../query/modify.ts';
@@ -11,9 +10,8 @@ import { CoordinatedSource } from './coordinated-source.ts';
 import type { CounterWrites } from './counter-write.ts';
 import { Level } from './levels.ts';
 import type { Paxos } from './paxos.ts';
-import type { Replicated } from './replicated.ts';
 import type { Topology } from './topology.ts';
-import { type Entry, startWrite } from './write.ts';
+import { type Entry, type EntryGroup, groupByReplicas, startWrite } from './write.ts';
 
 /** The levels of a request, by the protocol's numbers. */
 export interface Levels {
@@ -21,31 +19,22 @@ export interface Levels {
   readonly serialConsistency: number;
 }
 
-/** Mutations that go to the same replicas. */
-interface Group {
-  readonly replicated: Replicated;
-  readonly replicas: readonly NodeInfo[];
-  readonly entries: Entry[];
-}
-
-/** Mutations by their replicas. */
-export function groupByReplicas(topology: Topology, mutations: readonly Mutation[]): Group[] {
-  const groups: Group[] = [];
-  for (const { handle, key, record } of mutations) {
-    const replicated = topology.replicatedOf(handle.table);
-    const replicas = replicated.writes.ofKey(key);
-    const entry = { handle, key, keyLength: key.length, record, recordLength: record.length };
-    const group = groups.find(
-      (known) => known.replicas === replicas && known.replicated === replicated,
-    );
-    if (group === undefined) groups.push({ replicated, replicas, entries: [entry] });
-    else group.entries.push(entry);
-  }
-  return groups;
+function entriesOf(mutations: readonly Mutation[]): Entry[] {
+  return mutations.map(({ handle, key, record }) => ({
+    handle,
+    key,
+    keyLength: key.length,
+    record,
+    recordLength: record.length,
+  }));
 }
 
 /** Nothing is written of what cannot be written as a whole. @throws CqlError Unavailable */
-function refuseGroups(context: CoordinatorContext, groups: readonly Group[], level: number): void {
+function refuseGroups(
+  context: CoordinatorContext,
+  groups: readonly EntryGroup[],
+  level: number,
+): void {
   for (const { replicated, replicas } of groups) {
     const extras = replicated.writes.extrasOf(replicas);
     const refused = replicated.refusal(level, context.live(replicas), extras);
@@ -63,7 +52,7 @@ export async function writeGroups(
   level: number,
   writeType: WriteType,
 ): Promise<void> {
-  const groups = groupByReplicas(topology, mutations);
+  const groups = groupByReplicas(topology, entriesOf(mutations));
   refuseGroups(context, groups, level);
   const { writeTimeoutMillis: timeoutMillis } = context.options;
   const results = await Promise.all(
@@ -133,7 +122,7 @@ export class CoordinatedPath implements DataPath {
       return;
     }
     const { context, topology, batchlog } = this.parts;
-    refuseGroups(context, groupByReplicas(topology, mutations), this.levels.consistency);
+    refuseGroups(context, groupByReplicas(topology, entriesOf(mutations)), this.levels.consistency);
     await batchlog.around(mutations, () => this.writeAs(mutations, 'BATCH'));
   }
 

@@ -2,7 +2,6 @@
  * One worker's coordinator: takes requests of clients to the replicas of the ring, and serves as a replica for the
  * coordinators of its peers.
  */
-import type { RingState } from '../cluster/ring.ts';
 import { CqlError, readTimeout } from '../common/errors.ts';
 import type { DataPath } from '../query/data-path.ts';
 import type { Schema } from '../schema/schema.ts';
@@ -24,7 +23,7 @@ import {
 import { Relays } from './relay.ts';
 import { Replica } from './replica.ts';
 import type { Replicated } from './replicated.ts';
-import { Topology } from './topology.ts';
+import type { Topology, TopologyState } from './topology.ts';
 import { startWrite } from './write.ts';
 
 /** One record to write: `key[0, keyLength)`, `record[0, recordLength)`, copied before the call returns. */
@@ -42,7 +41,7 @@ export interface Coordinator {
   readonly topology: Topology;
   readonly metrics: Readonly<CoordinatorMetrics>;
   /** From now on these are the members of the cluster. */
-  setNodes(state: RingState): void;
+  setNodes(state: TopologyState): void;
   /** From now on these are the tables, those of the system among them. Before requests are planned with them. */
   setSchema(schema: Schema): void;
   /** Reads of one request of a table whose keyspace is replicated. */
@@ -76,7 +75,7 @@ class CoordinatorImpl implements Coordinator {
     this.context = new CoordinatorContext(deps, options);
     this.hints = new Hints(this.context);
     this.context.hints = this.hints;
-    this.topology = new Topology(deps.self);
+    this.topology = this.context.topology;
     const replica = new Replica(this.context);
     replica.register(deps.links);
     this.context.wide = new Relays(this.context, this.topology, replica);
@@ -98,8 +97,9 @@ class CoordinatorImpl implements Coordinator {
     return this.context.metrics;
   }
 
-  setNodes(state: RingState): void {
+  setNodes(state: TopologyState): void {
     this.topology.setNodes(state);
+    this.context.news.came();
     this.hints.setMembers(state.nodes);
     this.context.latencies.retain(state.nodes);
   }
@@ -107,6 +107,7 @@ class CoordinatorImpl implements Coordinator {
   setSchema(schema: Schema): void {
     this.topology.setSchema(schema);
     this.context.tables.set(schema);
+    this.context.news.came();
   }
 
   source(level: number): RecordSource {

@@ -2,7 +2,7 @@
  * Counting over the ring. One replica, the leader, adds to its own part of the counter under the partition's lock and sends
  * the result, which can arrive twice without harm, to the others. Source: Cassandra's StorageProxy.mutateCounter.
  *
- *   Counter  u8 1 | u8 level | varint count | each: table 20 | varint length, partition | u8 1: varint length, point; 0
+ *   Counter  head | u8 level | varint count | each: table 20 | varint length, partition | u8 1: varint length, point; 0
  *            | varint count, each: varint column, i64 delta
  *   answer   u8 1 | u8 0: done; 1: i32 error code | i32 received or alive | i32 required
  */
@@ -23,8 +23,15 @@ import { countHere } from '../query/counters.ts';
 import type { CounterChange } from '../query/data-path.ts';
 import type { Mutation } from '../query/modify.ts';
 import { parseUuid } from '../types/uuid.ts';
-import { type CoordinatorContext, failureReasons, Reason } from './context.ts';
-import { MESSAGE_VERSION, TABLE_REF_BYTES, tableRef } from './messages.ts';
+import { type CoordinatorContext, failureReasons, Reason, staleEpochOf } from './context.ts';
+import {
+  beginRequest,
+  epochOf,
+  MESSAGE_VERSION,
+  readHead,
+  TABLE_REF_BYTES,
+  tableRef,
+} from './messages.ts';
 import type { Replica } from './replica.ts';
 import type { Replicated } from './replicated.ts';
 import type { Topology } from './topology.ts';
@@ -32,15 +39,26 @@ import { startWrite } from './write.ts';
 
 const CHANGES_MAX = 0xffff;
 const LEVEL_MAX = 10;
+/** Of one request; the ring changes rarely. */
+const RESTARTS_MAX = 8;
+
+/** Of one counter. */
+interface Owners {
+  readonly replicated: Replicated;
+  readonly readers: readonly NodeInfo[];
+  readonly replicas: readonly NodeInfo[];
+}
 
 export class CounterWrites {
   private readonly context: CoordinatorContext;
   private readonly topology: Topology;
+  private readonly replica: Replica;
   private readonly hostId: Buffer;
 
   constructor(context: CoordinatorContext, topology: Topology, replica: Replica) {
     this.context = context;
     this.topology = topology;
+    this.replica = replica;
     this.hostId = parseUuid(context.deps.self.hostId) ?? Buffer.alloc(16);
     context.deps.links.handle(
       Verb.Counter,
@@ -51,20 +69,44 @@ export class CounterWrites {
   /** @param changes of one partition and table @throws CqlError */
   async count(changes: readonly CounterChange[], level: number): Promise<void> {
     if (changes.length === 0) return;
-    const { context, topology } = this;
-    const [{ handle, partition }] = changes;
-    const replicated = topology.replicatedOf(handle.table);
-    const replicas = replicated.writes.ofKey(partition);
+    const { context } = this;
+    for (let restarts = 0; ; restarts++) {
+      try {
+        await this.countOnce(changes, level);
+        return;
+      } catch (error) {
+        // Nobody has counted.
+        if (!(error instanceof LinkError)) throw error;
+        const isCaughtUp = restarts < RESTARTS_MAX && (await context.catchUp(error.epoch));
+        if (isCaughtUp) continue;
+        context.metrics.writeTimeouts++;
+        const { replicated, replicas } = this.ownersOf(changes);
+        const required = replicated.blockFor(level, replicated.writes.extrasOf(replicas));
+        throw writeTimeout({ consistency: level, received: 0, required }, 'COUNTER');
+      }
+    }
+  }
+
+  /** As the ring is now. @throws CqlError Invalid: the keyspace has been dropped */
+  private ownersOf([{ handle, partition }]: readonly CounterChange[]): Owners {
+    const replicated = this.topology.replicatedOf(handle.table);
+    const readers = replicated.placement.ofKey(partition);
+    return { replicated, readers, replicas: replicated.writes.ofKey(partition) };
+  }
+
+  /** @throws CqlError; LinkError STALE: nothing was done, others own the counter now */
+  private async countOnce(changes: readonly CounterChange[], level: number): Promise<void> {
+    const { context } = this;
+    const { replicated, replicas, readers } = this.ownersOf(changes);
     this.refuse(replicated, replicas, level);
     // Who counts reads its own part first: it has to have all of it.
-    const candidates = this.leaders(context.live(replicated.placement.ofKey(partition)));
+    const candidates = this.leaders(context.live(readers));
     for (const leader of candidates) {
       if (context.isSelf(leader)) {
-        await this.countAsLeader(changes, level, replicated, replicas);
+        await this.countAsLeader(changes, level);
         return;
       }
-      const required = replicated.blockFor(level, replicated.writes.extrasOf(replicas));
-      if (await this.ask(leader, changes, level, required)) return;
+      if (await this.ask(leader, changes, level, replicated, replicas)) return;
     }
     throw overloaded('All replicas that could count are overloaded');
   }
@@ -95,13 +137,16 @@ export class CounterWrites {
     leader: NodeInfo,
     changes: readonly CounterChange[],
     level: number,
-    required: number,
+    replicated: Replicated,
+    replicas: readonly NodeInfo[],
   ): Promise<boolean> {
     const { deps, options, metrics } = this.context;
+    const { epoch } = replicated;
+    const required = replicated.blockFor(level, replicated.writes.extrasOf(replicas));
     const acks = { consistency: level, received: 0, required };
     let answer: Buffer;
     try {
-      const body = encodeChanges(changes, level);
+      const body = encodeChanges(changes, level, epoch);
       const { counterTimeoutMillis } = options;
       answer = Buffer.from(
         await request(deps.links, leader, Verb.Counter, body, counterTimeoutMillis),
@@ -109,6 +154,7 @@ export class CounterWrites {
     } catch (error) {
       if (!(error instanceof LinkError)) throw error;
       if (error.code === 'OVERLOADED') return false;
+      if (staleEpochOf(error, epoch) > 0) throw error;
       if (error.code === 'FAILED') {
         metrics.writeFailures++;
         const failures = failureReasons([{ node: leader, reasonCode: Reason.UNKNOWN }]);
@@ -123,23 +169,25 @@ export class CounterWrites {
     return true;
   }
 
-  private async countAsLeader(
-    changes: readonly CounterChange[],
-    level: number,
-    replicated: Replicated,
-    replicas: readonly NodeInfo[],
-  ): Promise<void> {
+  /** @throws CqlError; LinkError STALE: nothing was done, this node does not own the counter */
+  private async countAsLeader(changes: readonly CounterChange[], level: number): Promise<void> {
     const { context, hostId } = this;
-    const { deps, options } = context;
+    const { deps, options, topology } = context;
     const { counterTimeoutMillis: timeoutMillis } = options;
-    const required = replicated.blockFor(level, replicated.writes.extrasOf(replicas));
     const release = await deps.locks.acquire([changes[0].partition], timeoutMillis);
+    // The line may have been long.
+    const { replicated, replicas, readers } = this.ownersOf(changes);
+    const required = replicated.blockFor(level, replicated.writes.extrasOf(replicas));
     if (release === null) {
       throw writeTimeout({ consistency: level, received: 0, required }, 'COUNTER');
     }
     let mutations: readonly Mutation[];
     try {
-      // Before anything is counted: the leader may see others than the coordinator, and the line may have been long.
+      if (!readers.some((node) => context.isSelf(node))) {
+        const { epoch } = topology;
+        throw new LinkError('STALE', 'this node is no replica of the counter', { epoch });
+      }
+      // Before anything is counted: the leader may see others than the coordinator.
       this.refuse(replicated, replicas, level);
       mutations = await countHere(
         { store: deps.store, serialMicros: () => deps.serialMicros(), hostId },
@@ -175,20 +223,27 @@ export class CounterWrites {
   }
 
   private lead(body: Uint8Array, responder: Responder): void {
-    const { changes, level } = this.decodeChanges(Buffer.from(body));
-    const [{ handle, partition }] = changes;
-    const replicated = this.topology.replicatedOf(handle.table);
-    const readers = replicated.placement.ofKey(partition);
-    if (!readers.some((node) => this.context.isSelf(node))) {
-      responder.fail('FAILED', 'this node is no replica of the counter');
-      return;
-    }
-    const replicas = replicated.writes.ofKey(partition);
-    this.countAsLeader(changes, level, replicated, replicas).then(
+    const epoch = epochOf(body);
+    const go = (copy: Buffer) => {
+      const { changes, level } = this.decodeChanges(copy);
+      this.leadNow(changes, level, epoch, responder);
+    };
+    if (epoch <= this.topology.epoch) go(Buffer.from(body));
+    else this.replica.afterNews(epoch, [], body, responder, go);
+  }
+
+  private leadNow(
+    changes: readonly CounterChange[],
+    level: number,
+    epoch: number,
+    responder: Responder,
+  ): void {
+    this.countAsLeader(changes, level).then(
       () => responder.answer(encodeAnswer(null)),
       (error: unknown) => {
         if (error instanceof CqlError) responder.answer(encodeAnswer(error));
-        else responder.fail('FAILED', String(error));
+        else if (staleEpochOf(error, epoch) > 0) this.replica.refuse(responder);
+        else responder.fail('FAILED', error instanceof Error ? error.message : String(error));
       },
     );
   }
@@ -196,7 +251,7 @@ export class CounterWrites {
   /** @throws CqlError ProtocolError: malformed, or of a table that is not known here */
   private decodeChanges(body: Buffer): { changes: CounterChange[]; level: number } {
     const reader = new Reader(body);
-    if (reader.u8() !== MESSAGE_VERSION) throw protocolError('message version is not known');
+    readHead(reader);
     const level = reader.u8();
     const count = reader.varint();
     if (level > LEVEL_MAX || count === 0 || count > CHANGES_MAX) throw protocolError('malformed');
@@ -221,9 +276,9 @@ export class CounterWrites {
   }
 }
 
-function encodeChanges(changes: readonly CounterChange[], level: number): Buffer {
+function encodeChanges(changes: readonly CounterChange[], level: number, epoch: number): Buffer {
   const out = new Writer(256);
-  out.u8(MESSAGE_VERSION);
+  beginRequest(out, epoch);
   out.u8(level);
   out.varint(changes.length);
   for (const { handle, partition, point, deltas } of changes) {

@@ -1,11 +1,10 @@
 /** Brings mutations to each of their replicas, or to a hint for it: for what must arrive in the end. */
 import type { NodeInfo } from '../cluster/cluster-state.ts';
-import { Writer } from '../common/bytes.ts';
 import { request, Verb } from '../internode/links.ts';
 import { applyMutations } from '../query/apply-mutations.ts';
 import type { Mutation } from '../query/modify.ts';
-import type { CoordinatorContext } from './context.ts';
-import { addMutation, beginMutations, readMutations } from './messages.ts';
+import { type CoordinatorContext, staleEpochOf } from './context.ts';
+import { encodeMutations, readMutations } from './messages.ts';
 import type { Topology } from './topology.ts';
 
 /**
@@ -18,6 +17,7 @@ export async function deliver(
   message: Buffer,
 ): Promise<boolean> {
   const byNode = new Map<NodeInfo, Mutation[]>();
+  const { epoch } = topology;
   readMutations(message, (ref, key, record) => {
     const handle = context.tables.find(ref);
     if (handle === null) return;
@@ -28,13 +28,14 @@ export async function deliver(
     }
   });
   const delivered = await Promise.all(
-    [...byNode].map(([node, mutations]) => deliverTo(context, node, mutations)),
+    [...byNode].map(([node, mutations]) => deliverTo(context, epoch, node, mutations)),
   );
   return !delivered.includes(false);
 }
 
 async function deliverTo(
   context: CoordinatorContext,
+  epoch: number,
   node: NodeInfo,
   mutations: readonly Mutation[],
 ): Promise<boolean> {
@@ -45,24 +46,21 @@ async function deliverTo(
       () => false,
     );
   }
-  const out = new Writer(1024);
-  beginMutations(out);
-  for (const { handle, key, record } of mutations) {
-    addMutation(out, handle.table, key, key.length, record, record.length);
-  }
-  const body = out.copy();
+  const body = encodeMutations(mutations, epoch);
   if (context.isAlive(node)) {
-    const isThere = await request(
+    const failure = await request(
       deps.links,
       node,
       Verb.Mutation,
       body,
       options.writeTimeoutMillis,
     ).then(
-      () => true,
-      () => false,
+      () => null,
+      (error: unknown) => error,
     );
-    if (isThere) return true;
+    if (failure === null) return true;
+    // Others own it now: whoever wants it delivered tries again.
+    if (staleEpochOf(failure, epoch) > 0) return false;
   }
   return new Promise((resolve) => hints.store(node.hostId, body, resolve));
 }

@@ -16,8 +16,9 @@ import { decodeRecord } from '../storage/record.ts';
 import type { TableHandle } from '../storage/record-source.ts';
 import { formatUuid, parseUuid, timeUuidMillis } from '../types/uuid.ts';
 import type { CoordinatorContext, HintKeeper } from './context.ts';
+import { deliver } from './deliver.ts';
 import { localPage } from './local-page.ts';
-import { addMutation, beginMutations, readMutations } from './messages.ts';
+import { addMutation, beginRequest, readMutations } from './messages.ts';
 import { columnId, deletionRecord, entriesOf, rowRecord, systemTable } from './system-rows.ts';
 
 const SCAN_ENTRIES = 512;
@@ -246,7 +247,7 @@ export class Hints implements HintKeeper {
     }
   }
 
-  /** @param node null: it has left, and nobody wants them */
+  /** @param node null: it has left; what it was to have goes to who owns it now */
   private async replay(kept: Kept, node: NodeInfo | null): Promise<void> {
     const { deps, options } = this.context;
     const { batchBytes, bytesPerSecond } = options.hints;
@@ -289,14 +290,18 @@ export class Hints implements HintKeeper {
 
   /** @returns false if it has to be sent again later */
   private async send(hint: Hint, node: NodeInfo | null): Promise<boolean> {
-    const { deps, options, metrics } = this.context;
-    const body = node === null ? null : this.usefulPart(hint);
-    if (body === null || node === null) {
+    const { context } = this;
+    const { deps, options, metrics } = context;
+    const { own, others } = this.usefulParts(hint, node);
+    if (own === null && others === null) {
       metrics.hintsDropped++;
       return true;
     }
+    if (others !== null && !(await deliver(context, context.topology, others))) return false;
     try {
-      await request(deps.links, node, Verb.Hint, body, options.writeTimeoutMillis);
+      if (own !== null && node !== null) {
+        await request(deps.links, node, Verb.Hint, own, options.writeTimeoutMillis);
+      }
       metrics.hintsReplayed++;
       return true;
     } catch {
@@ -304,19 +309,31 @@ export class Hints implements HintKeeper {
     }
   }
 
-  /** Without what is of no use any more: of tables that are gone, or so old that a deletion may have been forgotten. */
-  private usefulPart({ message, storedMillis }: Hint): Buffer | null {
-    const { tables, deps } = this.context;
+  /**
+   * Without what is of no use any more: of tables that are gone, or so old that a deletion may have been forgotten. What
+   * the node does not own any more, in `others`, is for those that do.
+   */
+  private usefulParts(
+    { message, storedMillis }: Hint,
+    node: NodeInfo | null,
+  ): { readonly own: Buffer | null; readonly others: Buffer | null } {
+    const { tables, deps, topology } = this.context;
     const ageSeconds = deps.clock.micros() / 1e6 - storedMillis / 1e3;
-    const out = new Writer(message.length + 16);
-    beginMutations(out);
-    const start = out.length;
+    const own = new Writer(message.length + 16);
+    const others = new Writer(64);
+    beginRequest(own, topology.epoch);
+    beginRequest(others, topology.epoch);
+    const start = own.length;
     readMutations(message, (ref, key, record) => {
       const handle = tables.find(ref);
       if (handle === null || ageSeconds > handle.table.options.gc_grace_seconds) return;
+      const owners = topology.replicatedOf(handle.table).writes.ofKey(key);
+      const isOwner = owners.some(({ hostId }) => hostId === node?.hostId);
+      const out = isOwner ? own : others;
       addMutation(out, handle.table, key, key.length, record, record.length);
     });
-    return out.length === start ? null : out.copy();
+    const part = (out: Writer) => (out.length === start ? null : out.copy());
+    return { own: part(own), others: part(others) };
   }
 
   /** Resolves when they are gone for good. */

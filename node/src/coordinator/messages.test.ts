@@ -5,9 +5,10 @@ import { Writer } from '../common/bytes.ts';
 import { CqlError } from '../common/errors.ts';
 import {
   addMutation,
-  beginMutations,
+  beginRequest,
   digestAnswer,
   digestMatches,
+  epochOf,
   locateRecords,
   readDigest,
   readKeysRequest,
@@ -50,37 +51,50 @@ const hex = (bytes: Uint8Array | null) =>
 test('mutations, keys and pages come back as they were', () => {
   const out = new Writer(64);
   fc.assert(
-    fc.property(fc.array(fc.tuple(key, record), { minLength: 1, maxLength: 8 }), (entries) => {
-      beginMutations(out);
-      for (const [k, r] of entries) addMutation(out, TABLE, k, k.length, r, r.length);
-      const found: (string | null)[][] = [];
-      readMutations(out.copy(), (ref, k, r) => {
-        assert.equal(tableName(ref), tableName(tableRef(TABLE)));
-        found.push([hex(k), hex(r)]);
-      });
-      assert.deepEqual(
-        found,
-        entries.map(([k, r]) => [hex(k), hex(r)]),
-      );
-      writeKeysRequest(
-        out,
-        TABLE,
-        entries.map(([k]) => k),
-      );
-      assert.deepEqual(
-        readKeysRequest(out.copy()).keys.map(hex),
-        entries.map(([k]) => hex(k)),
-      );
-      const packed = entries.map(([k, r]) => {
-        const lengths = Buffer.alloc(8);
-        lengths.writeUInt32LE(k.length, 0);
-        lengths.writeUInt32LE(r.length, 4);
-        return Buffer.concat([lengths, k, r]);
-      });
-      const page = { entries: Buffer.concat(packed), count: packed.length, isLast: true };
-      writePage(out, page);
-      assert.deepEqual(readPage(out.copy()), page);
-    }),
+    fc.property(
+      fc.array(fc.tuple(key, record), { minLength: 1, maxLength: 8 }),
+      fc.maxSafeNat(),
+      (entries, epoch) => {
+        beginRequest(out, epoch);
+        for (const [k, r] of entries) addMutation(out, TABLE, k, k.length, r, r.length);
+        const found: (string | null)[][] = [];
+        const foundEpoch = readMutations(out.copy(), (ref, k, r) => {
+          assert.equal(tableName(ref), tableName(tableRef(TABLE)));
+          found.push([hex(k), hex(r)]);
+        });
+        assert.deepEqual([foundEpoch, epochOf(out.copy())], [epoch, epoch]);
+        // As they were kept before there were epochs.
+        const kept = Buffer.concat([Buffer.of(1), out.copy().subarray(9)]);
+        assert.equal(
+          readMutations(kept, (_, k, r) => found.push([hex(k), hex(r)])),
+          0,
+        );
+        assert.deepEqual(found.splice(entries.length), found);
+        assert.deepEqual(
+          found,
+          entries.map(([k, r]) => [hex(k), hex(r)]),
+        );
+        writeKeysRequest(
+          out,
+          epoch,
+          TABLE,
+          entries.map(([k]) => k),
+        );
+        assert.deepEqual(
+          readKeysRequest(out.copy()).keys.map(hex),
+          entries.map(([k]) => hex(k)),
+        );
+        const packed = entries.map(([k, r]) => {
+          const lengths = Buffer.alloc(8);
+          lengths.writeUInt32LE(k.length, 0);
+          lengths.writeUInt32LE(r.length, 4);
+          return Buffer.concat([lengths, k, r]);
+        });
+        const page = { entries: Buffer.concat(packed), count: packed.length, isLast: true };
+        writePage(out, page);
+        assert.deepEqual(readPage(out.copy()), page);
+      },
+    ),
     { seed: 1 },
   );
 });
@@ -95,7 +109,7 @@ test('page requests keep their bounds', () => {
       fc.boolean(),
       fc.integer({ min: 1, max: 1e6 }),
       (lower, upper, reverse, max) => {
-        writePageRequest(out, TABLE, { lower, upper, reverse, bytesMax: max, entriesMax: max });
+        writePageRequest(out, 7, TABLE, { lower, upper, reverse, bytesMax: max, entriesMax: max });
         const found = readPageRequest(out.copy());
         assert.deepEqual([hex(found.lower), hex(found.upper)], [hex(lower), hex(upper)]);
         assert.deepEqual([found.reverse, found.bytesMax, found.entriesMax], [reverse, max, max]);

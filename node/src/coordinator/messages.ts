@@ -1,24 +1,30 @@
 /**
- * What coordinators and replicas send each other, byte by byte. Every body starts with a version byte, 1. Integers are
- * big-endian; `varint` is unsigned LEB128 of at most 32 bits. A table is named by 20 bytes: its id and its generation.
+ * What coordinators and replicas send each other, byte by byte. Integers are big-endian; `varint` is unsigned LEB128 of at
+ * most 32 bits. A table is named by 20 bytes: its id and its generation. Requests start with a head: u8 2 | u64 topology
+ * epoch at which it was decided who is asked. Answers start with u8 1.
  *
- *   Mutation, Hint   u8 1 | entries to the end: table 20 | varint length, key | varint length, record
- *   ReadRecords,     u8 1 | table 20 | u16 count ≥ 1 | each: varint length, key
+ *   Mutation, Hint   head | entries to the end: table 20 | varint length, key | varint length, record
+ *   ReadRecords,     head | table 20 | u16 count ≥ 1 | each: varint length, key
  *   ReadDigest
  *   records          u8 1 | each key's: i32 length, record; -1: there is none
  *   digest           u8 1 | u8 kind | 0: 16 bytes, MD5 of the records answer; 1: the records answer itself (a short one)
- *   ScanPage         u8 1 | table 20 | u8 flags (1: reverse, 2: lower, 4: upper) | u32 bytes at most | u32 entries at most
+ *   ScanPage         head | table 20 | u8 flags (1: reverse, 2: lower, 4: upper) | u32 bytes at most | u32 entries at most
  *                    | lower, upper: varint length, bytes
  *   page             u8 1 | u8 1 if it is the last | u32 count | each: u32le key length, u32le record length, key, record
  *   done             u8 1
+ *
+ * Mutations are also kept (hints, batches, Paxos), with any epoch; kept ones of version 1 have u8 1 in place of the head.
  */
 import { hash } from 'node:crypto';
-import { Reader, type Writer } from '../common/bytes.ts';
+import { Reader, Writer } from '../common/bytes.ts';
 import { protocolError } from '../common/errors.ts';
 import type { TableDef } from '../schema/schema.ts';
 import { ABSENT } from '../storage/kv.ts';
+import type { TableHandle } from '../storage/record-source.ts';
 
 export const MESSAGE_VERSION = 1;
+const REQUEST_VERSION = 2;
+const WORD = 2 ** 32;
 export const TABLE_REF_BYTES = 20;
 /** Keys that one ReadRecords may ask for. */
 export const KEYS_MAX = 0xffff;
@@ -53,10 +59,30 @@ function checkVersion(reader: Reader): void {
   if (version !== MESSAGE_VERSION) throw protocolError(`message version ${version} is not known`);
 }
 
-/** Starts a Mutation. */
-export function beginMutations(out: Writer): void {
+/** Starts a request. @param epoch of the topology by which its receivers were chosen */
+export function beginRequest(out: Writer, epoch: number): void {
   out.reset();
-  out.u8(MESSAGE_VERSION);
+  out.u8(REQUEST_VERSION);
+  out.i32((epoch / WORD) | 0);
+  out.i32(epoch | 0);
+}
+
+/** @returns the epoch @throws CqlError ProtocolError */
+export function readHead(reader: Reader): number {
+  const version = reader.u8();
+  if (version !== REQUEST_VERSION) throw protocolError(`request version ${version} is not known`);
+  return readEpoch(reader);
+}
+
+/** The epoch of a request; 0: a kept Mutation of version 1. @throws CqlError ProtocolError */
+export function epochOf(body: Uint8Array): number {
+  return body[0] === MESSAGE_VERSION ? 0 : readHead(new Reader(body));
+}
+
+function readEpoch(reader: Reader): number {
+  const epoch = reader.u32() * WORD + reader.u32();
+  if (!Number.isSafeInteger(epoch)) throw protocolError('not an epoch');
+  return epoch;
 }
 
 /** Adds one entry: `key[0, keyLength)`, `record[0, recordLength)`. @hot */
@@ -75,13 +101,31 @@ export function addMutation(
   out.slice(record, 0, recordLength);
 }
 
-/** Calls `visit` with each entry; all three are views on `body`. @throws CqlError ProtocolError: malformed */
+/** A whole Mutation. @param epoch any, if it is not sent */
+export function encodeMutations(
+  entries: readonly { handle: TableHandle; key: Uint8Array; record: Uint8Array }[],
+  epoch = 0,
+): Buffer {
+  const out = new Writer(1024);
+  beginRequest(out, epoch);
+  for (const { handle, key, record } of entries) {
+    addMutation(out, handle.table, key, key.length, record, record.length);
+  }
+  return out.copy();
+}
+
+/**
+ * Calls `visit` with each entry of a Mutation; all three are views on `body`.
+ * @returns the epoch; 0: a kept one of version 1 @throws CqlError ProtocolError: malformed
+ */
 export function readMutations(
   body: Uint8Array,
   visit: (table: Buffer, key: Buffer, record: Buffer) => void,
-): void {
+): number {
   const reader = new Reader(body);
-  checkVersion(reader);
+  const isOld = body[0] === MESSAGE_VERSION;
+  if (isOld) reader.u8();
+  const epoch = isOld ? 0 : readHead(reader);
   while (reader.remaining > 0) {
     const table = reader.raw(TABLE_REF_BYTES);
     const key = reader.raw(reader.varint());
@@ -90,17 +134,23 @@ export function readMutations(
       throw protocolError('a mutation without key or record');
     visit(table, key, record);
   }
+  return epoch;
 }
 
 export interface KeysRequest {
+  readonly epoch: number;
   readonly table: Buffer;
   readonly keys: readonly Buffer[];
 }
 
 /** @param keys at most `KEYS_MAX` */
-export function writeKeysRequest(out: Writer, table: TableDef, keys: readonly Uint8Array[]): void {
-  out.reset();
-  out.u8(MESSAGE_VERSION);
+export function writeKeysRequest(
+  out: Writer,
+  epoch: number,
+  table: TableDef,
+  keys: readonly Uint8Array[],
+): void {
+  beginRequest(out, epoch);
   out.raw(tableRef(table));
   out.u16(keys.length);
   for (const key of keys) {
@@ -112,7 +162,7 @@ export function writeKeysRequest(out: Writer, table: TableDef, keys: readonly Ui
 /** Views on `body`. @throws CqlError ProtocolError: malformed */
 export function readKeysRequest(body: Uint8Array): KeysRequest {
   const reader = new Reader(body);
-  checkVersion(reader);
+  const epoch = readHead(reader);
   const table = reader.raw(TABLE_REF_BYTES);
   const count = reader.u16();
   const keys: Buffer[] = [];
@@ -122,7 +172,7 @@ export function readKeysRequest(body: Uint8Array): KeysRequest {
     keys.push(key);
   }
   if (count === 0 || reader.remaining > 0) throw protocolError('malformed keys');
-  return { table, keys };
+  return { epoch, table, keys };
 }
 
 /** The records answer for what a `PointReader` hears. */
@@ -218,10 +268,14 @@ const REVERSE = 1;
 const HAS_LOWER = 2;
 const HAS_UPPER = 4;
 
-export function writePageRequest(out: Writer, table: TableDef, request: PageRequest): void {
+export function writePageRequest(
+  out: Writer,
+  epoch: number,
+  table: TableDef,
+  request: PageRequest,
+): void {
   const { lower, upper, reverse } = request;
-  out.reset();
-  out.u8(MESSAGE_VERSION);
+  beginRequest(out, epoch);
   out.raw(tableRef(table));
   out.u8((reverse ? REVERSE : 0) | (lower ? HAS_LOWER : 0) | (upper ? HAS_UPPER : 0));
   out.i32(request.bytesMax);
@@ -234,9 +288,11 @@ export function writePageRequest(out: Writer, table: TableDef, request: PageRequ
 }
 
 /** Copies. @throws CqlError ProtocolError: malformed */
-export function readPageRequest(body: Uint8Array): PageRequest & { readonly table: Buffer } {
+export function readPageRequest(
+  body: Uint8Array,
+): PageRequest & { readonly epoch: number; readonly table: Buffer } {
   const reader = new Reader(body);
-  checkVersion(reader);
+  const epoch = readHead(reader);
   const table = Buffer.from(reader.raw(TABLE_REF_BYTES));
   const flags = reader.u8();
   const bytesMax = reader.u32();
@@ -246,7 +302,7 @@ export function readPageRequest(body: Uint8Array): PageRequest & { readonly tabl
   const lower = bound(HAS_LOWER);
   const upper = bound(HAS_UPPER);
   if (reader.remaining > 0 || entriesMax === 0) throw protocolError('malformed page request');
-  return { table, lower, upper, reverse: (flags & REVERSE) !== 0, bytesMax, entriesMax };
+  return { epoch, table, lower, upper, reverse: (flags & REVERSE) !== 0, bytesMax, entriesMax };
 }
 
 /** Entries one after another, as `RecordScan` has them. */

@@ -4,7 +4,7 @@
  */
 import { Writer } from '../common/bytes.ts';
 import { protocolError } from '../common/errors.ts';
-import { type Responder, Verb } from '../internode/links.ts';
+import { LinkError, type Responder, Verb } from '../internode/links.ts';
 import { applyMutations } from '../query/apply-mutations.ts';
 import type { Mutation } from '../query/modify.ts';
 import { readRecords } from '../query/read-records.ts';
@@ -67,7 +67,11 @@ export class PaxosReplica {
         work(copy)
           .then(
             (answer) => responder.answer(answer),
-            (error: unknown) => responder.fail('FAILED', String(error)),
+            (error: unknown) => {
+              const isStale = error instanceof LinkError && error.code === 'STALE';
+              if (isStale) replica.refuse(responder);
+              else responder.fail('FAILED', String(error));
+            },
           )
           .finally(() => replica.release(copy.length));
       };
@@ -93,6 +97,7 @@ export class PaxosReplica {
     return this.locked(target, handle, async (stored) => {
       const { promised, accepted, committed } = stored.state;
       if (!isAfter(ballot, promised)) return { isPromised: false, ballot: promised };
+      this.refuseStale(target, handle);
       await this.save(stored, { promised: ballot, accepted, committed });
       const records = keys.length === 0 ? NOTHING : await this.read(handle, keys);
       return { isPromised: true, accepted, committed, records };
@@ -105,6 +110,7 @@ export class PaxosReplica {
     return this.locked(target, handle, async (stored) => {
       const { promised, committed } = stored.state;
       if (isAfter(promised, proposal.ballot)) return promised;
+      this.refuseStale(target, handle);
       await this.save(stored, { promised: proposal.ballot, accepted: proposal, committed });
       return null;
     });
@@ -115,6 +121,7 @@ export class PaxosReplica {
     const handle = await this.tableOf(target);
     await this.locked(target, handle, async (stored) => {
       const { promised, accepted, committed } = stored.state;
+      this.refuseStale(target, handle);
       // The rows first: a commit that is remembered has been applied.
       await applyMutations(this.context.deps.store, this.mutationsOf(proposal.message));
       if (committed !== null && !isAfter(proposal.ballot, committed.ballot)) return;
@@ -127,11 +134,27 @@ export class PaxosReplica {
     });
   }
 
-  private async tableOf({ table }: PaxosTarget): Promise<TableHandle> {
-    const { tables, options } = this.context;
+  /**
+   * Right before something is written: from when on this node knows that others take part, it does nothing for those
+   * that do not. @throws LinkError STALE
+   */
+  private refuseStale({ epoch, partition }: PaxosTarget, { table }: TableHandle): void {
+    const { topology } = this.context;
+    if (!topology.hasMoved(epoch, table, partition, 'all')) return;
+    throw new LinkError('STALE', 'others take part', { epoch: topology.epoch });
+  }
+
+  /** When this node knows the table, and as late an epoch as the proposer. @throws CqlError; LinkError STALE */
+  private async tableOf({ table, epoch }: PaxosTarget): Promise<TableHandle> {
+    const { tables, topology, news, options, deps } = this.context;
     const handle = tables.find(table);
-    if (handle !== null) return handle;
-    await tables.wait([table], options.schemaWaitMillis);
+    if (handle !== null && epoch <= topology.epoch) return handle;
+    if (epoch > topology.epoch) deps.followTopology?.(epoch);
+    const isThere = () => epoch <= topology.epoch && tables.areThere([table]);
+    await news.wait(isThere, options.schemaWaitMillis);
+    if (epoch > topology.epoch) {
+      throw new LinkError('STALE', 'this node is behind', { epoch: topology.epoch });
+    }
     const found = tables.find(table);
     if (found === null) throw protocolError('a table that is not known here');
     return found;

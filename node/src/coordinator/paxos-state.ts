@@ -5,11 +5,11 @@
  *   proposal  ballot | ballot: its origin | u8 count | each: ballot, origin of a value committed before | i32 length, a Mutation
  *   state     u8 1 | ballot: promised | u8 0; 1: proposal, accepted | u8 0; 1: proposal, the last committed
  *   target    table 20 | varint length, partition
- *   Prepare   u8 1 | target | ballot | u16 count | each: varint length, key
+ *   Prepare   head | target | ballot | u16 count | each: varint length, key
  *   promise   u8 1 | u8 1 | u8 0; 1: proposal, accepted | u8 0; 1: proposal, committed | a records answer; none without keys
  *   refusal   u8 1 | u8 0 | ballot: that was promised
- *   Propose   u8 1 | target | proposal                  answer: u8 1 | u8 1; 0: ballot
- *   Commit    u8 1 | target | proposal                  answer: u8 1
+ *   Propose   head | target | proposal                  answer: u8 1 | u8 1; 0: ballot
+ *   Commit    head | target | proposal                  answer: u8 1
  *
  * The origin is the ballot under which a value was first proposed: it stays when another proposer finishes it. With the
  * origins of the values before it (the last first, not older than a minute) a proposer that lost sight of its value learns
@@ -18,7 +18,7 @@
 import { compareBytes, Reader, Writer } from '../common/bytes.ts';
 import { protocolError } from '../common/errors.ts';
 import type { TableDef } from '../schema/schema.ts';
-import { MESSAGE_VERSION, TABLE_REF_BYTES, tableRef } from './messages.ts';
+import { beginRequest, MESSAGE_VERSION, readHead, TABLE_REF_BYTES, tableRef } from './messages.ts';
 
 export const BALLOT_BYTES = 24;
 
@@ -131,15 +131,17 @@ export interface PaxosTarget {
   /** 20 bytes. */
   readonly table: Buffer;
   readonly partition: Buffer;
+  /** Of the topology by which who takes part was chosen. */
+  readonly epoch: number;
 }
 
-export function targetOf(table: TableDef, partition: Uint8Array): PaxosTarget {
-  return { table: tableRef(table), partition: Buffer.from(partition) };
+export function targetOf(table: TableDef, partition: Uint8Array, epoch = 0): PaxosTarget {
+  return { table: tableRef(table), partition: Buffer.from(partition), epoch };
 }
 
-function beginWithTarget({ table, partition }: PaxosTarget): Writer {
+function beginWithTarget({ table, partition, epoch }: PaxosTarget): Writer {
   const out = new Writer(256);
-  out.u8(MESSAGE_VERSION);
+  beginRequest(out, epoch);
   out.raw(table);
   out.varint(partition.length);
   out.raw(partition);
@@ -147,11 +149,11 @@ function beginWithTarget({ table, partition }: PaxosTarget): Writer {
 }
 
 function readTarget(reader: Reader): PaxosTarget {
-  readVersion(reader);
+  const epoch = readHead(reader);
   const table = Buffer.from(reader.raw(TABLE_REF_BYTES));
   const partition = Buffer.from(reader.raw(reader.varint()));
   if (partition.length < 8) throw protocolError('a key without a token');
-  return { table, partition };
+  return { table, partition, epoch };
 }
 
 export interface Prepare {

@@ -5,20 +5,18 @@
  * restart. Source: Lamport, Paxos Made Simple; Cassandra's StorageProxy.cas for levels and errors.
  */
 import type { NodeInfo } from '../cluster/cluster-state.ts';
-import { Writer } from '../common/bytes.ts';
 import { type CqlError, casWriteUnknown, unavailable, writeTimeout } from '../common/errors.ts';
 import { request, Verb } from '../internode/links.ts';
 import type { ConditionalTarget, Decision } from '../query/data-path.ts';
-import type { Mutation } from '../query/modify.ts';
 import { ABSENT } from '../storage/kv.ts';
 import type { RecordSource } from '../storage/record-source.ts';
 import { parseUuid } from '../types/uuid.ts';
-import type { CoordinatorContext } from './context.ts';
+import { type CoordinatorContext, staleEpochOf } from './context.ts';
 import type { Levels } from './coordinated-path.ts';
 import { CoordinatedSource } from './coordinated-source.ts';
 import { Level, quorumOf } from './levels.ts';
 import { Lines } from './lines.ts';
-import { addMutation, beginMutations, locateRecords } from './messages.ts';
+import { encodeMutations, locateRecords } from './messages.ts';
 import { gatherVotes } from './paxos-quorum.ts';
 import { PaxosReplica } from './paxos-replica.ts';
 import {
@@ -45,6 +43,8 @@ import { type Replicated, Tally } from './replicated.ts';
 import type { Topology } from './topology.ts';
 
 const BACKOFF_MILLIS_MAX = 64;
+/** Of one commit; the ring changes rarely. */
+const RESTARTS_MAX = 8;
 
 /** A promise that was given. */
 type GivenPromise = Extract<Promised, { isPromised: true }>;
@@ -61,6 +61,8 @@ interface Round {
   readonly live: readonly NodeInfo[];
   readonly required: number;
   readonly levels: Levels;
+  /** By which one of the replicas refused: others take part now; 0: none did. */
+  staleEpoch: number;
 }
 
 /** What was proposed here and may have been accepted by too few. */
@@ -102,6 +104,7 @@ export class Paxos {
     decide: (source: RecordSource) => Promise<Decision<T>>,
   ): Promise<T> {
     const round = this.roundOf(target, levels);
+    this.refuse(round);
     // Proposers of one worker do not have to fight each other.
     const { casContentionTimeoutMillis } = this.context.options;
     const name = Buffer.concat([round.at.table, round.at.partition]).toString('latin1');
@@ -114,6 +117,14 @@ export class Paxos {
     }
   }
 
+  /** @throws CqlError Unavailable */
+  private refuse({ live, required, levels }: Round): void {
+    if (live.length >= required) return;
+    this.context.metrics.unavailables++;
+    throw unavailable(levels.serialConsistency, required, live.length);
+  }
+
+  /** Who takes part as the ring is now. */
   private roundOf(target: ConditionalTarget, levels: Levels): Round {
     const { context, topology } = this;
     const { handle, partition } = target;
@@ -128,12 +139,9 @@ export class Paxos {
     const live = context.live(takingPart(replicas));
     const extras = takingPart(replicated.writes.extrasOf(replicas));
     const required = Math.floor(takingPart(readers).length / 2) + 1 + extras.length;
-    if (live.length < required) {
-      context.metrics.unavailables++;
-      throw unavailable(serialConsistency, required, live.length);
-    }
-    const at = targetOf(handle.table, partition);
-    return { target, at, replicated, replicas, readers, live, required, levels };
+    const at = targetOf(handle.table, partition, replicated.epoch);
+    const owners = { replicated, replicas, readers, live, required };
+    return { target, at, ...owners, levels, staleEpoch: 0 };
   }
 
   private timeout({ levels, required }: Round, received: number, contentions: number): CqlError {
@@ -142,14 +150,24 @@ export class Paxos {
     return writeTimeout({ consistency, received, required }, 'CAS', contentions);
   }
 
+  /** The same round by the ring as it is now, if it is another one. */
+  private async current(round: Round): Promise<Round> {
+    const { context, topology } = this;
+    if (round.staleEpoch > round.replicated.epoch) await context.catchUp(round.staleEpoch);
+    return round.replicated.epoch === topology.epoch
+      ? round
+      : this.roundOf(round.target, round.levels);
+  }
+
   private async compete<T>(
-    round: Round,
+    first: Round,
     decide: (source: RecordSource) => Promise<Decision<T>>,
   ): Promise<T> {
     const { deps, options, metrics } = this.context;
     const deadline = deps.clock.monotonicMillis() + options.casContentionTimeoutMillis;
     let pending: readonly Pending<T>[] = [];
     let least = 0n;
+    let round = first;
     for (let contentions = 0; ; contentions++) {
       if (contentions > 0) {
         metrics.casContentions++;
@@ -158,13 +176,17 @@ export class Paxos {
           throw this.gaveUp(round, pending, 0, contentions);
         }
       }
+      const before = round;
+      round = await this.current(before);
+      // What was proposed may still be chosen: then nobody may be told that nothing was done.
+      if (round !== before && pending.length === 0) this.refuse(round);
       const now = deps.serialMicros();
       const ballot = newBallot(now > least ? now : least + 1n, this.hostId);
       const prepared = await this.prepare(round, ballot);
       if (prepared.seenMicros > least) least = prepared.seenMicros;
       const { promises } = prepared;
       if (promises === null) {
-        if (prepared.isContended) continue;
+        if (prepared.isContended || round.staleEpoch > 0) continue;
         throw this.gaveUp(round, pending, prepared.promisedCount, contentions);
       }
       const found = await this.finish(round, ballot, promises);
@@ -177,7 +199,7 @@ export class Paxos {
       // What was proposed before and not chosen is still on some replica: nothing, chosen now, keeps it from ever being.
       if (mutations.length === 0 && pending.length === 0) return decision.result;
       const history = historyAfter(found.last, ballot);
-      const proposal = { ballot, origin: ballot, history, message: messageOf(mutations) };
+      const proposal = { ballot, origin: ballot, history, message: encodeMutations(mutations) };
       const proposed = await this.propose(round, proposal);
       if (proposed.kind === 'accepted') {
         await this.commit(round, proposal, round.levels.consistency);
@@ -241,8 +263,11 @@ export class Paxos {
       round.required,
       async (node): Promise<Promised> => {
         const promised = this.context.isSelf(node)
-          ? await this.replica.prepare({ target: round.at, ballot, keys: keys.map(asBuffer) })
-          : decodePromised(await this.ask(node, Verb.PaxosPrepare, body));
+          ? await watched(
+              round,
+              this.replica.prepare({ target: round.at, ballot, keys: keys.map(asBuffer) }),
+            )
+          : decodePromised(await this.ask(round, node, Verb.PaxosPrepare, body));
         if (promised.isPromised && keys.length > 0) locateRecords(promised.records, keys.length);
         return promised;
       },
@@ -266,9 +291,9 @@ export class Paxos {
     };
   }
 
-  private ask(node: NodeInfo, verb: Verb, body: Uint8Array): Promise<Uint8Array> {
+  private ask(round: Round, node: NodeInfo, verb: Verb, body: Uint8Array): Promise<Uint8Array> {
     const { deps, options } = this.context;
-    return request(deps.links, node, verb, body, options.writeTimeoutMillis);
+    return watched(round, request(deps.links, node, verb, body, options.writeTimeoutMillis));
   }
 
   /** Brings the last commit to all that promised, and finishes what was accepted but not committed. */
@@ -321,8 +346,8 @@ export class Paxos {
     proposal: Proposal,
     body: Uint8Array,
   ): Promise<void> {
-    if (this.context.isSelf(node)) await this.replica.commit(round.at, proposal);
-    else await this.ask(node, Verb.PaxosCommit, body);
+    if (this.context.isSelf(node)) await watched(round, this.replica.commit(round.at, proposal));
+    else await this.ask(round, node, Verb.PaxosCommit, body);
   }
 
   private async propose(round: Round, proposal: Proposal): Promise<Proposed> {
@@ -332,8 +357,8 @@ export class Paxos {
       round.required,
       async (node) =>
         this.context.isSelf(node)
-          ? this.replica.propose(round.at, proposal)
-          : decodeAccepted(await this.ask(node, Verb.PaxosPropose, body)),
+          ? watched(round, this.replica.propose(round.at, proposal))
+          : decodeAccepted(await this.ask(round, node, Verb.PaxosPropose, body)),
       (refusedBy) => refusedBy === null,
     );
     const acceptedCount = votes.agreed.length;
@@ -342,8 +367,24 @@ export class Paxos {
     return { kind: 'unknown', acceptedCount };
   }
 
+  /** @throws CqlError WriteTimeout SIMPLE */
+  private async commit(round: Round, proposal: Proposal, level: number): Promise<void> {
+    let at = round;
+    for (let restarts = 0; ; restarts++) {
+      try {
+        await this.commitOnce(at, proposal, level);
+        return;
+      } catch (error) {
+        // What is decided stays so, whoever takes part: those who own the rows now shall have it.
+        if (at.staleEpoch === 0 || restarts === RESTARTS_MAX) throw error;
+        if (!(await this.context.catchUp(at.staleEpoch))) throw error;
+        at = this.roundOf(round.target, round.levels);
+      }
+    }
+  }
+
   /** To all replicas; what is not there in time comes as a hint. @throws CqlError WriteTimeout SIMPLE */
-  private commit(round: Round, proposal: Proposal, level: number): Promise<void> {
+  private commitOnce(round: Round, proposal: Proposal, level: number): Promise<void> {
     const { context } = this;
     const { replicated, replicas } = round;
     const tally = new Tally(replicated, level, replicated.writes.extrasOf(replicas));
@@ -426,6 +467,16 @@ interface Found {
   readonly isClean: boolean;
 }
 
+/** Notes in the round if a replica refuses it because others take part now. */
+async function watched<T>(round: Round, answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    round.staleEpoch = Math.max(round.staleEpoch, staleEpochOf(error, round.replicated.epoch));
+    throw error;
+  }
+}
+
 function includes(ballots: readonly Ballot[], ballot: Ballot): boolean {
   return ballots.some((one) => one.equals(ballot));
 }
@@ -437,13 +488,4 @@ function later(a: Proposal | null, b: Proposal | null): Proposal | null {
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes);
-}
-
-function messageOf(mutations: readonly Mutation[]): Buffer {
-  const out = new Writer(512);
-  beginMutations(out);
-  for (const { handle, key, record } of mutations) {
-    addMutation(out, handle.table, key, key.length, record, record.length);
-  }
-  return out.copy();
 }

@@ -6,7 +6,7 @@
  */
 import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { Writer } from '../common/bytes.ts';
-import { type CqlError, readFailure, readTimeout, serverError } from '../common/errors.ts';
+import { CqlError, readFailure, readTimeout, serverError } from '../common/errors.ts';
 import { type AnswerSink, LinkError, Verb } from '../internode/links.ts';
 import { ABSENT } from '../storage/kv.ts';
 import type { PointReader, TableHandle } from '../storage/record-source.ts';
@@ -18,6 +18,7 @@ import {
   Reason,
   type ReplicaFailure,
   reasonOf,
+  staleEpochOf,
 } from './context.ts';
 import type { Delayed } from './delays.ts';
 import { isDatacenterLocal } from './levels.ts';
@@ -128,12 +129,18 @@ class Contact implements AnswerSink, PointReader {
     if (context.isSelf(this.node)) {
       const { store } = context.deps;
       const shard = store.shardOf(request.keys[0]);
+      const { topology } = context;
+      if (topology.hasMoved(this.read.epoch, request.handle.table, request.keys[0], 'read')) {
+        // Never before the caller has gone on.
+        queueMicrotask(() => this.read.supersede(this, topology.epoch));
+        return;
+      }
       this.isFetching = true;
       for (const key of request.keys) store.get(request.handle, shard, key, key.length);
       store.addReader(shard, this, request.keys.length);
       return;
     }
-    writeKeysRequest(context.out, request.handle.table, request.keys);
+    writeKeysRequest(context.out, this.read.epoch, request.handle.table, request.keys);
     const verb = what === 'digest' ? Verb.ReadDigest : Verb.ReadRecords;
     context.deps.links.call(this.node, verb, context.out.view(), request.timeoutMillis, this);
   }
@@ -182,6 +189,11 @@ class Contact implements AnswerSink, PointReader {
   }
 
   failed(error: LinkError | CqlError): void {
+    const epoch = staleEpochOf(error, this.read.epoch);
+    if (epoch > 0) {
+      this.read.supersede(this, epoch);
+      return;
+    }
     const reason = error instanceof LinkError ? reasonOf(error) : Reason.UNKNOWN;
     this.read.failed(this, reason);
   }
@@ -202,12 +214,39 @@ class PointRead implements Delayed {
   private hurries = false;
   /** Answers without which there is nothing to look at. */
   private readonly required: number;
+  private readonly startMillis: number;
 
   constructor(context: CoordinatorContext, request: ReadRequest, reader: PointReader) {
     this.required = request.replicated.blockFor(request.level);
     this.context = context;
     this.request = request;
     this.reader = reader;
+    this.startMillis = context.deps.clock.monotonicMillis();
+  }
+
+  get epoch(): number {
+    return this.request.replicated.epoch;
+  }
+
+  /** A replica knows of other owners of the keys: begins again with those, when this node knows them too. */
+  supersede(contact: Contact, epoch: number): void {
+    if (this.phase === 'asking' || this.phase === 'fetching') this.startAgain(contact.node, epoch);
+  }
+
+  private startAgain(node: NodeInfo, epoch: number): void {
+    const { context, request } = this;
+    this.phase = 'done';
+    context.catchUp(epoch).then((isCaughtUp) => {
+      const spent = context.deps.clock.monotonicMillis() - this.startMillis;
+      const timeoutMillis = request.timeoutMillis - spent;
+      if (isCaughtUp && timeoutMillis > 0) {
+        startRead(context, { ...request, timeoutMillis }, this.reader);
+        return;
+      }
+      this.contacts = this.contacts.filter((one) => one.node !== node);
+      this.failures.push({ node, reasonCode: Reason.TIMEOUT });
+      this.fail();
+    });
   }
 
   start({ contacts, spares }: Contacts): void {
@@ -334,10 +373,15 @@ class PointRead implements Delayed {
       }
       return { node, entries };
     });
-    repairBeforeShown(context, { ...request, spares }, parts).then((lost) => {
+    repairBeforeShown(context, { ...request, spares }, parts).then((failure) => {
       this.phase = 'done';
-      if (lost === null) {
+      if (failure === null) {
         this.deliver(answerOf(merged));
+        return;
+      }
+      const { lost, staleEpoch } = failure;
+      if (staleEpoch > 0) {
+        this.startAgain(lost[0], staleEpoch);
         return;
       }
       for (const node of lost) this.failures.push({ node, reasonCode: Reason.TIMEOUT });
@@ -394,6 +438,23 @@ function answerOf(records: readonly (Uint8Array | null)[]): Buffer {
   return out.copy();
 }
 
+/** As the ring is now. */
+function startReadAgain(
+  context: CoordinatorContext,
+  request: ReadRequest,
+  reader: PointReader,
+): void {
+  let replicated: Replicated;
+  try {
+    replicated = context.topology.replicatedOf(request.handle.table);
+  } catch (error) {
+    reader.failed(error instanceof CqlError ? error : serverError(String(error)));
+    return;
+  }
+  const replicas = replicated.placement.ofKey(request.keys[0]);
+  startRead(context, { ...request, replicated, replicas }, reader);
+}
+
 /** Starts a read; `reader` hears of it once, at once if it is refused. */
 export function startRead(
   context: CoordinatorContext,
@@ -401,6 +462,10 @@ export function startRead(
   reader: PointReader,
 ): void {
   const { replicated, replicas, level, handle, keys } = request;
+  if (replicated.epoch !== context.topology.epoch) {
+    startReadAgain(context, request, reader);
+    return;
+  }
   const live = context.live(replicas);
   const refused = replicated.refusal(level, live);
   if (refused !== null) {

@@ -31,6 +31,8 @@ export interface CoordinatorDeps {
   /** This node. */
   readonly self: Pick<NodeInfo, 'hostId' | 'datacenter' | 'rack'>;
   logError(message: string, error: unknown): void;
+  /** Peers go by a later topology: this node is to hear of it soon. It does in any case; this may make it sooner. */
+  readonly followTopology?: (epoch: number) => void;
 }
 
 export interface HintLimits {
@@ -57,8 +59,10 @@ export interface CoordinatorOptions {
   /** A second replica is asked not before and not after so long, whatever the latencies. */
   readonly speculationMillisMin: number;
   readonly speculationMillisMax: number;
-  /** How long a replica waits for a table that it does not know yet. */
+  /** How long a replica waits for a table, or a topology, that it does not know yet. */
   readonly schemaWaitMillis: number;
+  /** How long a coordinator waits for the topology by which a replica refused its request, before it asks again. */
+  readonly staleWaitMillis: number;
   /** Of requests of peers in the hands of this worker; beyond they are answered OVERLOADED. */
   readonly replicaBytesMax: number;
   readonly replicaScansMax: number;
@@ -84,6 +88,7 @@ export const DEFAULT_COORDINATOR_OPTIONS: CoordinatorOptions = {
   speculationMillisMin: 5,
   speculationMillisMax: 1_000,
   schemaWaitMillis: 500,
+  staleWaitMillis: 1_000,
   replicaBytesMax: 128 << 20,
   replicaScansMax: 64,
   pageBytes: 128 << 10,

@@ -15,6 +15,7 @@ import {
   Reason,
   type ReplicaFailure,
   reasonOf,
+  staleEpochOf,
 } from './context.ts';
 import { lacks, mergeVersions, type RepairEntry } from './repair.ts';
 import { boundsAfter, ReplicaStream, type StreamBounds } from './replica-stream.ts';
@@ -22,6 +23,8 @@ import { type Replicated, Tally } from './replicated.ts';
 import { type Segment, segmentsOf } from './scan-segments.ts';
 
 const CHUNK_BYTES = 64 << 10;
+/** Of one scan; the ring changes rarely. */
+const RESTARTS_MAX = 16;
 const NOTHING = Buffer.alloc(0);
 
 export interface RangeRequest {
@@ -29,6 +32,15 @@ export interface RangeRequest {
   readonly handle: TableHandle;
   readonly level: number;
   readonly scan: ScanOptions;
+}
+
+/** A replica knows of other owners: what is left has to be planned again. Never leaves this file. */
+class StaleScan extends Error {
+  readonly epoch: number;
+  constructor(epoch: number) {
+    super('others own some of it');
+    this.epoch = epoch;
+  }
 }
 
 /** One segment with its replicas' streams. */
@@ -40,7 +52,8 @@ class OpenSegment {
   readonly spares: NodeInfo[];
   private readonly failures: ReplicaFailure[] = [];
   private readonly expected: number;
-  private bounds: StreamBounds;
+  /** Of what has not been shown. */
+  bounds: StreamBounds;
 
   constructor(
     context: CoordinatorContext,
@@ -62,8 +75,9 @@ class OpenSegment {
     const { rangeTimeoutMillis } = this.context.options;
     // As long as there is somebody else to ask, nobody gets all of the time.
     const timeoutMillis = this.spares.length > 0 ? rangeTimeoutMillis / 4 : rangeTimeoutMillis;
-    const { handle } = this.request;
-    return new ReplicaStream(this.context, handle, node, this.bounds, this.expected, timeoutMillis);
+    const { handle, replicated } = this.request;
+    const options = { epoch: replicated.epoch, expected: this.expected, timeoutMillis };
+    return new ReplicaStream(this.context, handle, node, this.bounds, options);
   }
 
   prefetch(): void {
@@ -88,6 +102,8 @@ class OpenSegment {
         await stream.load();
         return;
       } catch (error) {
+        const staleEpoch = staleEpochOf(error, this.request.replicated.epoch);
+        if (staleEpoch > 0) throw new StaleScan(staleEpoch);
         const reasonCode = error instanceof LinkError ? reasonOf(error) : Reason.UNKNOWN;
         this.failures.push({ node: stream.node, reasonCode });
         const next = this.standIn(stream);
@@ -128,11 +144,12 @@ class OpenSegment {
 export class RangeScan implements RecordScan {
   buffer: Buffer = NOTHING;
   private readonly context: CoordinatorContext;
-  private readonly request: RangeRequest;
-  private readonly segments: Iterator<Segment>;
+  private request: RangeRequest;
+  private segments: Iterator<Segment>;
   private readonly open: OpenSegment[] = [];
   private readonly out = new Writer(CHUNK_BYTES);
   private ahead = 1;
+  private restarts = 0;
   private closed = false;
 
   constructor(context: CoordinatorContext, request: RangeRequest) {
@@ -146,9 +163,16 @@ export class RangeScan implements RecordScan {
     while (!this.closed) {
       const segment = this.current();
       if (segment === null) return 0;
-      await segment.load();
-      if (this.closed) return 0;
-      const count = await this.merge(segment);
+      let count: number;
+      try {
+        await segment.load();
+        if (this.closed) return 0;
+        count = await this.merge(segment);
+      } catch (error) {
+        if (!(error instanceof StaleScan)) throw error;
+        await this.planAgain(segment, error.epoch);
+        continue;
+      }
       if (count > 0) return count;
       if (segment.streams.every((stream) => stream.isEmpty && !stream.needsPage)) {
         this.open.shift();
@@ -156,6 +180,20 @@ export class RangeScan implements RecordScan {
       }
     }
     return 0;
+  }
+
+  /** What has not been shown, of the segment and after it, as the ring is now. @throws CqlError */
+  private async planAgain(segment: OpenSegment, epoch: number): Promise<void> {
+    const { context, request } = this;
+    this.restarts++;
+    if (this.restarts > RESTARTS_MAX || !(await context.catchUp(epoch))) throw segment.error();
+    const replicated = context.topology.replicatedOf(request.handle.table);
+    this.request = { ...request, replicated };
+    const { bounds } = segment;
+    const lower = request.scan.reverse ? request.scan.lower : bounds.lower;
+    const upper = request.scan.reverse ? bounds.upper : request.scan.upper;
+    this.segments = segmentsOf(context, replicated, request.level, lower, upper);
+    this.open.length = 0;
   }
 
   close(): void {
@@ -209,8 +247,8 @@ export class RangeScan implements RecordScan {
       out.raw(merged);
       count++;
     }
-    if (last !== null) segment.passed(last);
     await this.repair(segment, repairs);
+    if (last !== null) segment.passed(Buffer.from(last));
     this.buffer = out.view();
     return count;
   }
@@ -236,7 +274,8 @@ export class RangeScan implements RecordScan {
     const timeoutMillis = context.options.rangeTimeoutMillis;
     const parts = segment.streams.map(({ node }, i) => ({ node, entries: repairs[i] }));
     const { spares } = segment;
-    const lost = await repairBeforeShown(context, { ...request, timeoutMillis, spares }, parts);
-    if (lost !== null) throw segment.error(lost);
+    const failure = await repairBeforeShown(context, { ...request, timeoutMillis, spares }, parts);
+    if (failure === null) return;
+    throw failure.staleEpoch > 0 ? new StaleScan(failure.staleEpoch) : segment.error(failure.lost);
   }
 }

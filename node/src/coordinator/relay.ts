@@ -11,7 +11,7 @@
 import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { Reader } from '../common/bytes.ts';
 import { protocolError } from '../common/errors.ts';
-import { type AnswerSink, type Responder, Verb } from '../internode/links.ts';
+import { type AnswerSink, type FailureCode, type Responder, Verb } from '../internode/links.ts';
 import { formatUuid, parseUuid } from '../types/uuid.ts';
 import type { CoordinatorContext } from './context.ts';
 import { DONE, MESSAGE_VERSION } from './messages.ts';
@@ -24,7 +24,7 @@ const BYTES_MAX = 32 << 10;
 /** Relayed mutations whose coordinators have not asked for all answers yet. */
 const RELAYS_MAX = 16_384;
 
-type Result = 'done' | { readonly code: 'OVERLOADED' | 'FAILED'; readonly message: string };
+type Result = 'done' | { readonly code: FailureCode; readonly message: string };
 
 /** One relayed mutation, at the node that passes it on. */
 interface Relay {
@@ -141,10 +141,11 @@ export class Relays {
     }
     deps.links.call(node, Verb.Mutation, mutation, options.writeTimeoutMillis, {
       answered: () => settle('done'),
-      failed: ({ code, message }) => {
+      failed: ({ code, message, epoch }) => {
         // A time out is not told: it is one for the coordinator as well.
         if (code === 'TIMEOUT') return;
-        settle({ code: code === 'OVERLOADED' ? code : 'FAILED', message });
+        if (code === 'STALE') settle({ code, message: String(epoch) });
+        else settle({ code: code === 'OVERLOADED' ? code : 'FAILED', message });
       },
     });
   }

@@ -5,10 +5,11 @@
 import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { equalBytes } from '../common/bytes.ts';
 import { type AnswerSink, Verb } from '../internode/links.ts';
+import { applyMutations } from '../query/apply-mutations.ts';
 import { mergeRecords } from '../storage/merge.ts';
 import type { TableHandle } from '../storage/record-source.ts';
-import type { CoordinatorContext } from './context.ts';
-import { addMutation, beginMutations } from './messages.ts';
+import { type CoordinatorContext, staleEpochOf } from './context.ts';
+import { addMutation, beginRequest } from './messages.ts';
 
 /** A key and the record that a replica should have. */
 export interface RepairEntry {
@@ -40,38 +41,50 @@ export function lacks(version: Uint8Array | null, merged: Uint8Array | null): bo
   return version === null || !equalBytes(version, merged);
 }
 
-/** Sends a replica what it lacks. @returns whether it is durable there */
+/** What came of a repair; a number: the epoch by which the replica refused it as stale. */
+export type RepairOutcome = 'done' | 'failed' | number;
+
+async function repairHere(
+  { deps }: CoordinatorContext,
+  handle: TableHandle,
+  entries: readonly RepairEntry[],
+): Promise<void> {
+  await applyMutations(
+    deps.store,
+    entries.map(({ key, record }) => ({ handle, key, record })),
+  );
+}
+
+/** Sends a replica what it lacks; done: it is durable there. @param epoch by which it is a replica */
 export function sendRepair(
   context: CoordinatorContext,
   handle: TableHandle,
+  epoch: number,
   node: NodeInfo,
   entries: readonly RepairEntry[],
   timeoutMillis: number,
-): Promise<boolean> {
-  const { store, links } = context.deps;
+): Promise<RepairOutcome> {
+  const { topology } = context;
+  const { links } = context.deps;
   context.metrics.readRepairs += entries.length;
   if (context.isSelf(node)) {
-    return new Promise((resolve) => {
-      const shards = new Set<number>();
-      for (const { key, record } of entries) {
-        shards.add(store.merge(handle, key, key.length, record, record.length));
-      }
-      let left = shards.size;
-      let fine = true;
-      const written = (error: unknown) => {
-        fine &&= error === null;
-        if (--left === 0) resolve(fine);
-      };
-      for (const shard of shards) store.addSink(shard, { written });
-    });
+    const isStale = ({ key }: RepairEntry) => topology.hasMoved(epoch, handle.table, key, 'write');
+    if (entries.some(isStale)) return Promise.resolve(topology.epoch);
+    return repairHere(context, handle, entries).then(
+      () => 'done',
+      () => 'failed',
+    );
   }
   const { out } = context;
-  beginMutations(out);
+  beginRequest(out, epoch);
   for (const { key, record } of entries) {
     addMutation(out, handle.table, key, key.length, record, record.length);
   }
   return new Promise((resolve) => {
-    const sink: AnswerSink = { answered: () => resolve(true), failed: () => resolve(false) };
+    const sink: AnswerSink = {
+      answered: () => resolve('done'),
+      failed: (error) => resolve(staleEpochOf(error, epoch) || 'failed'),
+    };
     links.call(node, Verb.Mutation, out.view(), timeoutMillis, sink);
   });
 }

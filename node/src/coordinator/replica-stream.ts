@@ -2,7 +2,7 @@
 import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { compareBytes } from '../common/bytes.ts';
 import { protocolError } from '../common/errors.ts';
-import { request, Verb } from '../internode/links.ts';
+import { LinkError, request, Verb } from '../internode/links.ts';
 import type { TableHandle } from '../storage/record-source.ts';
 import type { CoordinatorContext } from './context.ts';
 import { localPage } from './local-page.ts';
@@ -14,6 +14,15 @@ export interface StreamBounds {
   readonly lower: Uint8Array | null;
   readonly upper: Uint8Array | null;
   readonly reverse: boolean;
+}
+
+export interface StreamOptions {
+  /** By which the node is a replica. */
+  readonly epoch: number;
+  /** Entries that are likely to be wanted. */
+  readonly expected: number;
+  /** Of each page from a peer. */
+  readonly timeoutMillis: number;
 }
 
 /** The bounds of what comes after `key`. */
@@ -33,6 +42,7 @@ export class ReplicaStream {
   readonly node: NodeInfo;
   private readonly context: CoordinatorContext;
   private readonly handle: TableHandle;
+  private readonly epoch: number;
   private bounds: StreamBounds;
   private readonly timeoutMillis: number;
   private entriesMax: number;
@@ -42,15 +52,14 @@ export class ReplicaStream {
   private isLast = false;
   private loading: Promise<Page> | null = null;
 
-  /** @param expected entries that are likely to be wanted @param timeoutMillis of each page from a peer */
   constructor(
     context: CoordinatorContext,
     handle: TableHandle,
     node: NodeInfo,
     bounds: StreamBounds,
-    expected: number,
-    timeoutMillis: number,
+    { epoch, expected, timeoutMillis }: StreamOptions,
   ) {
+    this.epoch = epoch;
     this.timeoutMillis = timeoutMillis;
     this.context = context;
     this.handle = handle;
@@ -98,8 +107,15 @@ export class ReplicaStream {
   private nextPage(): Promise<Page> {
     const { context, handle, node, bounds, entriesMax } = this;
     const wanted: PageRequest = { ...bounds, entriesMax, bytesMax: context.options.pageBytes };
-    if (context.isSelf(node)) return localPage(context.deps.store, handle, wanted);
-    writePageRequest(context.out, handle.table, wanted);
+    if (context.isSelf(node)) {
+      const { topology } = context;
+      if (topology.hasRunMoved(this.epoch, handle.table, bounds.lower, bounds.upper)) {
+        const { epoch } = topology;
+        return Promise.reject(new LinkError('STALE', 'others own some of it', { epoch }));
+      }
+      return localPage(context.deps.store, handle, wanted);
+    }
+    writePageRequest(context.out, this.epoch, handle.table, wanted);
     const body = context.out.view();
     return request(context.deps.links, node, Verb.ScanPage, body, this.timeoutMillis).then(
       readPage,

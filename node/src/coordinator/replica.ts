@@ -4,7 +4,7 @@
  * @hot `mutation`, `read`
  */
 import { Writer } from '../common/bytes.ts';
-import type { CqlError } from '../common/errors.ts';
+import { CqlError } from '../common/errors.ts';
 import { type Links, type RequestHandler, type Responder, Verb } from '../internode/links.ts';
 import type { WriteSink } from '../storage/local-store.ts';
 import type { PointReader } from '../storage/record-source.ts';
@@ -49,6 +49,12 @@ const OVERLOADED = 0x1001;
 /** Tells the coordinator of a failure of this node's own store. */
 function fail(responder: Responder, error: CqlError): void {
   responder.fail(error.code === OVERLOADED ? 'OVERLOADED' : 'FAILED', error.message);
+}
+
+/** Whatever it is: malformed, or nothing can be written now. */
+function failWith(responder: Responder, error: unknown): void {
+  if (error instanceof CqlError) fail(responder, error);
+  else responder.fail('FAILED', error instanceof Error ? error.message : String(error));
 }
 
 /** Answers a read with records, or with their digest. */
@@ -134,7 +140,7 @@ export class Replica {
       try {
         handle(body, responder);
       } catch (error) {
-        responder.fail('FAILED', error instanceof Error ? error.message : String(error));
+        failWith(responder, error);
       }
     };
   }
@@ -149,20 +155,36 @@ export class Replica {
 
   /** Applies a Mutation and answers. @throws CqlError ProtocolError: malformed */
   mutation(body: Uint8Array, responder: Responder): void {
-    const { tables, metrics } = this.context;
+    const { tables, metrics, topology } = this.context;
     const missing: Buffer[] = [];
     // The whole body is looked at before anything of it is applied.
-    readMutations(body, (table) => {
+    const epoch = readMutations(body, (table) => {
       if (tables.find(table) === null) missing.push(Buffer.from(table));
     });
     metrics.replicaMutations++;
-    if (missing.length === 0) this.apply(body, responder);
-    else this.afterSchema(missing, body, responder, (copy) => this.apply(copy, responder));
+    if (missing.length === 0 && epoch <= topology.epoch) this.apply(epoch, body, responder);
+    else
+      this.afterNews(epoch, missing, body, responder, (copy) => this.apply(epoch, copy, responder));
   }
 
-  private apply(body: Uint8Array, responder: Responder): void {
-    const { tables, deps } = this.context;
+  /** Whether others own one of the keys now. */
+  private hasMoved(epoch: number, body: Uint8Array): boolean {
+    const { tables, topology } = this.context;
+    let moved = false;
+    readMutations(body, (ref, key) => {
+      const handle = tables.find(ref);
+      moved ||= handle !== null && topology.hasMoved(epoch, handle.table, key, 'write');
+    });
+    return moved;
+  }
+
+  private apply(epoch: number, body: Uint8Array, responder: Responder): void {
+    const { tables, deps, topology } = this.context;
     const { store } = deps;
+    if (epoch < topology.epoch && this.hasMoved(epoch, body)) {
+      this.refuse(responder);
+      return;
+    }
     const answer = new MutationAnswer(this, responder, body.length);
     const shards: number[] = [];
     readMutations(body, (table, key, record) => {
@@ -180,20 +202,27 @@ export class Replica {
     for (const shard of shards) store.addSink(shard, answer);
   }
 
+  /** The coordinator goes by owners of before: it has to catch up, and to begin again. */
+  refuse(responder: Responder): void {
+    responder.fail('STALE', String(this.context.topology.epoch));
+  }
+
   private read(body: Uint8Array, responder: Responder, wantsDigest: boolean): void {
     const request = readKeysRequest(body);
-    this.context.metrics.replicaReads++;
-    if (this.context.tables.find(request.table) !== null) {
+    const { metrics, tables, topology } = this.context;
+    metrics.replicaReads++;
+    if (tables.find(request.table) !== null && request.epoch <= topology.epoch) {
       this.readKeys(request, body.length, responder, wantsDigest);
       return;
     }
-    this.afterSchema([Buffer.from(request.table)], body, responder, (copy) =>
+    const { epoch, table } = request;
+    this.afterNews(epoch, [Buffer.from(table)], body, responder, (copy) =>
       this.readKeys(readKeysRequest(copy), copy.length, responder, wantsDigest),
     );
   }
 
   private readKeys(
-    { table, keys }: KeysRequest,
+    { epoch, table, keys }: KeysRequest,
     bytes: number,
     responder: Responder,
     wantsDigest: boolean,
@@ -201,6 +230,10 @@ export class Replica {
     const handle = this.context.tables.find(table);
     if (handle === null) {
       responder.fail('FAILED', 'a table that is not known here');
+      return;
+    }
+    if (this.context.topology.hasMoved(epoch, handle.table, keys[0], 'read')) {
+      this.refuse(responder);
       return;
     }
     const { store } = this.context.deps;
@@ -216,7 +249,8 @@ export class Replica {
 
   private page(body: Uint8Array, responder: Responder): void {
     const request = readPageRequest(body);
-    const { options, metrics, tables, deps } = this.context;
+    const { options, metrics, tables, deps, topology } = this.context;
+    const { epoch, lower, upper } = request;
     if (this.pagesInFlight >= options.replicaScansMax) {
       metrics.replicaShed++;
       responder.fail('OVERLOADED', 'too many scans of peers are running');
@@ -226,6 +260,10 @@ export class Replica {
       const handle = tables.find(request.table);
       if (handle === null) {
         responder.fail('FAILED', 'a table that is not known here');
+        return;
+      }
+      if (topology.hasRunMoved(epoch, handle.table, lower, upper)) {
+        this.refuse(responder);
         return;
       }
       metrics.replicaPages++;
@@ -245,26 +283,31 @@ export class Replica {
         })
         .finally(() => this.pagesInFlight--);
     };
-    if (tables.find(request.table) !== null) run();
-    else this.afterSchema([request.table], body, responder, run);
+    if (tables.find(request.table) !== null && epoch <= topology.epoch) run();
+    else this.afterNews(epoch, [request.table], body, responder, run);
   }
 
-  /** Goes on when the tables are there; the schema may be a little behind the coordinator's. */
-  private afterSchema(
-    tables: readonly Buffer[],
+  /** Goes on when tables and epoch are there; this node may be a little behind the coordinator. */
+  afterNews(
+    epoch: number,
+    missing: readonly Buffer[],
     body: Uint8Array,
     responder: Responder,
     go: (body: Buffer) => void,
   ): void {
     const copy = Buffer.from(body);
     this.hold(copy.length);
-    this.context.tables
-      .wait(tables, this.context.options.schemaWaitMillis)
+    const { tables, topology, news, options, deps } = this.context;
+    if (epoch > topology.epoch) deps.followTopology?.(epoch);
+    const isThere = () => epoch <= topology.epoch && tables.areThere(missing);
+    news
+      .wait(isThere, options.schemaWaitMillis)
       .then((there) => {
         if (there) go(copy);
+        else if (epoch > topology.epoch) this.refuse(responder);
         else responder.fail('FAILED', 'a table that is not known here');
       })
-      .catch((error: unknown) => responder.fail('FAILED', String(error)))
+      .catch((error: unknown) => failWith(responder, error))
       .finally(() => this.release(copy.length));
   }
 }

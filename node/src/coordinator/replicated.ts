@@ -29,19 +29,22 @@ export class Replicated {
   readonly placement: Placement;
   /** Who is written to: the same where nothing moves. */
   readonly writes: Placement;
+  readonly epoch: number;
   /** Of the coordinator. */
   readonly datacenter: string;
   /** Nodes of each datacenter that make a quorum there; empty unless the strategy knows datacenters. */
   readonly quorums: ReadonlyMap<string, number>;
   private readonly required: readonly number[];
 
-  /** @param writes where some ranges move: who is written to */
+  /** @param writes where some ranges move: who is written to @param epoch of the topology that this is of */
   constructor(
     replication: Replication,
     placement: Placement,
     datacenter: string,
     writes: Placement = placement,
+    epoch = 0,
   ) {
+    this.epoch = epoch;
     this.placement = placement;
     this.writes = writes;
     this.datacenter = datacenter;

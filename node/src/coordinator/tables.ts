@@ -1,18 +1,15 @@
-/** Finds the tables that messages name, and waits a little for those that this node has not heard of yet. */
+/** Finds the tables that messages name. */
 import type { Schema, TableDef } from '../schema/schema.ts';
 import type { TableHandle } from '../storage/record-source.ts';
 import { tableName, tableRef } from './messages.ts';
-import type { LocalRecords, Timers } from './ports.ts';
+import type { LocalRecords } from './ports.ts';
 
 export class Tables {
   private readonly store: LocalRecords;
-  private readonly timers: Timers;
   private byRef = new Map<string, TableDef>();
-  private waiting = new Set<() => void>();
 
-  constructor(store: LocalRecords, timers: Timers) {
+  constructor(store: LocalRecords) {
     this.store = store;
-    this.timers = timers;
   }
 
   /** From now on these tables are there. */
@@ -23,9 +20,6 @@ export class Tables {
         this.byRef.set(tableName(tableRef(table)), table);
       }
     }
-    const waiting = this.waiting;
-    this.waiting = new Set();
-    for (const look of waiting) look();
   }
 
   /** @param ref 20 bytes */
@@ -34,23 +28,7 @@ export class Tables {
     return table === undefined ? null : this.store.handle(table);
   }
 
-  /** Resolves when all of the tables are there, or with false after `millis`. */
-  wait(refs: readonly Buffer[], millis: number): Promise<boolean> {
-    const there = () => refs.every((ref) => this.byRef.has(tableName(ref)));
-    return new Promise((resolve) => {
-      const look = () => {
-        if (!there()) {
-          this.waiting.add(look);
-          return;
-        }
-        cancel();
-        resolve(true);
-      };
-      const cancel = this.timers.after(millis, () => {
-        this.waiting.delete(look);
-        resolve(there());
-      });
-      look();
-    });
+  areThere(refs: readonly Buffer[]): boolean {
+    return refs.every((ref) => this.byRef.has(tableName(ref)));
   }
 }

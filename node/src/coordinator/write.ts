@@ -5,8 +5,9 @@
  */
 import type { NodeInfo } from '../cluster/cluster-state.ts';
 import {
-  type CqlError,
+  CqlError,
   overloaded,
+  serverError,
   type WriteType,
   writeFailure,
   writeTimeout,
@@ -21,10 +22,13 @@ import {
   Reason,
   type ReplicaFailure,
   reasonOf,
+  staleEpochOf,
 } from './context.ts';
 import { Level } from './levels.ts';
-import { addMutation, beginMutations } from './messages.ts';
+import { addMutation, beginRequest, readMutations } from './messages.ts';
+import type { LocalRecords } from './ports.ts';
 import { type Replicated, Tally } from './replicated.ts';
+import type { Topology } from './topology.ts';
 
 /** One record for one key: `key[0, keyLength)`, `record[0, recordLength)`. */
 export interface Entry {
@@ -63,7 +67,9 @@ class PeerAnswer implements AnswerSink {
   }
 
   failed(error: LinkError): void {
-    this.write.failed(this.node, reasonOf(error), true);
+    const epoch = staleEpochOf(error, this.write.epoch);
+    if (epoch > 0) this.write.supersede(this.node, epoch);
+    else this.write.failed(this.node, reasonOf(error), true);
   }
 }
 
@@ -82,6 +88,9 @@ class Write implements WriteSink {
   private isDone = false;
   private hintsPending = 0;
   private hasStarted = false;
+  /** It is begun again: what comes of this one does not matter. */
+  private isSuperseded = false;
+  private readonly startMillis: number;
 
   constructor(context: CoordinatorContext, request: WriteRequest, sink: WriteSink) {
     this.context = context;
@@ -90,11 +99,16 @@ class Write implements WriteSink {
     const { replicated, replicas, level } = request;
     this.tally = new Tally(replicated, level, replicated.writes.extrasOf(replicas));
     const { out } = context;
-    beginMutations(out);
+    this.startMillis = context.deps.clock.monotonicMillis();
+    beginRequest(out, replicated.epoch);
     for (const { handle, key, keyLength, record, recordLength } of request.entries) {
       addMutation(out, handle.table, key, keyLength, record, recordLength);
     }
     this.body = out.copy();
+  }
+
+  get epoch(): number {
+    return this.request.replicated.epoch;
   }
 
   start(): void {
@@ -141,10 +155,10 @@ class Write implements WriteSink {
     const { store } = this.context.deps;
     this.self = node;
     this.pending.push(node);
-    const shards: number[] = [];
-    for (const { handle, key, keyLength, record, recordLength } of this.request.entries) {
-      const shard = store.merge(handle, key, keyLength, record, recordLength);
-      if (!shards.includes(shard)) shards.push(shard);
+    const shards = mergeInto(store, this.request.entries);
+    if (shards instanceof CqlError) {
+      this.failed(node, Reason.UNKNOWN, false);
+      return;
     }
     this.localShards = shards.length;
     for (const shard of shards) store.addSink(shard, this);
@@ -159,16 +173,40 @@ class Write implements WriteSink {
   }
 
   acknowledged(node: NodeInfo): void {
+    if (this.isSuperseded) return;
     this.settle(node);
     this.tally.add(node);
     this.look();
   }
 
   failed(node: NodeInfo, reasonCode: number, withHint: boolean): void {
+    if (this.isSuperseded) return;
     this.settle(node);
     this.failures.push({ node, reasonCode });
     if (withHint) this.hint(node);
     this.look();
+  }
+
+  /** A replica knows of other owners of the keys: begins again with those, when this node knows them too. */
+  supersede(node: NodeInfo, epoch: number): void {
+    if (this.isSuperseded) return;
+    const { context, request, startMillis, body } = this;
+    // If it has been answered, others have it; the new owners shall, too.
+    const sink = this.isDone ? NOBODY : this.sink;
+    this.isSuperseded = true;
+    this.isDone = true;
+    context.catchUp(epoch).then((isCaughtUp) => {
+      const spent = context.deps.clock.monotonicMillis() - startMillis;
+      const timeoutMillis = request.timeoutMillis - spent;
+      if (isCaughtUp && timeoutMillis > 0) {
+        const entries = entriesOf(context, body);
+        startAgain(context, { ...request, entries, timeoutMillis }, sink);
+        return;
+      }
+      this.failures.push({ node, reasonCode: Reason.TIMEOUT });
+      for (const one of this.pending) if (!context.isSelf(one)) this.hint(one);
+      sink.written(this.error());
+    });
   }
 
   private settle(node: NodeInfo): void {
@@ -221,6 +259,10 @@ export function startWrite(
   sink: WriteSink,
 ): void {
   const { replicas, replicated, level } = request;
+  if (replicated.epoch !== context.topology.epoch) {
+    startAgain(context, request, sink);
+    return;
+  }
   const live = context.live(replicas);
   const refused = replicated.refusal(level, live, replicated.writes.extrasOf(replicas));
   if (refused !== null) {
@@ -237,24 +279,98 @@ export function startWrite(
   else new Write(context, request, sink).start();
 }
 
+const NOBODY: WriteSink = { written: () => {} };
+
+/** The entries of a Mutation, without those of tables that are gone. */
+function entriesOf({ tables }: CoordinatorContext, body: Uint8Array): Entry[] {
+  const entries: Entry[] = [];
+  readMutations(body, (table, key, record) => {
+    const handle = tables.find(table);
+    if (handle === null) return;
+    entries.push({ handle, key, keyLength: key.length, record, recordLength: record.length });
+  });
+  return entries;
+}
+
+/** Entries that go to the same replicas. */
+export interface EntryGroup {
+  readonly replicated: Replicated;
+  readonly replicas: readonly NodeInfo[];
+  readonly entries: Entry[];
+}
+
+/** Entries by who is written to. @throws CqlError Invalid: a keyspace has been dropped */
+export function groupByReplicas(topology: Topology, entries: readonly Entry[]): EntryGroup[] {
+  const groups: EntryGroup[] = [];
+  for (const entry of entries) {
+    const replicated = topology.replicatedOf(entry.handle.table);
+    const replicas = replicated.writes.ofKey(entry.key);
+    const group = groups.find(
+      (known) => known.replicas === replicas && known.replicated === replicated,
+    );
+    if (group === undefined) groups.push({ replicated, replicas, entries: [entry] });
+    else group.entries.push(entry);
+  }
+  return groups;
+}
+
+/** As the ring is now: entries that had the same replicas may have different ones. */
+function startAgain(context: CoordinatorContext, request: WriteRequest, sink: WriteSink): void {
+  let groups: EntryGroup[];
+  try {
+    groups = groupByReplicas(context.topology, request.entries);
+  } catch (error) {
+    sink.written(error instanceof CqlError ? error : serverError(String(error)));
+    return;
+  }
+  const all = joined(groups.length, sink);
+  if (groups.length === 0) sink.written(null);
+  const { done: before, ...rest } = request;
+  for (const group of groups) {
+    const done = group.replicas.find(({ hostId }) => hostId === before?.hostId);
+    startWrite(context, { ...rest, ...group, ...(done === undefined ? {} : { done }) }, all);
+  }
+}
+
+/** Tells `sink` when it was told `count` times, of the first error. */
+function joined(count: number, sink: WriteSink): WriteSink {
+  let left = count;
+  let failure: CqlError | null = null;
+  if (count === 1) return sink;
+  return {
+    written: (error) => {
+      failure ??= error;
+      if (--left === 0) sink.written(failure);
+    },
+  };
+}
+
+/** @returns the shards that have some of it, or why nothing is promised of it */
+function mergeInto(store: LocalRecords, entries: readonly Entry[]): readonly number[] | CqlError {
+  const shards: number[] = [];
+  try {
+    for (const { handle, key, keyLength, record, recordLength } of entries) {
+      const shard = store.merge(handle, key, keyLength, record, recordLength);
+      if (!shards.includes(shard)) shards.push(shard);
+    }
+  } catch (error) {
+    if (error instanceof CqlError) return error;
+    throw error;
+  }
+  return shards;
+}
+
 /** This node is the only replica: its store answers by itself. */
 function applyHere(
   { deps: { store } }: CoordinatorContext,
   entries: readonly Entry[],
   sink: WriteSink,
 ): void {
-  const shards: number[] = [];
-  for (const { handle, key, keyLength, record, recordLength } of entries) {
-    const shard = store.merge(handle, key, keyLength, record, recordLength);
-    if (!shards.includes(shard)) shards.push(shard);
+  const shards = mergeInto(store, entries);
+  if (shards instanceof CqlError) {
+    sink.written(shards);
+    return;
   }
-  let left = shards.length;
-  let failure: CqlError | null = null;
-  const all: WriteSink = {
-    written: (error) => {
-      failure ??= error;
-      if (--left === 0) sink.written(failure);
-    },
-  };
-  for (const shard of shards) store.addSink(shard, shards.length === 1 ? sink : all);
+  const all = joined(shards.length, sink);
+  for (const shard of shards) store.addSink(shard, all);
 }

@@ -1,5 +1,6 @@
 /** A cluster of coordinators in one process, on virtual time, over stores in memory. */
 import type { ClusterState, NodeInfo } from '../../cluster/cluster-state.ts';
+import { bucketOfKey } from '../../cluster/grid.ts';
 import { seededRandom, testNode, testState } from '../../cluster/testing/nodes.ts';
 import { chooseTokens } from '../../cluster/tokens.ts';
 import { Reader, Writer } from '../../common/bytes.ts';
@@ -246,6 +247,23 @@ export class TestCluster {
     const out = new Writer(32);
     writePartitionKey(handle.keys, [value], out);
     return { handle, partition: out.copy() };
+  }
+
+  bucketOf(name: string, key: number): number {
+    return bucketOfKey(this.partitionOf(name, key).partition);
+  }
+
+  /** As streaming does. @param isMeant by bucket */
+  copy(
+    from: TestNode,
+    to: TestNode,
+    name: string,
+    isMeant: (bucket: number) => boolean = () => true,
+  ): void {
+    const { handle } = this.partitionOf(name, 0);
+    for (const { key, record } of from.store.contents(handle.table).values()) {
+      if (isMeant(bucketOfKey(key))) to.store.ingest(handle.table, key, record);
+    }
   }
 
   /** What a replica has of a partition, all records as hex. */
