@@ -84,7 +84,8 @@ export function affectedRanges(
   return ranges;
 }
 
-const quorumOf = (factor: number) => Math.floor(factor / 2) + 1;
+/** More than half. */
+export const quorumOf = (factor: number): number => Math.floor(factor / 2) + 1;
 
 /** How many of the others must be asked in place of one that is dead, of `factor` replicas. */
 function standIns(factor: number): number {

@@ -12,10 +12,10 @@ const PRIMARY: Replication = { class: 'SimpleStrategy', replication_factor: '1' 
 
 export interface OperationRefusal {
   /**
-   * STALE: planned on another topology; plan again. WAIT: once others have ended it may begin.
-   * INVALID: not as things are; the reason says what to do.
+   * STALE: planned on another topology; plan again. WAIT: once others have ended it may begin. DOWN: once nodes are up, or
+   * down, it may. INVALID: not as things are. The reason says what to do.
    */
-  readonly code: 'STALE' | 'WAIT' | 'INVALID';
+  readonly code: 'STALE' | 'WAIT' | 'DOWN' | 'INVALID';
   readonly reason: string;
 }
 

@@ -92,3 +92,18 @@ test('it always comes to an end, with the right number of members', () => {
     }),
   );
 });
+
+test('who leaves votes until another does in its place, and as long as it is needed', () => {
+  const nodes = [1, 2, 3, 4].map((i) => testNode(i, i === 3 ? { state: 'leaving' } : {}));
+  const ids = nodes.map(({ hostId }) => hostId);
+  const first = view(nodes, [0, 1, 2], [1]);
+  const added = planVoters({ ...first, isGone: () => false });
+  assert.deepEqual(added, [ids[0], ids[1], ids[2], ids[3]]);
+  const without = planVoters({ ...first, isGone: () => false, voters: added ?? [] });
+  assert.deepEqual(without, [ids[0], ids[1], ids[3]]);
+  // Nobody can vote in its place, and without it there is no majority.
+  const alone = view(nodes.slice(0, 3), [0, 1, 2], [1]);
+  assert.equal(planVoters({ ...alone, isGone: () => false }), null);
+  const pair = [testNode(1, { state: 'leaving' }), testNode(2)];
+  assert.deepEqual(settle(view(pair, [0])), [pair[1].hostId]);
+});

@@ -40,13 +40,13 @@ function least<T>(items: readonly T[], cost: (item: T) => number): T | undefined
 
 /** @returns the voters as they should be next, one more or one fewer; null: they are right, or it cannot be now */
 export function planVoters(view: VotersView): readonly string[] | null {
-  const members = [...view.nodes]
+  const nodes = [...view.nodes];
+  const members = nodes
     .filter(({ state }) => state === 'normal')
     .sort((a, b) => (a.hostId < b.hostId ? -1 : 1));
   const byId = new Map(members.map((node) => [node.hostId, node]));
   const without = (id: string) => view.voters.filter((one) => one !== id);
   const stranger = view.voters.find((id) => !byId.has(id));
-  if (stranger !== undefined && view.voters.length > 1) return without(stranger);
   const voters = view.voters.flatMap((id) => byId.get(id) ?? []);
   const candidates = members.filter(
     ({ hostId }) =>
@@ -55,6 +55,14 @@ export function planVoters(view: VotersView): readonly string[] | null {
   const best = least(candidates, (node) => crowding([...voters, node]));
   const gone = voters.find(({ hostId }) => view.isGone(hostId));
   const target = Math.min(VOTERS_TARGET, members.length - 1 + (members.length % 2));
+  if (stranger !== undefined && view.voters.length > 1) {
+    const rest = without(stranger);
+    // Who is leaving counts while it is up: it goes when the others can do without it.
+    const leaves = nodes.some((one) => one.hostId === stranger && one.state === 'leaving');
+    if (!leaves || !view.isAlive(stranger)) return rest;
+    if (rest.length < target && best !== undefined) return [...view.voters, best.hostId];
+    return hasMajority(rest, view) ? rest : null;
+  }
   // Without one in its place nothing is gained.
   if (gone !== undefined && best !== undefined) return without(gone.hostId);
   if (voters.length > target) return withoutWorst(voters, view);
@@ -62,6 +70,10 @@ export function planVoters(view: VotersView): readonly string[] | null {
   const added = [...view.voters, best.hostId];
   if (voters.length < target) return added;
   return isBetterWith(best, voters, view) ? added : null;
+}
+
+function hasMajority(voters: readonly string[], { isAlive }: VotersView): boolean {
+  return voters.filter(isAlive).length * 2 > voters.length;
 }
 
 function removable(voters: readonly NodeInfo[], view: VotersView): readonly NodeInfo[] {

@@ -1,0 +1,282 @@
+/**
+ * Brings topology changes forward. It runs on every node and acts on the one that leads the metadata log; all it needs to
+ * go on after another is in the log.
+ *
+ *     node is joining ─▶ begin ─▶ all gaining nodes are done ─▶ switch ─▶ all know it ─▶ finish
+ *     joining node is down for long ─▶ cancel
+ */
+import type {
+  ClusterCommand,
+  ClusterState,
+  Liveness,
+  NodeInfo,
+  TopologyOperation,
+} from './cluster-state.ts';
+import { describeOperation } from './operation-rules.ts';
+import { missingGainers, operationOfNode } from './operations.ts';
+import type { ClusterClock, ClusterLogger } from './ports.ts';
+import { type OwnerGroup, ownerGroups, refusalOfFinish } from './topology-barrier.ts';
+import { planEntry } from './topology-plans.ts';
+
+/** The part of the metadata log that is used. */
+export interface TopologyLog {
+  current(): ClusterState;
+  readonly isLeader: boolean;
+  /** Null: not a member. */
+  status(): { readonly voters: readonly string[] } | null;
+  onChange(listener: () => void): () => void;
+  propose(
+    command: ClusterCommand,
+    timeoutMillis: number,
+  ): Promise<{ readonly applied: boolean; readonly reason: string | null }>;
+}
+
+export interface TopologyDriverDeps {
+  readonly hostId: string;
+  readonly log: TopologyLog;
+  readonly liveness: Liveness;
+  readonly clock: ClusterClock;
+  readonly logger: ClusterLogger;
+  /** UUID text. */
+  newId(): string;
+  /**
+   * Asks a member, this node among them, whether all of its workers know the topology of this epoch, or a later one. Not
+   * reached or no answer in time: false.
+   */
+  reached(node: NodeInfo, epoch: number): Promise<boolean>;
+}
+
+export interface TopologyDriverOptions {
+  /** A new node that is down for so long has left. */
+  readonly joinGiveUpMillis: number;
+  /** Between two looks at what there is to do. */
+  readonly lookMillis: number;
+}
+
+export const TOPOLOGY_DRIVER_DEFAULTS: TopologyDriverOptions = {
+  joinGiveUpMillis: 600_000,
+  lookMillis: 500,
+};
+
+const PROPOSE_MILLIS = 10_000;
+/** Nodes that are asked at one time. */
+const ASKS_MAX = 64;
+
+/** What is worked out of an operation once. */
+interface Facts {
+  readonly nodes: ClusterState['nodes'];
+  readonly schema: ClusterState['schema'];
+  readonly missing: readonly string[];
+  readonly groups: readonly OwnerGroup[];
+  /** Know of the phase. */
+  readonly reached: Set<string>;
+}
+
+export class TopologyDriver {
+  private readonly deps: TopologyDriverDeps;
+  private readonly options: TopologyDriverOptions;
+  private readonly facts = new WeakMap<TopologyOperation, Facts>();
+  private readonly downSince = new Map<string, number>();
+  private reasons = new Map<string, string>();
+  private readonly stops: (() => void)[];
+  private looking: Promise<void> | null = null;
+  private lookAgain = false;
+  private stopped = false;
+
+  constructor(deps: TopologyDriverDeps, options: Partial<TopologyDriverOptions> = {}) {
+    this.deps = deps;
+    this.options = { ...TOPOLOGY_DRIVER_DEFAULTS, ...options };
+    this.stops = [
+      deps.clock.every(this.options.lookMillis, () => this.look()),
+      deps.log.onChange(() => this.look()),
+    ];
+  }
+
+  /** What nodes and operations wait for, by host id or id, as the leader sees it; elsewhere empty. For people. */
+  waiting(): ReadonlyMap<string, string> {
+    return this.reasons;
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    for (const stop of this.stops) stop();
+    await this.looking;
+  }
+
+  private isAlive(hostId: string): boolean {
+    return hostId === this.deps.hostId || this.deps.liveness.isAlive(hostId);
+  }
+
+  private look(): void {
+    if (this.stopped) return;
+    if (this.looking !== null) {
+      this.lookAgain = true;
+      return;
+    }
+    this.lookAgain = false;
+    this.looking = this.drive()
+      .catch((error: unknown) => {
+        // No majority, or not the leader any more: whoever leads looks again.
+        this.deps.logger.info('a topology change could not go on now', { error });
+      })
+      .finally(() => {
+        this.looking = null;
+        if (this.lookAgain) this.look();
+      });
+  }
+
+  private async drive(): Promise<void> {
+    while (!this.stopped && this.deps.log.isLeader) {
+      const reasons = new Map<string, string>();
+      const command = await this.nextCommand(reasons);
+      this.reasons = reasons;
+      if (command === null) return;
+      // Whatever became of it is in the state.
+      const { reason } = await this.deps.log.propose(command, PROPOSE_MILLIS);
+      if (reason === null) continue;
+      this.deps.logger.info('a step of a topology change was refused', {
+        step: command.kind,
+        reason,
+      });
+      return;
+    }
+    this.reasons = new Map();
+    this.downSince.clear();
+  }
+
+  /** @param reasons gets what others wait for */
+  private async nextCommand(reasons: Map<string, string>): Promise<ClusterCommand | null> {
+    const state = this.deps.log.current();
+    this.noteDown(state);
+    for (const operation of state.operations) {
+      const { id, phase } = operation;
+      const command =
+        phase === 'streaming'
+          ? this.afterStreaming(state, operation)
+          : await this.afterSwitch(state, operation);
+      if (typeof command !== 'string') return command;
+      reasons.set(id, command);
+    }
+    for (const node of state.nodes.values()) {
+      if (node.state !== 'joining' || operationOfNode(state, node.hostId) !== null) continue;
+      const command = this.entryOf(state, node);
+      if (typeof command !== 'string') return command;
+      reasons.set(node.hostId, command);
+    }
+    return null;
+  }
+
+  /** Since when new nodes are down, as long as this node leads. */
+  private noteDown({ nodes }: ClusterState): void {
+    for (const hostId of this.downSince.keys()) {
+      if (nodes.get(hostId)?.state !== 'joining') this.downSince.delete(hostId);
+    }
+    for (const { hostId, state } of nodes.values()) {
+      if (state !== 'joining') continue;
+      if (this.isAlive(hostId)) this.downSince.delete(hostId);
+      else if (!this.downSince.has(hostId)) {
+        this.downSince.set(hostId, this.deps.clock.nowMillis());
+      }
+    }
+  }
+
+  private isGivenUp(hostId: string): boolean {
+    const since = this.downSince.get(hostId);
+    const now = this.deps.clock.nowMillis();
+    return since !== undefined && now - since >= this.options.joinGiveUpMillis;
+  }
+
+  private givenUpReason(hostId: string): string {
+    const seconds = Math.round(this.options.joinGiveUpMillis / 1000);
+    return `the node ${hostId} was down for ${seconds} s`;
+  }
+
+  /** @returns what to do, or what is waited for */
+  private afterStreaming(
+    state: ClusterState,
+    operation: TopologyOperation,
+  ): ClusterCommand | string {
+    const { id, hostId } = operation;
+    const { missing } = this.factsOf(state, operation);
+    if (missing.length === 0) return { kind: 'switch-operation', id };
+    if (this.isGivenUp(hostId)) {
+      const reason = this.givenUpReason(hostId);
+      this.deps.logger.warn('a topology change is cancelled', { id, reason });
+      return { kind: 'cancel-operation', id, reason };
+    }
+    return `data is on its way to ${missing.join(', ')}`;
+  }
+
+  private async afterSwitch(
+    state: ClusterState,
+    operation: TopologyOperation,
+  ): Promise<ClusterCommand | string> {
+    const { id, kind, hostId } = operation;
+    // Its process may stop then, and with it the majority.
+    const votes = kind === 'leave' && this.deps.log.status()?.voters.includes(hostId) === true;
+    if (votes && this.isAlive(hostId)) return 'the node still votes on the metadata log';
+    const { groups, reached } = this.factsOf(state, operation);
+    const up = [...state.nodes.values()].filter(
+      (node) => node.state !== 'left' && this.isAlive(node.hostId),
+    );
+    await this.ask(up, operation, reached);
+    const late = up.filter(({ hostId }) => !reached.has(hostId));
+    if (late.length > 0) {
+      return `these do not know of the switch yet: ${late.map(({ hostId }) => hostId).join(', ')}`;
+    }
+    const reason = refusalOfFinish(operation, groups, reached, (one) => this.isAlive(one));
+    return reason ?? { kind: 'finish-operation', id };
+  }
+
+  private async ask(
+    nodes: readonly NodeInfo[],
+    { phaseEpoch }: TopologyOperation,
+    reached: Set<string>,
+  ): Promise<void> {
+    const asked = nodes.filter(({ hostId }) => !reached.has(hostId));
+    for (let i = 0; i < asked.length && !this.stopped; i += ASKS_MAX) {
+      const answers = asked.slice(i, i + ASKS_MAX).map(async (node) => {
+        if (await this.deps.reached(node, phaseEpoch)) reached.add(node.hostId);
+      });
+      await Promise.all(answers);
+    }
+  }
+
+  private factsOf(state: ClusterState, operation: TopologyOperation): Facts {
+    const { nodes, schema } = state;
+    const known = this.facts.get(operation);
+    if (known !== undefined && known.nodes === nodes && known.schema === schema) return known;
+    const missing = operation.phase === 'streaming' ? missingGainers(state, operation) : [];
+    const groups = operation.phase === 'streaming' ? [] : ownerGroups(state, operation);
+    const facts = { nodes, schema, missing, groups, reached: known?.reached ?? new Set<string>() };
+    this.facts.set(operation, facts);
+    return facts;
+  }
+
+  /** What becomes of a node that is joining. */
+  private entryOf(state: ClusterState, node: NodeInfo): ClusterCommand | string {
+    const { hostId } = node;
+    const { logger } = this.deps;
+    if (this.isGivenUp(hostId)) return this.dismissal(node, this.givenUpReason(hostId));
+    if (!this.isAlive(hostId)) return 'it is down';
+    const view = { state, isAlive: (id: string) => this.isAlive(id) };
+    const plan = planEntry(view, { id: this.deps.newId(), hostId });
+    if ('command' in plan) {
+      const { command } = plan;
+      if (command.kind === 'begin-operation') {
+        logger.info('a topology change begins', { what: describeOperation(command.plan) });
+      }
+      return command;
+    }
+    const { code, reason } = plan.refusal;
+    return code === 'INVALID' ? this.dismissal(node, reason) : reason;
+  }
+
+  /** It cannot join, now or later: it hears that it has left, and its tokens are free. */
+  private dismissal(node: NodeInfo, reason: string): ClusterCommand {
+    const { replaces: _, ...rest } = node;
+    this.deps.logger.warn('a node cannot join', { hostId: node.hostId, reason });
+    return { kind: 'update-node', node: { ...rest, tokens: [], state: 'left' } };
+  }
+}
