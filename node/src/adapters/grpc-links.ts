@@ -82,6 +82,8 @@ function clientOptions(options: GrpcLinkOptions): ChannelOptions {
 export abstract class PacketStream implements CarrierStream {
   readonly remote: string;
   protected events: StreamEvents | null = null;
+  /** Packets came: it was a link, so that nothing was wrong with how it was made. */
+  protected hasWorked = false;
   private ended = false;
   private readonly call: GrpcCall;
 
@@ -104,6 +106,7 @@ export abstract class PacketStream implements CarrierStream {
   protected start(events: StreamEvents): void {
     this.events = events;
     this.call.on('data', (packet: Uint8Array) => {
+      this.hasWorked = true;
       if (!this.ended) events.packet(packet);
     });
     this.call.on('drain', () => {
@@ -153,7 +156,8 @@ class OutgoingStream extends PacketStream {
     // Every end has a status, which says more.
     call.on('error', () => {});
     call.on('status', ({ code, details }: StatusObject) => {
-      this.finished(code === 0 ? 'closed by the peer' : explain(causeOf(details)));
+      const cause = code === 0 ? 'closed by the peer' : causeOf(details);
+      this.finished(code === 0 || this.hasWorked ? cause : explain(cause));
     });
   }
 

@@ -14,13 +14,20 @@ import {
   testEngine,
   write,
 } from '../../native/testing.ts';
-import { LinkError, type Links, type Peer } from '../internode/links.ts';
+import { LinkError, type Links, type Peer, Verb } from '../internode/links.ts';
 import type { TableDef } from '../schema/schema.ts';
 import type { FamilyId, KvStore } from '../storage/kv.ts';
 import { mergeRecords } from '../storage/merge.ts';
 import { encodeRecord } from '../storage/record.ts';
 import type { Part } from '../streaming/file-plan.ts';
-import { decodeClose, decodeOpen, encodeHello, encodeOffer } from '../streaming/messages.ts';
+import {
+  decodeClose,
+  decodeOpen,
+  decodeRowsRequest,
+  encodeHello,
+  encodeOffer,
+  encodeRowsPage,
+} from '../streaming/messages.ts';
 import { type BucketRange, StreamError, type StreamStores } from '../streaming/ports.ts';
 import { StreamSource } from '../streaming/stream-source.ts';
 import { type Fetcher, type PullDeps, pull } from '../streaming/stream-target.ts';
@@ -144,7 +151,14 @@ after(async () => {
 
 /** To the source alone. */
 const links: Links = {
-  call: (_to, _verb, body, _timeout, sink) => {
+  call: (_to, verb, body, _timeout, sink) => {
+    if (verb === Verb.StreamRows) {
+      source.rows('target', decodeRowsRequest(body)).then(
+        (page) => sink.answered(encodeRowsPage(page)),
+        (error: unknown) => sink.failed(new LinkError('FAILED', String(error))),
+      );
+      return;
+    }
     const answer = (): Uint8Array => {
       if (body.length === 17) {
         void source.close('target', decodeClose(body));
@@ -169,7 +183,17 @@ async function newTarget(shards: number, changed: Partial<PullDeps> = {}): Promi
   const stores = await openShards(name, shards);
   const fetcher = createFetcher(null, mover);
   const directory = join(scratch, `${name}-in`);
-  return { links, stores, files, fetcher, clock, directory, randomBytes, ...changed };
+  const apply = async (_table: TableDef, entries: Buffer) => {
+    for (let at = 0; at < entries.length; ) {
+      const keyEnd = at + 8 + entries.readUInt32LE(at);
+      const end = keyEnd + entries.readUInt32LE(at + 4);
+      const key = entries.subarray(at + 8, keyEnd);
+      await merge(stores, (key[0] << 8) | key[1], entries.subarray(keyEnd, end));
+      at = end;
+    }
+  };
+  const rows = { asRows: false, apply };
+  return { links, stores, files, fetcher, clock, directory, randomBytes, ...rows, ...changed };
 }
 
 const NEVER = new AbortController().signal;
@@ -195,6 +219,9 @@ async function transfer(
         seen.bytes = bytes;
       },
       fetched: () => {},
+      rowsTaken: (bytes) => {
+        seen.bytes += bytes;
+      },
       ingested: (_table, part) => {
         seen.parts.push(part);
         return Promise.resolve();
@@ -239,6 +266,20 @@ for (const shards of [1, 2, 4]) {
     assert.equal(source.sessionCount, 0);
   });
 }
+
+test('row by row, the same arrives', async () => {
+  const deps = await newTarget(2, { asRows: true });
+  const ranges = [
+    { first: 0x100, last: 0x3ff },
+    { first: 0x7f00, last: 0x9000 },
+  ];
+  const { bytes, files: count } = await transfer(deps, ranges);
+  assert.ok(bytes > 0 && count === 0);
+  await holdsExactly(deps.stores, (bucket) =>
+    ranges.some(({ first, last }) => bucket >= first && bucket <= last),
+  );
+  assert.equal(source.sessionCount, 0);
+});
 
 test('a range that has something already keeps it, and gets the rest', async () => {
   const deps = await newTarget(2);

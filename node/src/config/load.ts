@@ -283,6 +283,7 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
           hintWindowMs: number('max_hint_window'),
           hintBytesMax: number('max_hints_size_per_host'),
           streamBytesPerSecond: number('stream_throughput_outbound'),
+          streamEntireSstables: choice('stream_entire_sstables', ['true', 'false']) === 'true',
           replaces: hostId('replace_host_id'),
         };
   if (cluster !== null) requireOwnPorts(cluster, (name) => entry(name).given.where);

@@ -178,6 +178,12 @@ export const OPTIONS = [
     about: 'Bytes a second of all files that this node sends to others; 0: no limit.',
   },
   {
+    name: 'stream_entire_sstables',
+    type: { kind: 'choice', of: ['true', 'false'] },
+    default: 'true',
+    about: 'false: this node gets ranges row by row, not as whole files.',
+  },
+  {
     name: 'replace_host_id',
     type: TEXT,
     default: '',

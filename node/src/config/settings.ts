@@ -27,6 +27,7 @@ export interface ClusterSettings {
   readonly hintBytesMax: number;
   /** A second, of all transfers that this node sends; 0: no limit. */
   readonly streamBytesPerSecond: number;
+  readonly streamEntireSstables: boolean;
   /** Host id of the dead node whose place a new node takes; null: none. */
   readonly replaces: string | null;
 }

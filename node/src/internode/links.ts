@@ -26,6 +26,7 @@ export const Verb = {
   StreamClose: 8,
   TopologyReached: 9,
   StreamProgress: 10,
+  StreamRows: 11,
   Mutation: 16,
   ReadRecords: 17,
   ReadDigest: 18,

@@ -15,14 +15,9 @@ const OWN_FLAGS: ReadonlySet<string> = new Set(['nodes', 'dcs', 'racks', 'tls', 
 /** Any two of the nodes may be gone at the next start, and the rest still finds each other. */
 const SEEDS_MAX = 3;
 
-/** @param isFirst starts the cluster: it has no other seeds */
-function flagsOf(
-  node: PlannedNode,
-  nodes: readonly PlannedNode[],
-  isFirst: boolean,
-  command: Command,
-): string[] {
-  const seeds = isFirst ? [node] : nodes.slice(0, SEEDS_MAX);
+/** @param contacts of the cluster; none: the node starts it */
+function flagsOf(node: PlannedNode, contacts: readonly PlannedNode[], command: Command): string[] {
+  const seeds = contacts.length === 0 ? [node] : contacts.slice(0, SEEDS_MAX);
   const flags = new Map([
     // Each node would take all cores for itself.
     ['workers', '1'],
@@ -64,7 +59,8 @@ function show(name: string, line: string): string {
 class ClusterProcess {
   readonly name: string;
   readonly ready: Promise<boolean>;
-  readonly ended: Promise<number>;
+  /** Resolves with its exit code, or the signal that ended it. */
+  readonly ended: Promise<number | NodeJS.Signals>;
   private readonly child: ChildProcess;
 
   constructor(name: string, flags: readonly string[]) {
@@ -76,7 +72,7 @@ class ClusterProcess {
       { stdio: ['ignore', 'pipe', 'pipe'], detached: true },
     );
     this.ended = new Promise((resolve) => {
-      this.child.once('close', (code) => resolve(code ?? 1));
+      this.child.once('close', (code, signal) => resolve(code ?? signal ?? 1));
     });
     this.ready = new Promise((resolve) => {
       for (const stream of [this.child.stdout, this.child.stderr]) {
@@ -111,15 +107,20 @@ export async function runCluster(command: Command): Promise<number> {
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
+  // The terminal was closed: nodes that nobody sees must not stay.
+  process.on('SIGHUP', stop);
   // Nodes that know each other start together; new ones join one after another.
   const areNew = !nodes.some((node) => existsSync(node.dataDirectory));
   for (const [i, node] of nodes.entries()) {
     if (stopping) break;
     console.log(`starting ${node.name} at ${node.address} (${i + 1} of ${nodes.length})`);
-    const one = new ClusterProcess(node.name, flagsOf(node, nodes, areNew && i === 0, command));
+    const one = new ClusterProcess(
+      node.name,
+      flagsOf(node, areNew ? nodes.slice(0, i) : nodes, command),
+    );
     running.push(one);
-    one.ended.then((code) => {
-      if (!stopping) console.log(`${node.name} ended with ${code}; the others go on`);
+    one.ended.then((end) => {
+      if (!stopping) console.log(`${node.name} ended with ${end}; the others go on`);
     });
     if (areNew && !(await one.ready)) {
       if (!stopping) console.log(`${node.name} did not start: see its log above`);

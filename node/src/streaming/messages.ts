@@ -2,11 +2,13 @@
  * What the two sides of a transfer say to each other over the links, and the first bytes of a data connection. Integers
  * are big-endian; version 1.
  *
- *   StreamOpen   u8 1 | session 16 | string operation | bytes (i64) epoch | u16 shards of the target | u16 tables
+ *   StreamOpen   u8 1 | session 16 | string operation | i64 epoch | u8 1: rows, not files | u16 shards of the target | u16 tables
  *                | each: table 20 | u16 ranges | each: u16 first, u16 last bucket
  *   answer       u8 1 | u8 0: being prepared
  *                u8 1 | u8 1 | token 32 | u16 port | i32 files | each: u16 table | u16 part | u8 kind | i64 bytes
  *                | 4 bytes, CRC-32C
+ *   StreamRows   u8 1 | session 16 | u16 table | u16 range | u16 length, key: those after it
+ *   answer       u8 1 | u8 1 if they are the last of the range | entries, each u32le key length, u32le record length, key, record
  *   StreamClose  u8 1 | session 16                                   answer: u8 1
  *   hello        'ILST' | u8 1 | session 16 | token 32 | i32 file | i64 offset
  *
@@ -39,6 +41,8 @@ export interface OpenRequest {
   readonly operation: string;
   /** The source has to know the topology of this epoch, and refuses older writes from then on. */
   readonly epoch: number;
+  /** Nothing is sent as files: the target asks for rows. */
+  readonly asRows: boolean;
   /** Of the target. */
   readonly shards: number;
   readonly tables: readonly OpenTable[];
@@ -102,6 +106,7 @@ export function encodeOpen(request: OpenRequest): Buffer {
   out.raw(request.session);
   out.string(request.operation);
   out.bigint64(BigInt(request.epoch));
+  out.u8(request.asRows ? 1 : 0);
   out.u16(request.shards);
   out.u16(request.tables.length);
   for (const { table, ranges } of request.tables) {
@@ -122,6 +127,7 @@ export function decodeOpen(body: Uint8Array): OpenRequest {
     const session = Buffer.from(reader.raw(SESSION_BYTES));
     const operation = reader.string();
     const epoch = Number(reader.i64());
+    const asRows = reader.u8() === 1;
     const shards = reader.u16();
     const count = reader.u16();
     const isPowerOfTwo = shards > 0 && (shards & (shards - 1)) === 0;
@@ -140,7 +146,7 @@ export function decodeOpen(body: Uint8Array): OpenRequest {
       }
       tables.push({ table, ranges });
     }
-    return { session, operation, epoch, shards, tables };
+    return { session, operation, epoch, asRows, shards, tables };
   });
 }
 
@@ -193,6 +199,60 @@ export function encodeClose(session: Buffer): Buffer {
 /** @throws StreamError MALFORMED */
 export function decodeClose(body: Uint8Array): Buffer {
   return decoded('the end of a stream', body, (reader) => Buffer.from(reader.raw(SESSION_BYTES)));
+}
+
+export interface RowsRequest {
+  readonly session: Buffer;
+  /** Index into the request's tables, and into the ranges of that. */
+  readonly table: number;
+  readonly range: number;
+  /** Empty: from the range's beginning. */
+  readonly after: Buffer;
+}
+
+export function encodeRowsRequest({ session, table, range, after }: RowsRequest): Buffer {
+  const out = new Writer(64 + after.length);
+  out.u8(VERSION);
+  out.raw(session);
+  out.u16(table);
+  out.u16(range);
+  out.shortBytes(after);
+  return out.copy();
+}
+
+/** @throws StreamError MALFORMED */
+export function decodeRowsRequest(body: Uint8Array): RowsRequest {
+  return decoded('a request for rows', body, (reader) => ({
+    session: Buffer.from(reader.raw(SESSION_BYTES)),
+    table: reader.u16(),
+    range: reader.u16(),
+    after: Buffer.from(reader.shortBytes()),
+  }));
+}
+
+export interface RowsPage {
+  readonly isLast: boolean;
+  /** Each u32le key length, u32le record length, key, record. */
+  readonly entries: Buffer;
+}
+
+export function encodeRowsPage({ isLast, entries }: RowsPage): Buffer {
+  return Buffer.concat([Buffer.of(VERSION, isLast ? 1 : 0), entries]);
+}
+
+/** A view. @throws StreamError MALFORMED */
+export function decodeRowsPage(body: Uint8Array): RowsPage {
+  const what = 'a page of rows';
+  return decoded(what, body, (reader) => {
+    const isLast = reader.u8() === 1;
+    const entries = reader.raw(reader.remaining);
+    for (let at = 0; at < entries.length; ) {
+      if (at + 8 > entries.length) throw malformed(what);
+      at += 8 + entries.readUInt32LE(at) + entries.readUInt32LE(at + 4);
+      if (at > entries.length) throw malformed(what);
+    }
+    return { isLast, entries };
+  });
 }
 
 export function encodeHello({ session, token, file, offset }: Hello): Buffer {

@@ -17,7 +17,8 @@ export interface Slice {
   readonly path: string;
 }
 
-function usedBytes(buffer: Buffer, count: number): number {
+/** Of so many packed entries. */
+export function usedBytes(buffer: Buffer, count: number): number {
   let at = 0;
   for (let i = 0; i < count; i++) at += 8 + buffer.readUInt32LE(at) + buffer.readUInt32LE(at + 4);
   return at;

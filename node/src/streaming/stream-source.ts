@@ -4,7 +4,8 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import type { TableDef } from '../schema/schema.ts';
-import { bucketsOf, overlaps, type Part, partsOf, planFiles } from './file-plan.ts';
+import { type FamilyId, type KvStore, TOO_SMALL } from '../storage/kv.ts';
+import { bucketsOf, keysOf, overlaps, type Part, partsOf, planFiles } from './file-plan.ts';
 import {
   FILES_MAX,
   FileKind,
@@ -12,12 +13,16 @@ import {
   type Offer,
   type OfferedFile,
   type OpenRequest,
+  type RowsPage,
+  type RowsRequest,
   TOKEN_BYTES,
 } from './messages.ts';
 import { type StreamClock, StreamError, type StreamFiles, type StreamStores } from './ports.ts';
-import { copySlice } from './slices.ts';
+import { copySlice, usedBytes } from './slices.ts';
 
 const SESSIONS_MAX = 64;
+/** Of one page of rows. */
+const ROWS_BYTES = 256 << 10;
 /** A session that nobody has asked for, or fetched from, for so long is over. */
 const IDLE_MILLIS = 10 * 60_000;
 
@@ -44,6 +49,7 @@ interface OwnFile extends OfferedFile {
 
 interface Session {
   readonly from: string;
+  readonly request: OpenRequest;
   readonly directory: string;
   readonly token: Buffer;
   files: readonly OwnFile[] | null;
@@ -122,6 +128,7 @@ export class StreamSource {
     }
     const session: Session = {
       from,
+      request,
       directory: `${directory}/${name}`,
       token: randomBytes(TOKEN_BYTES),
       files: null,
@@ -145,6 +152,7 @@ export class StreamSource {
     const { files, stores } = this.deps;
     await this.deps.fence(request.epoch);
     await files.make(session.directory);
+    if (request.asRows) return [];
     const offered: OwnFile[] = [];
     for (const [table, { table: ref, ranges }] of request.tables.entries()) {
       const def = this.deps.tableOf(ref);
@@ -209,6 +217,31 @@ export class StreamSource {
     return shards;
   }
 
+  /** A page of rows of a range, in the order of keys. @throws StreamError REFUSED; KvError */
+  async rows(from: string, { session: id, table, range, after }: RowsRequest): Promise<RowsPage> {
+    const session = this.sessions.get(id.toString('hex'));
+    const wanted = session?.from === from ? session.request.tables[table] : undefined;
+    const buckets = wanted?.ranges[range];
+    const def = wanted === undefined ? null : this.deps.tableOf(wanted.table);
+    if (session === undefined || buckets === undefined || def === null) {
+      throw new StreamError('REFUSED', 'no such stream, or nothing of it');
+    }
+    session.usedMillis = this.deps.clock.nowMillis();
+    const { stores } = this.deps;
+    const { lower, upper } = keysOf(buckets);
+    // The key after `after`: with a zero byte more.
+    const start = after.length === 0 ? lower : Buffer.concat([after, Buffer.of(0)]);
+    const perShard = 0x10000 / stores.count;
+    const first = Math.floor(((start[0] << 8) | (start[1] ?? 0)) / perShard);
+    const last = Math.floor(buckets.last / perShard);
+    for (let shard = first; shard <= last; shard++) {
+      const store = stores.store(shard);
+      const page = await readPage(store, stores.family(shard, def), start, upper);
+      if (page.length > 0) return { isLast: false, entries: page };
+    }
+    return { isLast: true, entries: Buffer.alloc(0) };
+  }
+
   /** @throws StreamError REFUSED: no such session, another token, a file or a place in it that there is not */
   send({ session: id, token, file, offset }: Hello): SendJob {
     const session = this.sessions.get(id.toString('hex'));
@@ -248,5 +281,23 @@ export class StreamSource {
     session.isClosed = true;
     this.sessions.delete(name);
     await this.deps.files.remove(session.directory);
+  }
+}
+
+async function readPage(
+  store: KvStore,
+  family: FamilyId,
+  lower: Uint8Array,
+  upper: Uint8Array | null,
+): Promise<Buffer> {
+  const iterator = store.iterator(family, lower, upper, { noFill: true });
+  try {
+    for (let bytes = ROWS_BYTES; ; bytes *= 8) {
+      const buffer = Buffer.allocUnsafe(bytes);
+      const count = await iterator.nextAsync(buffer, Number.MAX_SAFE_INTEGER);
+      if (count !== TOO_SMALL) return buffer.subarray(0, usedBytes(buffer, count));
+    }
+  } finally {
+    iterator.close();
   }
 }

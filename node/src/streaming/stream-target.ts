@@ -8,8 +8,10 @@ import { KvError } from '../storage/kv.ts';
 import { type Part, partsOf } from './file-plan.ts';
 import {
   decodeOffer,
+  decodeRowsPage,
   encodeClose,
   encodeOpen,
+  encodeRowsRequest,
   FileKind,
   type Hello,
   type Offer,
@@ -57,6 +59,10 @@ export interface PullDeps {
   readonly clock: StreamClock;
   /** For what arrives; nobody else's. On the disk of the shards. */
   readonly directory: string;
+  /** Row by row in place of whole files: slower, for stores that cannot take each other's files. */
+  readonly asRows: boolean;
+  /** Writes records into a table's families. @param entries each u32le key length, u32le record length, key, record */
+  apply(table: TableDef, entries: Buffer): Promise<void>;
   randomBytes(count: number): Buffer;
 }
 
@@ -78,6 +84,8 @@ export interface PullRequest {
 export interface PullListener {
   planned(files: number, bytes: number): void;
   fetched(file: OfferedFile): void;
+  /** @param bytes of keys and records that came row by row */
+  rowsTaken(bytes: number): void;
   /** All of a part is in the table's family and on disk. */
   ingested(table: TableDef, part: Part): Promise<void>;
 }
@@ -126,6 +134,16 @@ function streamErrorOf(error: unknown, { address }: Peer): StreamError {
   return new StreamError(code, `streaming from ${address}: ${message}`, { cause: error });
 }
 
+/** Of packed entries, of which there is one at least. */
+function lastKeyOf(entries: Buffer): Buffer {
+  for (let at = 0; ; ) {
+    const keyEnd = at + 8 + entries.readUInt32LE(at);
+    const end = keyEnd + entries.readUInt32LE(at + 4);
+    if (end >= entries.length) return entries.subarray(at + 8, keyEnd);
+    at = end;
+  }
+}
+
 class Pull {
   private readonly deps: PullDeps;
   private readonly wanted: PullRequest;
@@ -155,6 +173,10 @@ class Pull {
 
   async run(): Promise<void> {
     const offer = await this.open();
+    if (this.deps.asRows) {
+      await this.takeRows();
+      return;
+    }
     this.group(offer);
     const { files } = offer;
     const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
@@ -169,6 +191,34 @@ class Pull {
     if (failed?.status === 'rejected') throw failed.reason;
   }
 
+  private async takeRows(): Promise<void> {
+    const { deps, wanted, listener, session } = this;
+    for (const [t, { table, ranges }] of wanted.tables.entries()) {
+      for (const [r, range] of ranges.entries()) {
+        let after: Buffer = Buffer.alloc(0);
+        for (;;) {
+          if (this.signal.aborted) throw this.cancelled();
+          const body = encodeRowsRequest({ session, table: t, range: r, after });
+          const answer = await request(
+            deps.links,
+            wanted.source,
+            Verb.StreamRows,
+            body,
+            ASK_MILLIS,
+          );
+          const { isLast, entries } = decodeRowsPage(answer);
+          if (isLast) break;
+          await deps.apply(table, entries);
+          listener.planned(0, entries.length);
+          listener.rowsTaken(entries.length);
+          after = Buffer.from(lastKeyOf(entries));
+        }
+        for (const part of partsOf([range], deps.stores.count))
+          await listener.ingested(table, part);
+      }
+    }
+  }
+
   private cancelled(): StreamError {
     return new StreamError('CANCELLED', 'the transfer was cancelled');
   }
@@ -179,6 +229,7 @@ class Pull {
       session: this.session,
       operation: wanted.operation,
       epoch: wanted.epoch,
+      asRows: deps.asRows,
       shards: deps.stores.count,
       tables: wanted.tables.map(({ ref, ranges }) => ({ table: ref, ranges })),
     });
