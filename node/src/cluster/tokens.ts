@@ -62,12 +62,12 @@ function ownersOf(nodes: readonly NodeInfo[]): Owners {
  * Tokens are taken at multiples of so many buckets while there is room: files of tables are cut there, too, so that a range
  * that moves has no file in common with its neighbours. @param count of all tokens there will be
  */
-function strideOf(count: number): number {
+export function strideOf(count: number): number {
   return Math.max(1, GRID_BUCKETS / 2 ** Math.ceil(Math.log2(count * STRIDES_PER_TOKEN)));
 }
 
 /** The last bucket before a multiple of `stride` next to `bucket`. */
-function aligned(bucket: number, stride: number): number {
+export function aligned(bucket: number, stride: number): number {
   return Math.round((bucket + 1) / stride) * stride - 1;
 }
 
