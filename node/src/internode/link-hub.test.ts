@@ -15,6 +15,8 @@ interface Node {
   readonly hub: LinkHub;
   readonly peer: Peer;
   readonly log: string[];
+  /** Those of the log that are warnings. */
+  readonly warnings: string[];
 }
 
 interface NodeChanges {
@@ -35,8 +37,13 @@ class Cluster {
   node(name: string, changed: NodeChanges = {}) {
     const { scheduler, network } = this;
     const log: string[] = [];
+    const warnings: string[] = [];
     const note = (message: string, fields: Readonly<Record<string, unknown>>) => {
       log.push(`${message}: ${String(fields['reason'] ?? fields['error'])}`);
+    };
+    const warn = (message: string, fields: Readonly<Record<string, unknown>>) => {
+      warnings.push(message);
+      note(message, fields);
     };
     const hub = new LinkHub({
       carrier: network.carrier(name),
@@ -44,7 +51,7 @@ class Cluster {
         nowMillis: changed.nowMillis ?? (() => 1000 + scheduler.now),
         after: (millis, run) => scheduler.after(millis, run),
       },
-      log: { info: note, warn: note, error: note },
+      log: { info: note, warn, error: note },
       random: () => network.random.next(),
       schedule: (flush) => scheduler.soon(flush),
       hostId: `host-${name}`,
@@ -55,7 +62,7 @@ class Cluster {
     network.listen(name, 1, hub.accept);
     network.listen(name, 2, hub.accept);
     const peer = { hostId: `host-${name}`, address: name, controlPort: 1, dataPort: 2 };
-    return { hub, peer, log } satisfies Node;
+    return { hub, peer, log, warnings } satisfies Node;
   }
 
   run(millis: number): Promise<void> {
@@ -539,4 +546,20 @@ test('closing: everything that waits hears of it', async () => {
   await cluster.run(10);
   assert.equal(waiting.text, 'CLOSED');
   assert.equal(late.text, 'CLOSED');
+});
+
+test('a link that worked and whose peer ends is no warning, one that cannot be made is', async () => {
+  const cluster = new Cluster();
+  const a = cluster.node('a');
+  const b = cluster.node('b');
+  echo(b);
+  ask(a, b.peer, Verb.Gossip, 'x');
+  await cluster.run(10);
+  b.hub.close();
+  await cluster.run(10);
+  assert.match(a.log.join(), /a link to a peer ended/);
+  assert.deepEqual(a.warnings, []);
+  ask(a, { ...b.peer, hostId: 'host-c', address: 'c' }, Verb.Gossip, 'x');
+  await cluster.run(10);
+  assert.deepEqual(a.warnings, ['a peer could not be reached']);
 });

@@ -159,13 +159,21 @@ export class PeerLink implements LaneOwner {
     if (this.lanes[lane] !== stream) return;
     this.lanes[lane] = null;
     this.isGone[lane] = isGone;
-    const { clock, limits, log, random } = this.context;
+    const { clock, limits, random } = this.context;
     const attempt = this.failures[lane]++;
     const backoff = Math.min(limits.backoffMillisMin * 2 ** attempt, limits.backoffMillisMax);
     this.retryAt[lane] = clock.nowMillis() + backoff * (0.5 + random() / 2);
     // Once, not at each attempt.
-    if (attempt === 0) log.warn('a link to a peer ended', { peer: this.name(), lane, reason });
+    if (attempt === 0) this.noteLoss(stream, reason, isGone);
     this.failCalls(stream, new LinkError(code, `${this.name()}: ${reason}`, { isGone }));
+  }
+
+  /** The end of a link that worked is news if it is not the peer's process that ended: gossip tells of that. */
+  private noteLoss({ lane, open }: LaneStream, reason: string, isGone: boolean): void {
+    const { log } = this.context;
+    const fields = { peer: this.name(), lane, reason };
+    if (open && isGone) log.info('a link to a peer ended', fields);
+    else log.warn(open ? 'a link to a peer ended' : 'a peer could not be reached', fields);
   }
 
   private name(): string {
