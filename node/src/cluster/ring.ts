@@ -64,30 +64,44 @@ interface Quota {
   readonly racks: Set<string>;
 }
 
+/** Some of the replicas of a range, by all of them. */
+type MovingNodes = WeakMap<readonly NodeInfo[], readonly NodeInfo[]>;
+
 /** The replicas of every key under one replication. Made by `Ring.placement` and `Ring.writes`. */
 export class Placement {
   /** Where ranges end, ascending. */
   private readonly buckets: Uint16Array;
   private readonly find: (index: number) => readonly NodeInfo[];
   private readonly found: (readonly NodeInfo[] | undefined)[];
-  private readonly extras: WeakMap<readonly NodeInfo[], readonly NodeInfo[]> | null;
+  private readonly extras: MovingNodes | null;
+  private readonly kept: MovingNodes | null;
   private allRanges: readonly TokenRange[] | null = null;
 
-  /** @param extras of what `find` gives: those that are written to and not read */
+  /**
+   * @param extras of what `find` gives: those that are written to and not read
+   * @param kept those that own the range before and after
+   */
   constructor(
     buckets: Uint16Array,
     find: (index: number) => readonly NodeInfo[],
-    extras: WeakMap<readonly NodeInfo[], readonly NodeInfo[]> | null = null,
+    extras: MovingNodes | null = null,
+    kept: MovingNodes | null = null,
   ) {
     this.buckets = buckets;
     this.find = find;
     this.found = new Array(buckets.length);
     this.extras = extras;
+    this.kept = kept;
   }
 
   /** Of replicas that this placement gave: those that are written to and not read, as the range moves. */
   extrasOf(replicas: readonly NodeInfo[]): readonly NodeInfo[] {
     return this.extras === null ? NOBODY : (this.extras.get(replicas) ?? NOBODY);
+  }
+
+  /** Of replicas that this placement gave, of a range that moves: those that own it before and after. */
+  keptOf(replicas: readonly NodeInfo[]): readonly NodeInfo[] {
+    return this.kept === null ? NOBODY : (this.kept.get(replicas) ?? NOBODY);
   }
 
   /** @param key of storage/keys.ts, or its first 2 bytes @returns the same array for every key of a range */
@@ -223,12 +237,15 @@ export class Ring {
 function unionOf(now: Placement, later: Placement, read: Placement): Placement {
   const ends = new Set([now, later].flatMap((one) => one.ranges().map(({ last }) => last)));
   const buckets = Uint16Array.from([...ends].sort((a, b) => a - b));
-  const extras = new WeakMap<readonly NodeInfo[], readonly NodeInfo[]>();
+  const extras: MovingNodes = new WeakMap();
+  const kept: MovingNodes = new WeakMap();
   const known = new Map<string, readonly NodeInfo[]>();
   const find = (index: number): readonly NodeInfo[] => {
     const bucket = buckets[index];
     const readers = read.ofBucket(bucket);
-    const all = new Set([...readers, ...now.ofBucket(bucket), ...later.ofBucket(bucket)]);
+    const before = now.ofBucket(bucket);
+    const after = later.ofBucket(bucket);
+    const all = new Set([...readers, ...before, ...after]);
     if (all.size === readers.length) return readers;
     const name = [...all, ...readers].map(({ hostId }) => hostId).join();
     let replicas = known.get(name);
@@ -236,10 +253,14 @@ function unionOf(now: Placement, later: Placement, read: Placement): Placement {
       replicas = [...all];
       known.set(name, replicas);
       extras.set(replicas, replicas.slice(readers.length));
+      kept.set(
+        replicas,
+        before.filter((node) => after.includes(node)),
+      );
     }
     return replicas;
   };
-  return new Placement(buckets, find, extras);
+  return new Placement(buckets, find, extras, kept);
 }
 
 /** The ring of owners that do not change. */

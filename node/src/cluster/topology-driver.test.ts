@@ -140,6 +140,37 @@ test('nodes that are down and needed are waited for', async () => {
   await assert.rejects(cluster.world.until(leaving), refusedWith('DOWN', /quorum|are down/));
 });
 
+test('the only one who votes leaves when another votes in its place', async () => {
+  const cluster = new TopologyCluster(5);
+  await cluster.grow(2, 1);
+  const [first, second] = cluster.members;
+  assert.deepEqual(second.log?.status()?.voters, [first.info.hostId]);
+  const desk = cluster.requests(second);
+  await cluster.world.until(desk.leave({ hostId: first.info.hostId, dead: false }));
+  await cluster.until(() => cluster.stateOf(first) === 'left');
+  assert.deepEqual(second.log?.status()?.voters, [second.info.hostId]);
+  cluster.crash(first);
+  const alone = cluster.world.until(cluster.leader().propose(newTable('other', 1), 5_000));
+  assert.equal((await alone).reason, null);
+  const last = cluster.requests(second).leave({ hostId: second.info.hostId, dead: false });
+  await assert.rejects(last, refusedWith('INVALID', /the last one of the cluster/));
+});
+
+test('who was to be replaced has left meanwhile: its successor cannot join', async () => {
+  const cluster = new TopologyCluster(6);
+  await cluster.grow(4, 2);
+  const [first, dead] = cluster.members;
+  cluster.crash(dead);
+  await cluster.until(() => cluster.members.some(({ log }) => log?.isLeader === true));
+  const { hostId } = dead.info;
+  await cluster.world.until(cluster.requests(first).leave({ hostId, dead: true }));
+  const fresh = cluster.add();
+  await cluster.join(fresh, hostId);
+  assert.equal(cluster.stateOf(fresh), 'joining');
+  await cluster.until(() => cluster.stateOf(fresh) === 'left');
+  assert.equal(cluster.stateOf(dead), 'left');
+});
+
 function waitingOf(cluster: TopologyCluster, id: string): string {
   return cluster.members.flatMap(({ driver }) => driver?.waiting().get(id) ?? []).join();
 }
@@ -182,5 +213,5 @@ async function storm(seed: number): Promise<void> {
 }
 
 test('leaders die between any two steps, and others go on', async () => {
-  for (let seed = 10; seed < 22; seed++) await storm(seed);
+  for (let seed = 10; seed < 18; seed++) await storm(seed);
 });
