@@ -3,6 +3,7 @@
  * them (`code`, `message`, `detail`); every other room throws or returns them. Source: native
  * protocol v5, section 9.
  */
+import { CONSISTENCY_NAMES } from './consistency.ts';
 
 /** Error codes of the native protocol. */
 export const ErrorCode = {
@@ -146,7 +147,8 @@ export function authError(message: string): CqlError {
 /** Too few live replicas for `consistency`. */
 export function unavailable(consistency: number, required: number, alive: number): CqlError {
   const detail: ErrorDetail = { kind: 'unavailable', consistency, required, alive };
-  return new CqlError(ErrorCode.Unavailable, 'Cannot achieve consistency level', detail);
+  const level = CONSISTENCY_NAMES[consistency] ?? String(consistency);
+  return new CqlError(ErrorCode.Unavailable, `Cannot achieve consistency level ${level}`, detail);
 }
 
 /** Refused because of load; the client should try another coordinator. */

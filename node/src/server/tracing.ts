@@ -1,4 +1,5 @@
 /** Traces of single requests, kept for a day in system_traces, where cqlsh and drivers look for them. */
+import { CONSISTENCY_NAMES } from '../common/consistency.ts';
 import type { DataPath } from '../query/data-path.ts';
 import type { Executor } from '../query/execute.ts';
 import type { EvaluationContext } from '../query/functions/function.ts';
@@ -7,7 +8,7 @@ import { planStatement } from '../query/statement.ts';
 import type { Value } from '../query/term-values.ts';
 import type { Schema } from '../schema/schema.ts';
 import type { LocalStore } from '../storage/local-store.ts';
-import { type ClientConnection, CONSISTENCY_NAMES, type Request } from '../transport/index.ts';
+import type { ClientConnection, Request } from '../transport/index.ts';
 import { type CqlValue, encode } from '../types/codec.ts';
 
 const SESSION =

@@ -3,11 +3,12 @@
  * Cassandra's words. Source: native protocol v5, 4.1; Cassandra's QueryOptions.Codec.
  * @hot
  */
+
 import { readInt32 } from '../common/bytes.ts';
+import { CONSISTENCY_NAMES } from '../common/consistency.ts';
 import { protocolError } from '../common/errors.ts';
 import {
   type BatchType,
-  CONSISTENCY_NAMES,
   NULL_VALUE,
   PREPARE_KEYSPACE_FLAG,
   type ProtocolVersion,

@@ -242,6 +242,11 @@ describe('results', () => {
 });
 
 describe('errors', () => {
+  test('Unavailable names the level, as Cassandra does', () => {
+    assert.equal(errors.unavailable(4, 2, 1).message, 'Cannot achieve consistency level QUORUM');
+    assert.equal(errors.unavailable(99, 2, 1).message, 'Cannot achieve consistency level 99');
+  });
+
   const acks = { consistency: 4, received: 1, required: 2 };
   const failures = [{ endpoint: bytes('7f000001'), reasonCode: 1 }];
   const counts = '0004 00000001 00000002';

@@ -26,7 +26,6 @@ export type {
 } from './ports.ts';
 export {
   BatchType,
-  CONSISTENCY_NAMES,
   CQL_VERSION,
   Opcode,
   PROTOCOL_VERSIONS,

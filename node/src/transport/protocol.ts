@@ -94,20 +94,6 @@ export const MetadataFlag = {
   MetadataChanged: 0x08,
 } as const;
 
-/** Consistency levels by their number. */
-export const CONSISTENCY_NAMES: readonly string[] = [
-  'ANY',
-  'ONE',
-  'TWO',
-  'THREE',
-  'QUORUM',
-  'ALL',
-  'LOCAL_QUORUM',
-  'EACH_QUORUM',
-  'SERIAL',
-  'LOCAL_SERIAL',
-  'LOCAL_ONE',
-];
 /** The serial consistency of a request that names none: SERIAL. */
 export const SERIAL_CONSISTENCY = 8;
 
