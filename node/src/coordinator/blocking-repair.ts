@@ -7,8 +7,9 @@ import type { NodeInfo } from '../cluster/cluster-state.ts';
 import type { TableHandle } from '../storage/record-source.ts';
 import type { CoordinatorContext } from './context.ts';
 import type { Delayed } from './delays.ts';
+import { Level } from './levels.ts';
 import { type RepairEntry, sendRepair } from './repair.ts';
-import { type Replicated, Tally } from './replicated.ts';
+import { type Move, type Replicated, Tally } from './replicated.ts';
 
 export interface RepairRequest {
   readonly replicated: Replicated;
@@ -17,6 +18,8 @@ export interface RepairRequest {
   readonly timeoutMillis: number;
   /** Replicas that may stand in, the best first. */
   readonly spares: readonly NodeInfo[];
+  /** Of a range that moves: those that own it before and after, and have to have as much, are asked as well. */
+  readonly move?: Move | null;
 }
 
 /** Why what was read is not shown. */
@@ -38,6 +41,8 @@ class BlockingRepair implements Delayed {
   private readonly request: RepairRequest;
   private readonly spares: NodeInfo[];
   private readonly tally: Tally;
+  /** Of those that own the range when it is not read where it is now; null: it does not move. */
+  private readonly others: Tally | null;
   /** Have been sent something and not answered; nobody stands in for them yet. */
   private readonly slow = new Set<RepairPart>();
   private pendingCount = 0;
@@ -54,12 +59,24 @@ class BlockingRepair implements Delayed {
     this.request = request;
     this.spares = request.spares.slice();
     this.tally = new Tally(request.replicated, request.level);
+    this.others = request.move ? othersOf(request.replicated, request.level) : null;
     this.done = done;
+  }
+
+  private has(node: NodeInfo): void {
+    const { move } = this.request;
+    const isExtra = move?.extras.includes(node) === true;
+    if (!isExtra) this.tally.add(node);
+    if (isExtra || move?.kept.includes(node) === true) this.others?.add(node);
+  }
+
+  private get isMet(): boolean {
+    return this.tally.isMet && this.others?.isMet !== false;
   }
 
   start(parts: readonly RepairPart[]): void {
     const behind = parts.filter(({ entries }) => entries.length > 0);
-    for (const { node, entries } of parts) if (entries.length === 0) this.tally.add(node);
+    for (const { node, entries } of parts) if (entries.length === 0) this.has(node);
     if (this.spares.length > 0 && behind.length > 0) {
       const patience = this.context.patienceMillis(
         behind.map(({ node }) => node),
@@ -82,7 +99,7 @@ class BlockingRepair implements Delayed {
       this.pendingCount--;
       const isCovered = !this.slow.delete(part);
       if (typeof outcome === 'number') this.staleEpoch = Math.max(this.staleEpoch, outcome);
-      if (outcome === 'done') this.tally.add(node);
+      if (outcome === 'done') this.has(node);
       else {
         this.lost.push(node);
         if (!isCovered && this.done !== null) this.standIn(part);
@@ -114,10 +131,29 @@ class BlockingRepair implements Delayed {
 
   private look(): void {
     const { done } = this;
-    if (done === null || (!this.tally.isMet && this.pendingCount > 0)) return;
+    if (done === null || (!this.isMet && this.pendingCount > 0)) return;
     this.done = null;
-    done(this.tally.isMet ? null : { lost: this.lost, staleEpoch: this.staleEpoch });
+    done(this.isMet ? null : { lost: this.lost, staleEpoch: this.staleEpoch });
   }
+}
+
+function othersOf(replicated: Replicated, level: number): Tally {
+  return new Tally(replicated, level === Level.ALL ? Level.QUORUM : level);
+}
+
+/**
+ * Whether what `nodes` have is seen as well by those who read the range where it was, or will be: a quorum of its owners
+ * there has it.
+ */
+export function isSeenByOthers(
+  replicated: Replicated,
+  level: number,
+  { kept, extras }: Move,
+  nodes: readonly NodeInfo[],
+): boolean {
+  const tally = othersOf(replicated, level);
+  for (const node of nodes) if (kept.includes(node) || extras.includes(node)) tally.add(node);
+  return tally.isMet;
 }
 
 /** @returns null: what was read may be shown. Never throws. */

@@ -6,8 +6,9 @@ import type {
   ScanOptions,
   TableHandle,
 } from '../storage/record-source.ts';
+import { contactsOf } from './contacts.ts';
 import type { CoordinatorContext } from './context.ts';
-import { contactsOf, startRead } from './point-read.ts';
+import { startRead } from './point-read.ts';
 import { RangeScan } from './range-scan.ts';
 import type { Topology } from './topology.ts';
 

@@ -25,6 +25,16 @@ export function isSerial(level: number): boolean {
   return level === Level.SERIAL || level === Level.LOCAL_SERIAL;
 }
 
+/** Reads at this level see what was read before at it, whatever is lost; and so they do while ranges move. */
+export function isMonotonic(level: number): boolean {
+  return (
+    level === Level.QUORUM ||
+    level === Level.LOCAL_QUORUM ||
+    level === Level.EACH_QUORUM ||
+    level === Level.ALL
+  );
+}
+
 /** The level at which a serial read reads after it has settled what was open. */
 export function quorumOf(serial: number): number {
   return serial === Level.LOCAL_SERIAL ? Level.LOCAL_QUORUM : Level.QUORUM;

@@ -8,7 +8,6 @@ import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { type CqlError, casWriteUnknown, unavailable, writeTimeout } from '../common/errors.ts';
 import { request, Verb } from '../internode/links.ts';
 import type { ConditionalTarget, Decision } from '../query/data-path.ts';
-import { ABSENT } from '../storage/kv.ts';
 import type { RecordSource } from '../storage/record-source.ts';
 import { parseUuid } from '../types/uuid.ts';
 import { type CoordinatorContext, staleEpochOf } from './context.ts';
@@ -19,6 +18,7 @@ import { Lines } from './lines.ts';
 import { encodeMutations, locateRecords } from './messages.ts';
 import { gatherVotes } from './paxos-quorum.ts';
 import { PaxosReplica } from './paxos-replica.ts';
+import { rowsOf } from './paxos-rows.ts';
 import {
   type Ballot,
   ballotMicros,
@@ -37,7 +37,6 @@ import {
   targetOf,
 } from './paxos-state.ts';
 import { PrefetchedSource } from './prefetched-source.ts';
-import { mergeVersions } from './repair.ts';
 import type { Replica } from './replica.ts';
 import { type Replicated, Tally } from './replicated.ts';
 import type { Topology } from './topology.ts';
@@ -194,7 +193,7 @@ export class Paxos {
       if (chosen !== undefined) return chosen.result;
       if (!found.isClean) continue;
       pending = this.stillOpen(round, pending, found);
-      const decision = await decide(this.sourceOf(round, promises));
+      const decision = await decide(this.sourceOf(round, promises, found.last));
       const mutations = decision.applies ? await decision.mutations(ballotMicros(ballot)) : [];
       // What was proposed before and not chosen is still on some replica: nothing, chosen now, keeps it from ever being.
       if (mutations.length === 0 && pending.length === 0) return decision.result;
@@ -422,24 +421,15 @@ export class Paxos {
   }
 
   /** The rows as those that promised, and are read, have them. */
-  private sourceOf(round: Round, promises: readonly Given[]): RecordSource {
+  private sourceOf(round: Round, promises: readonly Given[], last: Proposal | null): RecordSource {
     const { keys } = round.target;
     const level = quorumOf(round.levels.serialConsistency);
     const rest = new CoordinatedSource(this.context, this.topology, level);
     if (keys.length === 0) return rest;
-    const records = new Map<string, Uint8Array | null>();
-    const read = promises.filter(({ node }) => round.readers.includes(node));
-    const answers = read.map(({ promise }) => ({
-      bytes: promise.records,
-      ...locateRecords(promise.records, keys.length),
-    }));
-    for (const [i, key] of keys.entries()) {
-      const versions = answers.map(({ bytes, starts, ends }) =>
-        starts[i] === ABSENT ? null : bytes.subarray(starts[i], ends[i]),
-      );
-      records.set(asBuffer(key).toString('latin1'), mergeVersions(versions));
-    }
-    return new PrefetchedSource(records, rest);
+    const answers = promises
+      .filter(({ node }) => round.readers.includes(node))
+      .map(({ promise }) => promise.records);
+    return new PrefetchedSource(rowsOf(round.at, keys, answers, last), rest);
   }
 }
 

@@ -10,7 +10,8 @@ import { CqlError, readFailure, readTimeout, serverError } from '../common/error
 import { type AnswerSink, LinkError, Verb } from '../internode/links.ts';
 import { ABSENT } from '../storage/kv.ts';
 import type { PointReader, TableHandle } from '../storage/record-source.ts';
-import { type RepairPart, repairBeforeShown } from './blocking-repair.ts';
+import { isSeenByOthers, type RepairPart, repairBeforeShown } from './blocking-repair.ts';
+import { type Contacts, chooseContacts, contactsOf } from './contacts.ts';
 import {
   areTimeouts,
   type CoordinatorContext,
@@ -21,7 +22,7 @@ import {
   staleEpochOf,
 } from './context.ts';
 import type { Delayed } from './delays.ts';
-import { isDatacenterLocal } from './levels.ts';
+import { isMonotonic } from './levels.ts';
 import {
   type Digest,
   digestMatches,
@@ -32,7 +33,7 @@ import {
   writeKeysRequest,
 } from './messages.ts';
 import { lacks, mergeVersions, type RepairEntry } from './repair.ts';
-import { type Replicated, Tally } from './replicated.ts';
+import { type Move, type Replicated, Tally } from './replicated.ts';
 
 export interface ReadRequest {
   readonly replicated: Replicated;
@@ -42,64 +43,6 @@ export interface ReadRequest {
   readonly keys: readonly Uint8Array[];
   readonly level: number;
   readonly timeoutMillis: number;
-}
-
-/** Whom a read asks, nearest first, and who may stand in for them. */
-export interface Contacts {
-  readonly contacts: readonly NodeInfo[];
-  readonly spares: readonly NodeInfo[];
-}
-
-/** How long a choice by latency holds. */
-const CHOICE_MILLIS = 100;
-
-/**
- * Which replicas a read at `level` asks. The same for a while for the same `live`.
- * @param live replicas that are alive, enough for the level
- */
-export function contactsOf(
-  context: CoordinatorContext,
-  replicated: Replicated,
-  level: number,
-  live: readonly NodeInfo[],
-): Contacts {
-  const { choices } = context;
-  const now = context.deps.clock.monotonicMillis();
-  if (now >= choices.untilMillis) {
-    choices.untilMillis = now + CHOICE_MILLIS;
-    choices.byReplicas = new WeakMap();
-  }
-  let byLevel = choices.byReplicas.get(live);
-  if (byLevel === undefined) {
-    byLevel = [];
-    choices.byReplicas.set(live, byLevel);
-  }
-  return (byLevel[level] ??= chooseContacts(context, replicated, level, live));
-}
-
-function chooseContacts(
-  context: CoordinatorContext,
-  replicated: Replicated,
-  level: number,
-  live: readonly NodeInfo[],
-): Contacts {
-  let sorted = context.byProximity(live);
-  if (isDatacenterLocal(level)) {
-    sorted = sorted.filter((node) => replicated.counts(level, node));
-  }
-  if (!replicated.isPerDatacenter(level)) {
-    const count = replicated.blockFor(level);
-    return { contacts: sorted.slice(0, count), spares: sorted.slice(count) };
-  }
-  const left = new Map(replicated.quorums);
-  const contacts: NodeInfo[] = [];
-  const spares: NodeInfo[] = [];
-  for (const node of sorted) {
-    const wanted = left.get(node.datacenter) ?? 0;
-    (wanted > 0 ? contacts : spares).push(node);
-    left.set(node.datacenter, wanted - 1);
-  }
-  return { contacts, spares };
 }
 
 /** What one replica was asked and what it said. */
@@ -130,7 +73,7 @@ class Contact implements AnswerSink, PointReader {
       const { store } = context.deps;
       const shard = store.shardOf(request.keys[0]);
       const { topology } = context;
-      if (topology.hasMoved(this.read.epoch, request.handle.table, request.keys[0], 'read')) {
+      if (topology.hasMoved(this.read.epoch, request.handle.table, request.keys[0], 'all')) {
         // Never before the caller has gone on.
         queueMicrotask(() => this.read.supersede(this, topology.epoch));
         return;
@@ -215,8 +158,16 @@ class PointRead implements Delayed {
   /** Answers without which there is nothing to look at. */
   private readonly required: number;
   private readonly startMillis: number;
+  /** How the range moves, if that matters at this level. */
+  private readonly move: Move | null;
 
-  constructor(context: CoordinatorContext, request: ReadRequest, reader: PointReader) {
+  constructor(
+    context: CoordinatorContext,
+    request: ReadRequest,
+    reader: PointReader,
+    move: Move | null,
+  ) {
+    this.move = move;
     this.required = request.replicated.blockFor(request.level);
     this.context = context;
     this.request = request;
@@ -324,8 +275,7 @@ class PointRead implements Delayed {
       return;
     }
     if (answered.every((contact) => contact === source || agrees(contact, answer))) {
-      this.phase = 'done';
-      this.deliver(answer);
+      this.agreed(answered, answer);
       return;
     }
     this.context.metrics.digestMismatches++;
@@ -341,6 +291,21 @@ class PointRead implements Delayed {
     }
     for (const contact of answered) if (contact.answer === null) contact.ask('records');
     this.lookAtRecords();
+  }
+
+  private agreed(answered: readonly Contact[], answer: Buffer): void {
+    const { request, move } = this;
+    const nodes = answered.map(({ node }) => node);
+    const isSeen = move === null || isSeenByOthers(request.replicated, request.level, move, nodes);
+    if (isSeen) {
+      this.phase = 'done';
+      this.deliver(answer);
+      return;
+    }
+    this.contacts = answered.slice();
+    for (const contact of this.contacts) contact.answer ??= answer;
+    this.phase = 'repairing';
+    this.repair();
   }
 
   private lookAtRecords(): void {
@@ -373,21 +338,48 @@ class PointRead implements Delayed {
       }
       return { node, entries };
     });
-    repairBeforeShown(context, { ...request, spares }, parts).then((failure) => {
-      this.phase = 'done';
-      if (failure === null) {
-        this.deliver(answerOf(merged));
-        return;
-      }
-      const { lost, staleEpoch } = failure;
-      if (staleEpoch > 0) {
-        this.startAgain(lost[0], staleEpoch);
-        return;
-      }
-      for (const node of lost) this.failures.push({ node, reasonCode: Reason.TIMEOUT });
-      this.contacts = contacts.filter(({ node }) => !lost.includes(node));
-      this.fail();
-    });
+    const others = repairs ? this.othersThan(contacts, keys, merged) : [];
+    const move = others.length === 0 ? null : this.move;
+    repairBeforeShown(context, { ...request, spares, move }, [...parts, ...others]).then(
+      (failure) => {
+        this.phase = 'done';
+        if (failure === null) {
+          this.deliver(answerOf(merged));
+          return;
+        }
+        const { lost, staleEpoch } = failure;
+        if (staleEpoch > 0) {
+          this.startAgain(lost[0], staleEpoch);
+          return;
+        }
+        for (const node of lost) this.failures.push({ node, reasonCode: Reason.TIMEOUT });
+        this.contacts = contacts.filter(({ node }) => !lost.includes(node));
+        this.fail();
+      },
+    );
+  }
+
+  /** Those who own the range when it is read elsewhere, and may lack what is about to be shown. */
+  private othersThan(
+    contacts: readonly Contact[],
+    keys: readonly Uint8Array[],
+    merged: readonly (Uint8Array | null)[],
+  ): readonly RepairPart[] {
+    const { move, context, request } = this;
+    const nodes = contacts.map(({ node }) => node);
+    if (move === null || isSeenByOthers(request.replicated, request.level, move, nodes)) return [];
+    const entries: RepairEntry[] = [];
+    for (const [i, record] of merged.entries()) {
+      if (record !== null) entries.push({ key: keys[i], record });
+    }
+    if (entries.length === 0) return [];
+    const others = [...move.kept, ...move.extras].filter(
+      (node) => !nodes.includes(node) && context.isAlive(node),
+    );
+    // A node that joins and dies takes nobody's reads away.
+    const { replicated, level } = request;
+    if (!isSeenByOthers(replicated, level, move, [...nodes, ...others])) return [];
+    return others.map((node) => ({ node, entries }));
   }
 
   private deliver(answer: Buffer): void {
@@ -473,14 +465,18 @@ export function startRead(
     reader.failed(refused);
     return;
   }
-  const chosen = contactsOf(context, replicated, level, live);
+  const move = isMonotonic(level) ? replicated.moveOf(keys[0]) : null;
+  const chosen =
+    move === null
+      ? contactsOf(context, replicated, level, live)
+      : chooseContacts(context, replicated, level, live, move);
   const { contacts } = chosen;
-  if (contacts.length === 1 && context.isSelf(contacts[0])) {
+  if (move === null && contacts.length === 1 && context.isSelf(contacts[0])) {
     const { store } = context.deps;
     const shard = store.shardOf(keys[0]);
     for (const key of keys) store.get(handle, shard, key, key.length);
     store.addReader(shard, reader, keys.length);
     return;
   }
-  new PointRead(context, request, reader).start(chosen);
+  new PointRead(context, request, reader, move).start(chosen);
 }

@@ -232,7 +232,7 @@ export class Replica {
       responder.fail('FAILED', 'a table that is not known here');
       return;
     }
-    if (this.context.topology.hasMoved(epoch, handle.table, keys[0], 'read')) {
+    if (this.context.topology.hasMoved(epoch, handle.table, keys[0], 'all')) {
       this.refuse(responder);
       return;
     }

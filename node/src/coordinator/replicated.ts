@@ -21,6 +21,14 @@ function countIn(datacenter: string, nodes: readonly NodeInfo[]): number {
   return count;
 }
 
+/** A range that moves, as its readers see it. */
+export interface Move {
+  /** Own it before and after. */
+  readonly kept: readonly NodeInfo[];
+  /** Are written to and not read. */
+  readonly extras: readonly NodeInfo[];
+}
+
 export class Replicated {
   /** False: every node has rows of its own (LocalStrategy), and requests never leave the node. */
   readonly isReplicated: boolean;
@@ -91,6 +99,15 @@ export class Replicated {
     const needed = new Map<string, number>();
     for (const [name, own] of this.quorums) needed.set(name, own + countIn(name, extras));
     return needed;
+  }
+
+  /** How the range of a key moves; null: it does not. */
+  moveOf(key: Uint8Array): Move | null {
+    const { writes } = this;
+    if (writes === this.placement) return null;
+    const replicas = writes.ofKey(key);
+    const extras = writes.extrasOf(replicas);
+    return extras.length === 0 ? null : { extras, kept: writes.keptOf(replicas) };
   }
 
   /** Whether a node's answer counts at `level`. */

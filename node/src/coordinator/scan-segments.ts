@@ -3,8 +3,8 @@ import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { bucketOfKey, GRID_BUCKETS } from '../cluster/grid.ts';
 import type { TokenRange } from '../cluster/ring.ts';
 import type { CqlError } from '../common/errors.ts';
+import { contactsOf } from './contacts.ts';
 import type { CoordinatorContext } from './context.ts';
-import { contactsOf } from './point-read.ts';
 import type { Replicated } from './replicated.ts';
 
 export interface Segment {

@@ -1,4 +1,5 @@
 /** A node's store that keeps merged records in maps. */
+import { bucketOfKey } from '../../cluster/grid.ts';
 import { overloaded } from '../../common/errors.ts';
 import type { TableDef } from '../../schema/schema.ts';
 import { familyName } from '../../schema/schema.ts';
@@ -20,6 +21,8 @@ interface PendingWrite {
   readonly record: Buffer;
 }
 
+const ASIDE = 'aside:';
+
 export class MemoryStore implements RecordSource {
   readonly shardCount: number;
   /** Writes fail as if the engine could not keep up. */
@@ -33,6 +36,7 @@ export class MemoryStore implements RecordSource {
   private askedOf: TableHandle | null = null;
   private isScheduled = false;
   private life = 0;
+  private isAside: ((bucket: number) => boolean) | null = null;
 
   /** @param shardCount a power of two @param soon when what was written is durable, and read is there */
   constructor(shardCount: number, soon: (run: () => void) => void) {
@@ -60,8 +64,9 @@ export class MemoryStore implements RecordSource {
     record: Uint8Array,
     recordLength: number,
   ): number {
+    const isAside = this.isAside?.(bucketOfKey(key)) === true && table.keyspace === 'ks';
     this.pending.push({
-      table: familyName(table),
+      table: `${isAside ? ASIDE : ''}${familyName(table)}`,
       key: Buffer.from(key.subarray(0, keyLength)),
       record: Buffer.from(record.subarray(0, recordLength)),
     });
@@ -90,6 +95,28 @@ export class MemoryStore implements RecordSource {
     this.isScheduled = false;
     if (!isStalled) for (const write of pending) this.put(write);
     for (const sink of sinks) sink.written(isStalled ? overloaded('stalled') : null);
+  }
+
+  /** What is written into these buckets from now on is kept apart, unread, until `ingestAside`. */
+  setAside(isAside: ((bucket: number) => boolean) | null): void {
+    this.isAside = isAside;
+  }
+
+  ingestAside(): void {
+    for (const [name, records] of [...this.tables]) {
+      if (!name.startsWith(ASIDE)) continue;
+      this.tables.delete(name);
+      for (const { key, record } of records.values()) {
+        const copy = { key: Buffer.from(key), record: Buffer.from(record) };
+        this.put({ table: name.slice(ASIDE.length), ...copy });
+      }
+    }
+  }
+
+  /** Deletes what is of a table and of these buckets. */
+  clear(table: TableDef, isMeant: (bucket: number) => boolean): void {
+    const own = this.tables.get(familyName(table));
+    for (const [name, { key }] of own ?? []) if (isMeant(bucketOfKey(key))) own?.delete(name);
   }
 
   private put({ table, key, record }: PendingWrite): void {

@@ -253,6 +253,15 @@ export class TestCluster {
     return bucketOfKey(this.partitionOf(name, key).partition);
   }
 
+  /** All records of a table, as they are now. */
+  contents(node: TestNode, name: string): { key: Buffer; record: Buffer; bucket: number }[] {
+    return [...node.store.contents(this.table(name)).values()].map(({ key, record }) => ({
+      key: Buffer.from(key),
+      record: Buffer.from(record),
+      bucket: bucketOfKey(key),
+    }));
+  }
+
   /** As streaming does. @param isMeant by bucket */
   copy(
     from: TestNode,
