@@ -288,7 +288,8 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     changed();
   });
   gossip.onEvent(({ kind, peer }) => {
-    if (kind !== 'changed') logger.info(`node is ${kind}`, { hostId: peer.hostId });
+    const address = peer.get(StateKey.Address);
+    if (kind !== 'changed') logger.info(`node is ${kind}`, { address, hostId: peer.hostId });
     changed();
   });
 
