@@ -85,3 +85,18 @@ test('a copy of a data directory does not start beside the node it was made of',
   await using moved = await start();
   assert.ok(moved.pid > 0);
 });
+
+test('a node that looks for its cluster stops when it is told to', async () => {
+  const address = `127.${(process.pid % 200) + 20}.252.1`;
+  await using node = await startNode({
+    dataDirectory: join(temporaryDirectory(), 'n1'),
+    until: 'no seed takes this node in',
+    flags: {
+      ...{ 'listen-address': address, 'rpc-address': address, workers: '1', shards: '1' },
+      ...{ 'admin-address': address, 'metrics-address': address, seeds: `${address}9` },
+    },
+  });
+  process.kill(node.pid, 'SIGTERM');
+  assert.equal((await node.waitExit()).code, 0);
+  assert.match(node.output(), /stopped before it was ready/);
+});

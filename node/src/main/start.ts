@@ -30,7 +30,14 @@ export async function start({ settings, table }: Loaded): Promise<number> {
   let closeAdmin: () => Promise<void>;
   try {
     for (const place of [cqlPlace, metricsPlace, adminPlace]) await requireFree(place(settings));
-    node = await startNode(settings, logger, table);
+    const started = startNode(settings, logger, table);
+    const told = await Promise.race([stopped, started]);
+    if (typeof told === 'string') {
+      logger.info('stopped before it was ready', { signal: told });
+      // Nothing is acknowledged yet: what has been opened ends with the process, as in a crash.
+      process.exit(0);
+    }
+    node = told;
     closeMetrics = await serveMetrics(settings, node, logger);
     closeAdmin = await serveAdmin(settings, node, logger);
   } catch (error) {
