@@ -5,8 +5,7 @@ import { ownsAny } from './node-map.ts';
 import { isIndependent } from './operation-overlap.ts';
 import { isReplicated, type Replication, replicationFactors } from './ring.ts';
 
-/** Each one more doubles what has to be compared when the next one begins. */
-export const OPERATIONS_MAX = 4;
+export const OPERATIONS_MAX = 16;
 /** Who owns what is agreed on even if nothing is kept yet. */
 const PRIMARY: Replication = { class: 'SimpleStrategy', replication_factor: '1' };
 
@@ -70,10 +69,10 @@ export function refusalOfBegin(
     return wait(`${operations.length} operations are in progress: one of them has to end first`);
   }
   const replications = [PRIMARY, ...replicationsOf(state.schema)];
-  const others = operations.filter(
-    (operation) => !isIndependent(state, plan, [operation], replications),
-  );
-  if (others.length === 0 && isIndependent(state, plan, operations, replications)) return null;
+  const isApart = (others: ClusterState['operations']) =>
+    isIndependent(state, plan, others, replications);
+  if (isApart(operations)) return null;
+  const others = operations.filter((operation) => !isApart([operation]));
   const what = others.length > 0 ? others : operations;
   return wait(`it is about the same ranges as ${what.map(describeOperation).join(' and ')}`);
 }

@@ -80,7 +80,9 @@ export function applyOperation(
     case 'operation-done': {
       const { hostId } = command;
       if (done.includes(hostId)) return accept(state);
-      if (phase === 'switched' || !gainersOf(state, operation).has(hostId)) {
+      // Of one that gets nothing it does no harm; who gets something is worked out for the switch.
+      const nodeState = state.nodes.get(hostId)?.state ?? 'left';
+      if (phase === 'switched' || nodeState === 'left') {
         const refused = `the node ${hostId} gets nothing by ${describeOperation(operation)}`;
         return { state, refused };
       }

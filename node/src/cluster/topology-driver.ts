@@ -13,7 +13,7 @@ import type {
   TopologyOperation,
 } from './cluster-state.ts';
 import { describeOperation } from './operation-rules.ts';
-import { missingGainers, operationOfNode } from './operations.ts';
+import { gainersOf, operationOfNode } from './operations.ts';
 import type { ClusterClock, ClusterLogger } from './ports.ts';
 import { type OwnerGroup, ownerGroups, refusalOfFinish } from './topology-barrier.ts';
 import { planEntry } from './topology-plans.ts';
@@ -59,23 +59,34 @@ export const TOPOLOGY_DRIVER_DEFAULTS: TopologyDriverOptions = {
 };
 
 const PROPOSE_MILLIS = 10_000;
+/** A node that cannot join now is looked at again after this, if nothing changes before. */
+const WAIT_MILLIS = 5_000;
 /** Nodes that are asked at one time. */
 const ASKS_MAX = 64;
 
-/** What is worked out of an operation once. */
+/** What is worked out of an operation once: others in progress do not change it, the schema may. */
 interface Facts {
-  readonly nodes: ClusterState['nodes'];
   readonly schema: ClusterState['schema'];
-  readonly missing: readonly string[];
+  readonly gainers: ReadonlySet<string>;
   readonly groups: readonly OwnerGroup[];
-  /** Know of the phase. */
+  /** Know of the switch. */
   readonly reached: Set<string>;
+}
+
+/** Why a node cannot begin to join now. */
+interface Waiting {
+  readonly topologyEpoch: number;
+  readonly schema: ClusterState['schema'];
+  /** Planned again then, whatever has changed. */
+  readonly until: number;
+  readonly reason: string;
 }
 
 export class TopologyDriver {
   private readonly deps: TopologyDriverDeps;
   private readonly options: TopologyDriverOptions;
-  private readonly facts = new WeakMap<TopologyOperation, Facts>();
+  private readonly facts = new Map<string, Facts>();
+  private readonly waits = new Map<string, Waiting>();
   private readonly downSince = new Map<string, number>();
   private reasons = new Map<string, string>();
   private readonly stops: (() => void)[];
@@ -143,12 +154,16 @@ export class TopologyDriver {
     }
     this.reasons = new Map();
     this.downSince.clear();
+    this.facts.clear();
+    this.waits.clear();
   }
 
   /** @param reasons gets what others wait for */
   private async nextCommand(reasons: Map<string, string>): Promise<ClusterCommand | null> {
     const state = this.deps.log.current();
     this.noteDown(state);
+    const ids = new Set(state.operations.map(({ id }) => id));
+    for (const id of this.facts.keys()) if (!ids.has(id)) this.facts.delete(id);
     for (const operation of state.operations) {
       const { id, phase } = operation;
       const command =
@@ -171,6 +186,9 @@ export class TopologyDriver {
   private noteDown({ nodes }: ClusterState): void {
     for (const hostId of this.downSince.keys()) {
       if (nodes.get(hostId)?.state !== 'joining') this.downSince.delete(hostId);
+    }
+    for (const hostId of this.waits.keys()) {
+      if (nodes.get(hostId)?.state !== 'joining') this.waits.delete(hostId);
     }
     for (const { hostId, state } of nodes.values()) {
       if (state !== 'joining') continue;
@@ -197,8 +215,9 @@ export class TopologyDriver {
     state: ClusterState,
     operation: TopologyOperation,
   ): ClusterCommand | string {
-    const { id, hostId } = operation;
-    const { missing } = this.factsOf(state, operation);
+    const { id, hostId, done } = operation;
+    const { gainers } = this.factsOf(state, operation);
+    const missing = [...gainers].filter((gainer) => !done.includes(gainer));
     if (missing.length === 0) return { kind: 'switch-operation', id };
     if (this.isGivenUp(hostId)) {
       const reason = this.givenUpReason(hostId);
@@ -244,13 +263,14 @@ export class TopologyDriver {
   }
 
   private factsOf(state: ClusterState, operation: TopologyOperation): Facts {
-    const { nodes, schema } = state;
-    const known = this.facts.get(operation);
-    if (known !== undefined && known.nodes === nodes && known.schema === schema) return known;
-    const missing = operation.phase === 'streaming' ? missingGainers(state, operation) : [];
-    const groups = operation.phase === 'streaming' ? [] : ownerGroups(state, operation);
-    const facts = { nodes, schema, missing, groups, reached: known?.reached ?? new Set<string>() };
-    this.facts.set(operation, facts);
+    const { schema } = state;
+    const { id } = operation;
+    const known = this.facts.get(id);
+    if (known?.schema === schema) return known;
+    const gainers = gainersOf(state, operation);
+    const groups = ownerGroups(state, operation);
+    const facts = { schema, gainers, groups, reached: known?.reached ?? new Set<string>() };
+    this.facts.set(id, facts);
     return facts;
   }
 
@@ -260,6 +280,12 @@ export class TopologyDriver {
     const { logger } = this.deps;
     if (this.isGivenUp(hostId)) return this.dismissal(node, this.givenUpReason(hostId));
     if (!this.isAlive(hostId)) return 'it is down';
+    const { topologyEpoch, schema } = state;
+    const now = this.deps.clock.nowMillis();
+    const waits = this.waits.get(hostId);
+    if (waits?.topologyEpoch === topologyEpoch && waits.schema === schema && now < waits.until) {
+      return waits.reason;
+    }
     const view = { state, isAlive: (id: string) => this.isAlive(id) };
     const plan = planEntry(view, { id: this.deps.newId(), hostId });
     if ('command' in plan) {
@@ -270,7 +296,9 @@ export class TopologyDriver {
       return command;
     }
     const { code, reason } = plan.refusal;
-    return code === 'INVALID' ? this.dismissal(node, reason) : reason;
+    if (code === 'INVALID') return this.dismissal(node, reason);
+    this.waits.set(hostId, { topologyEpoch, schema, until: now + WAIT_MILLIS, reason });
+    return reason;
   }
 
   /** It cannot join, now or later: it hears that it has left, and its tokens are free. */
