@@ -176,8 +176,17 @@ export class TopologyDriver {
     for (const node of state.nodes.values()) {
       if (node.state !== 'joining' || operationOfNode(state, node.hostId) !== null) continue;
       const command = this.entryOf(state, node);
-      if (typeof command !== 'string') return command;
-      reasons.set(node.hostId, command);
+      if (typeof command === 'string') reasons.set(node.hostId, command);
+      else if (command.kind !== 'begin-operation') return command;
+      else if (await this.deps.reached(node, state.topologyEpoch)) {
+        this.deps.logger.info('a topology change begins', {
+          what: describeOperation(command.plan),
+        });
+        return command;
+      } else {
+        // From the first entry on every write waits for it, too.
+        reasons.set(node.hostId, 'it does not take writes yet');
+      }
     }
     return null;
   }
@@ -277,7 +286,6 @@ export class TopologyDriver {
   /** What becomes of a node that is joining. */
   private entryOf(state: ClusterState, node: NodeInfo): ClusterCommand | string {
     const { hostId } = node;
-    const { logger } = this.deps;
     if (this.isGivenUp(hostId)) return this.dismissal(node, this.givenUpReason(hostId));
     if (!this.isAlive(hostId)) return 'it is down';
     const { topologyEpoch, schema } = state;
@@ -288,13 +296,7 @@ export class TopologyDriver {
     }
     const view = { state, isAlive: (id: string) => this.isAlive(id) };
     const plan = planEntry(view, { id: this.deps.newId(), hostId });
-    if ('command' in plan) {
-      const { command } = plan;
-      if (command.kind === 'begin-operation') {
-        logger.info('a topology change begins', { what: describeOperation(command.plan) });
-      }
-      return command;
-    }
+    if ('command' in plan) return plan.command;
     const { code, reason } = plan.refusal;
     if (code === 'INVALID') return this.dismissal(node, reason);
     this.waits.set(hostId, { topologyEpoch, schema, until: now + WAIT_MILLIS, reason });
