@@ -1,7 +1,8 @@
 /** What an operator can ask of the ring: who moves what, how far it is, that a node leaves, that a change is undone. */
-import { randomUUID } from 'node:crypto';
 import type { ClusterState, NodeInfo, TopologyOperation } from '../cluster/cluster-state.ts';
+import { MetadataError } from '../cluster/metadata-errors.ts';
 import { gainersOf } from '../cluster/operations.ts';
+import { TopologyRefusedError } from '../cluster/topology-requests.ts';
 import { request, Verb } from '../internode/links.ts';
 import {
   AdminError,
@@ -15,9 +16,8 @@ import type { DataMovements } from './data-movements.ts';
 import { decodeProgress, type MovementProgress } from './movement-progress.ts';
 
 const PROGRESS_MILLIS = 2_000;
-/** An operation that has to wait for another is asked for again this often, and not longer than that. */
-const WAIT_MILLIS = 500;
-const WAITS_MAX = 20;
+/** An operation waits so long for others that move the same ranges. */
+const WAIT_MILLIS = 60 * 60_000;
 
 export interface TopologyAdminDeps {
   readonly hostId: string;
@@ -107,50 +107,16 @@ export class TopologyAdmin {
   async remove({ hostId: given, dead }: RemoveNodeRequest): Promise<string> {
     const { control } = this.cluster();
     const hostId = given === '' ? this.deps.hostId : given;
-    const node = control.current().nodes.get(hostId);
-    if (node === undefined) {
+    if (!control.current().nodes.has(hostId)) {
       throw new AdminError('NOT_FOUND', `there is no node ${hostId}: \`ilion status\` lists them`);
     }
-    const isAlive = control.alive().has(hostId);
-    if (dead && isAlive) {
-      throw new AdminError(
-        'FAILED_PRECONDITION',
-        `the node ${hostId} is up: let it give its data itself, by \`ilion decommission\` on it`,
-      );
-    }
-    if (!dead && !isAlive) {
-      throw new AdminError(
-        'FAILED_PRECONDITION',
-        `the node ${hostId} is down and cannot give its data: if it never comes back, \`ilion removenode ${hostId}\``,
-      );
-    }
-    const id = randomUUID();
-    for (let waits = 0; ; waits++) {
-      const { topologyEpoch: base } = control.current();
-      const plan = { id, kind: 'leave', hostId, replaces: null, tokens: [] } as const;
-      const { applied, reason } = await control.propose({ kind: 'begin-operation', plan, base });
-      if (applied) return id;
-      const isStale = control.current().topologyEpoch !== base;
-      if (!isStale || waits === WAITS_MAX) {
-        throw new AdminError('FAILED_PRECONDITION', reason ?? 'it was refused');
-      }
-      await new Promise((resolve) => setTimeout(resolve, WAIT_MILLIS));
-    }
+    return explained(() => control.requests.leave({ hostId, dead }, WAIT_MILLIS));
   }
 
   /** @throws AdminError */
   async cancel(id: string): Promise<void> {
     const { control } = this.cluster();
-    if (!control.current().operations.some((operation) => operation.id === id)) {
-      throw new AdminError(
-        'NOT_FOUND',
-        `there is no operation ${id} in progress: \`ilion operations\` lists them`,
-      );
-    }
-    const reason = 'an operator cancelled it';
-    const verdict = await control.propose({ kind: 'cancel-operation', id, reason });
-    if (verdict.applied) return;
-    throw new AdminError('FAILED_PRECONDITION', verdict.reason ?? 'it was refused');
+    await explained(() => control.requests.cancel(id, 'an operator cancelled it'));
   }
 
   /** @throws AdminError */
@@ -161,6 +127,21 @@ export class TopologyAdmin {
     }
     movements.throttle.setLimit(bytesPerSecond);
     return bytesPerSecond;
+  }
+}
+
+/** Refusals as an operator should read them. */
+async function explained<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof TopologyRefusedError) {
+      throw new AdminError('FAILED_PRECONDITION', error.message, { cause: error });
+    }
+    if (error instanceof MetadataError) {
+      throw new AdminError('UNAVAILABLE', error.message, { cause: error });
+    }
+    throw error;
   }
 }
 

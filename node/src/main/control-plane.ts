@@ -2,6 +2,7 @@
  * The part of a node that agrees with the others: gossip, the metadata log, and their links, all in the main thread. A
  * node that is new finds its cluster by the seeds, or starts one.
  */
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { createGrpcCarrier, GRPC_LINK_DEFAULTS } from '../adapters/grpc-links.ts';
 import { openLinkCertificates } from '../adapters/grpc-links-certificates.ts';
@@ -16,6 +17,8 @@ import { MetadataLog } from '../cluster/metadata-log.ts';
 import { requireOwnPlace } from '../cluster/own-place.ts';
 import type { ClusterClock } from '../cluster/ports.ts';
 import type { SchemaChange } from '../cluster/schema-change.ts';
+import { TopologyDriver } from '../cluster/topology-driver.ts';
+import { TopologyRequests } from '../cluster/topology-requests.ts';
 import { type CqlError, overloaded, serverError } from '../common/errors.ts';
 import type { ClusterSettings, Settings } from '../config/settings.ts';
 import { LinkHub } from '../internode/link-hub.ts';
@@ -31,6 +34,7 @@ import { VERSION } from './version.ts';
 const JOIN_MILLIS = 10_000;
 const SCHEMA_MILLIS = 10_000;
 const PROPOSE_MILLIS = 10_000;
+const REACHED_MILLIS = 2_000;
 /** A node that has just started takes peers for down until it hears of them: clients have to wait for that. */
 const HEAR_MILLIS = 3_000;
 const HEAR_LOOK_MILLIS = 20;
@@ -65,6 +69,8 @@ export interface ControlPlane {
   readonly tls: LinkTlsSource | null;
   /** @throws CqlError: nobody decided it in time */
   propose(command: ClusterCommand): Promise<CommandVerdict>;
+  /** Changes of the ring that people ask for. */
+  readonly requests: TopologyRequests;
   /** The workers of this node have the topology of this epoch. */
   announceTopology(epoch: number): void;
   /** Waits until the nodes that are up have a schema of this epoch, for a while. */
@@ -164,6 +170,7 @@ async function enter(log: MetadataLog, deps: ControlPlaneDeps, self: NodeInfo): 
         clusterName,
         self,
         tokenCount: cluster.numTokens,
+        replaces: cluster.replaces,
         timeoutMillis: JOIN_MILLIS,
       });
       logger.info('joined the cluster', { nodes: log.current().nodes.size });
@@ -247,17 +254,20 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
   });
   const directory = join(settings.dataDirectory, 'metadata-log');
   const disk = createMetadataDisk(directory);
-  const log = await MetadataLog.start({
-    hostId,
-    links,
-    disk,
-    clock,
-    random: Math.random,
-    liveness: gossip,
-    peerOf: (id) => gossip.peerOf(id),
-    logger,
-    onFatal: deps.onFatal,
-  });
+  const log = await MetadataLog.start(
+    {
+      hostId,
+      links,
+      disk,
+      clock,
+      random: Math.random,
+      liveness: gossip,
+      peerOf: (id) => gossip.peerOf(id),
+      logger,
+      onFatal: deps.onFatal,
+    },
+    { movesData: true },
+  );
   const stop = async () => {
     const told = gossip.stop();
     await log.stop();
@@ -299,8 +309,21 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     const ids = [...log.current().nodes.keys()];
     return new Set(ids.filter((id) => id === hostId || gossip.isAlive(id)));
   };
+  const reached = async (node: NodeInfo, epoch: number): Promise<boolean> => {
+    if (node.hostId === hostId) return topologies.epoch >= epoch;
+    const peer = gossip.peerOf(node.hostId) ?? node;
+    const body = encodeEpoch(epoch);
+    return request(links, peer, Verb.TopologyReached, body, REACHED_MILLIS).then(
+      () => true,
+      () => false,
+    );
+  };
+  const newId = randomUUID;
+  const topology = { hostId, log, liveness: gossip, clock, logger, newId };
+  const driver = new TopologyDriver({ ...topology, reached });
   return {
     current: () => log.current(),
+    requests: new TopologyRequests(topology),
     alive,
     schemaVersionOf,
     proposeSchema: async (change) => {
@@ -345,6 +368,9 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     onChange: (listener) => {
       listeners.push(listener);
     },
-    stop,
+    stop: async () => {
+      await driver.stop();
+      await stop();
+    },
   };
 }

@@ -113,6 +113,8 @@ export class DataMovements {
   private isStopped = false;
   private hasCleared = false;
   private clearing: Promise<void> = Promise.resolve();
+  /** The range that is being cleared, or was last. */
+  private clearStep: Promise<void> = Promise.resolve();
 
   constructor(deps: DataMovementsDeps) {
     this.deps = deps;
@@ -203,6 +205,8 @@ export class DataMovements {
     for (const operation of state.operations) {
       const isOurs = operation.phase === 'streaming' && !operation.done.includes(hostId);
       if (!isOurs || this.gains.has(operation.id) || !this.gainsBy(state, operation)) continue;
+      // It may be about a range that is to arrive.
+      await this.clearStep.catch(() => {});
       const gain = new Gain(this.gainDeps(), operation);
       await gain.prepare();
       this.gains.set(operation.id, gain);
@@ -305,13 +309,16 @@ export class DataMovements {
     }
   }
 
-  /** Clears what this node does not own (any more). */
+  /** Clears what this node does not own (any more), unless something moves again: the end of that begins anew. */
   private async clear(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, KEEP_MILLIS));
+    const state = this.deps.state();
     for (const keyspace of this.deps.schema().keyspaces.values()) {
-      const ranges = this.notOwned(this.deps.state(), keyspace.replication);
+      const ranges = this.notOwned(state, keyspace.replication);
       if (ranges.length === 0) continue;
-      for (const table of keyspace.tables.values()) await this.clearTable(table, ranges);
+      for (const table of keyspace.tables.values()) {
+        await this.clearTable(table, ranges, state.topologyEpoch);
+      }
     }
   }
 
@@ -331,7 +338,11 @@ export class DataMovements {
     );
   }
 
-  private async clearTable(table: TableDef, ranges: readonly BucketRange[]): Promise<void> {
+  private async clearTable(
+    table: TableDef,
+    ranges: readonly BucketRange[],
+    epoch: number,
+  ): Promise<void> {
     const { stores, deps } = this;
     const perShard = 0x10000 / stores.count;
     for (let shard = 0; shard < stores.count; shard++) {
@@ -339,13 +350,15 @@ export class DataMovements {
       const family = store.families().get(familyName(table));
       if (family === undefined) continue;
       for (const range of ranges) {
-        if (this.isStopped) return;
         const first = Math.max(range.first, shard * perShard);
         const last = Math.min(range.last, (shard + 1) * perShard - 1);
         if (first > last) continue;
         const { lower, upper } = keysOf({ first, last });
         if (await isEmpty(store, family, lower, upper)) continue;
-        await store.clearRange(family, lower, upper ?? LAST_KEY);
+        // By what has begun meanwhile the range may be this node's again.
+        if (this.isStopped || this.deps.state().topologyEpoch !== epoch) return;
+        this.clearStep = store.clearRange(family, lower, upper ?? LAST_KEY);
+        await this.clearStep;
         deps.logger.debug('cleared a range that was given up', {
           table: `${table.keyspace}.${table.name}`,
           first,

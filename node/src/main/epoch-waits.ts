@@ -42,7 +42,8 @@ export function sharedRounds(
 }
 
 export class EpochWaits {
-  private epoch = 0;
+  /** Of what this node has. */
+  epoch = 0;
   private waiting: Wait[] = [];
 
   /** This node has what is of this epoch. */
