@@ -17,13 +17,15 @@ export interface ClusterOptions {
 
 /** Killed at the end of its `await using`. */
 export interface ClusterProcesses extends AsyncDisposable {
-  /** 127.x.y.1, 127.x.y.2 … in the order of the datacenters. */
-  readonly addresses: readonly string[];
+  /** 127.x.y.1, 127.x.y.2 … in the order of the datacenters, then of those that were added. */
+  readonly addresses: string[];
   /** The process that runs now, or ran last, at each address. */
-  readonly nodes: readonly NodeProcess[];
-  readonly datacenterOf: readonly string[];
+  readonly nodes: NodeProcess[];
+  readonly datacenterOf: string[];
   /** Starts a node again with the data that it has. */
   restart(index: number): Promise<NodeProcess>;
+  /** A new node, in a place of its own; resolves when it is ready. @returns its index */
+  add(datacenter: string, flags?: Readonly<Record<string, string>>): Promise<number>;
 }
 
 const PORT = '9042';
@@ -42,8 +44,14 @@ export async function startCluster(options: ClusterOptions): Promise<ClusterProc
   const datacenterOf = Object.entries(options.datacenters).flatMap(([name, count]) =>
     new Array<string>(count).fill(name),
   );
-  const addresses = options.network?.addresses ?? datacenterOf.map((_, i) => `${base}.${i + 1}`);
-  const start = (index: number, isNew: boolean) => {
+  const addresses = [
+    ...(options.network?.addresses ?? datacenterOf.map((_, i) => `${base}.${i + 1}`)),
+  ];
+  const start = (
+    index: number,
+    isNew: boolean,
+    flags: Readonly<Record<string, string>> = {},
+  ): Promise<NodeProcess> => {
     const address = addresses[index];
     return startNode({
       dataDirectory: join(directory, `n${index + 1}`),
@@ -62,6 +70,7 @@ export async function startCluster(options: ClusterOptions): Promise<ClusterProc
         seeds: isNew && index === 0 ? address : addresses.slice(0, 3).join(','),
         ...options.flags,
         ...options.flagsOf?.(address),
+        ...flags,
       },
     });
   };
@@ -75,8 +84,15 @@ export async function startCluster(options: ClusterOptions): Promise<ClusterProc
       nodes[index] = await start(index, false);
       return nodes[index];
     },
+    add: async (datacenter, flags) => {
+      const index = addresses.length;
+      addresses.push(`${base}.${index + 1}`);
+      datacenterOf.push(datacenter);
+      nodes[index] = await start(index, false, flags);
+      return index;
+    },
     [Symbol.asyncDispose]: async () => {
-      await Promise.all(nodes.map((node) => node.kill9()));
+      await Promise.all(Object.values(nodes).map((node) => node.kill9()));
       rmSync(directory, { recursive: true, force: true });
     },
   };

@@ -1,0 +1,105 @@
+/** Reads and writes at QUORUM that go on while a test does something to the cluster, and what they saw. */
+import assert from 'node:assert/strict';
+import cassandra from 'cassandra-driver';
+
+const { consistencies } = cassandra.types;
+
+export interface LoadReport {
+  /** Keys and their last acknowledged values. */
+  readonly written: ReadonlyMap<number, number>;
+  readonly requests: number;
+  readonly failures: readonly string[];
+  /** Milliseconds of one request, of those since the last call of `lap`, in the 99th percentile. */
+  readonly p99: number;
+}
+
+export interface SteadyLoad {
+  /** Of what has been since the last lap. */
+  lap(): number;
+  stop(): Promise<LoadReport>;
+}
+
+export interface LoadOptions {
+  readonly client: cassandra.Client;
+  /** `k int PRIMARY KEY, v int, filler blob`. */
+  readonly table: string;
+  readonly writers: number;
+  /** Keys of each writer, written again and again. */
+  readonly keys: number;
+  /** Each writer waits so long between two requests. */
+  readonly pauseMillis: number;
+}
+
+function percentile99(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length * 0.99)] ?? 0;
+}
+
+/**
+ * Each writer has keys of its own, so it knows what each must be: at least what was acknowledged last, at most what was
+ * tried last.
+ */
+export function startLoad({ client, table, writers, keys, pauseMillis }: LoadOptions): SteadyLoad {
+  const written = new Map<number, number>();
+  const failures: string[] = [];
+  let millis: number[] = [];
+  let requests = 0;
+  let going = true;
+  const options = { prepare: true, isIdempotent: true, consistency: consistencies.quorum };
+  const filler = Buffer.alloc(200, 7);
+  const timed = async <T>(run: () => Promise<T>): Promise<T> => {
+    const began = performance.now();
+    try {
+      return await run();
+    } finally {
+      requests++;
+      millis.push(performance.now() - began);
+    }
+  };
+  const writer = async (number: number) => {
+    for (let round = 1; going; round++) {
+      const k = number * keys + (round % keys);
+      const before = written.get(k) ?? null;
+      try {
+        const insert = `INSERT INTO ${table} (k, v, filler) VALUES (?, ?, ?)`;
+        await timed(() => client.execute(insert, [k, round, filler], options));
+        written.set(k, round);
+        const select = `SELECT v FROM ${table} WHERE k = ?`;
+        const row = (await timed(() => client.execute(select, [k], options))).first();
+        if (row?.['v'] !== round) failures.push(`key ${k} reads ${row?.['v']}, not ${round}`);
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        failures.push(`key ${k} (${before}): ${reason}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, pauseMillis));
+    }
+  };
+  const all = Array.from({ length: writers }, (_, i) => writer(i));
+  const lap = () => {
+    const p99 = percentile99(millis);
+    millis = [];
+    return p99;
+  };
+  return {
+    lap,
+    stop: async () => {
+      going = false;
+      await Promise.all(all);
+      return { written, requests, failures, p99: lap() };
+    },
+  };
+}
+
+/** Every acknowledged write is read, by a quorum. */
+export async function requireWritten(
+  client: cassandra.Client,
+  table: string,
+  written: ReadonlyMap<number, number>,
+  consistency: number = consistencies.quorum,
+): Promise<void> {
+  for (const [k, v] of written) {
+    const options = { prepare: true, consistency };
+    const row = (await client.execute(`SELECT v FROM ${table} WHERE k = ?`, [k], options)).first();
+    assert.equal(row?.['v'], v, `key ${k}`);
+  }
+}
