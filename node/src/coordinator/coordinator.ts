@@ -15,6 +15,7 @@ import { CounterWrites } from './counter-write.ts';
 import { Hints } from './hints.ts';
 import { quorumOf } from './levels.ts';
 import { Paxos } from './paxos.ts';
+import { settleMoving } from './paxos-settle.ts';
 import {
   type CoordinatorDeps,
   type CoordinatorOptions,
@@ -55,6 +56,13 @@ export interface Coordinator {
    * @throws CqlError
    */
   settle(handle: TableHandle, partition: Uint8Array, serial: number): Promise<void>;
+  /**
+   * Before others are read in ranges that move from here: what conditional writes have decided there is known to enough of
+   * those that own them now and afterwards. By one worker of each node that a range is taken from, when all of its workers
+   * go by the topology in which it moves.
+   * @returns partitions @throws CqlError, KvError: it is to be tried again
+   */
+  settleMoving(): Promise<number>;
   /** Bytes and number of hints that wait for a node, in this worker. */
   hintsFor(hostId: string): { readonly bytes: number; readonly count: number };
   /** Serves peers, and finds and replays what was left open before. After `setNodes` and `setSchema`. @throws KvError */
@@ -139,6 +147,10 @@ class CoordinatorImpl implements Coordinator {
       const { consistency, received, required } = error.detail;
       throw readTimeout({ consistency, received, required }, false);
     }
+  }
+
+  settleMoving(): Promise<number> {
+    return settleMoving(this.context, (...one) => this.settle(...one));
   }
 
   hintsFor(hostId: string): { readonly bytes: number; readonly count: number } {

@@ -186,6 +186,17 @@ class Run {
     return this.placementAfter;
   }
 
+  private async settle(source: TestNode): Promise<void> {
+    for (;;) {
+      try {
+        await source.coordinator.settleMoving();
+        return;
+      } catch (error) {
+        if (!(error instanceof CqlError)) throw error;
+      }
+    }
+  }
+
   /** Moves the ranges, and takes its time. */
   private async move(): Promise<void> {
     const { cluster, join } = this;
@@ -199,6 +210,7 @@ class Run {
     const { epoch } = cluster.state;
     for (const source of cluster.nodes.slice(0, 3)) {
       while (source.coordinator.topology.epoch < epoch) await this.sleep(5);
+      await this.settle(source);
       await this.sleep(1);
       const records = TABLES.map((name) => cluster.contents(source, name));
       await this.sleep(this.random() * 300);

@@ -250,7 +250,11 @@ export class TestCluster {
   }
 
   bucketOf(name: string, key: number): number {
-    return bucketOfKey(this.partitionOf(name, key).partition);
+    return bucketOfKey(this.partition(name, key));
+  }
+
+  partition(name: string, key: number): Buffer {
+    return this.partitionOf(name, key).partition;
   }
 
   /** All records of a table, as they are now. */
