@@ -51,17 +51,18 @@ function isApart(
 test('what is said to be independent is, whichever others have been carried out', () => {
   const seen = { independent: 0, overlapping: 0 };
   const cases = fc.record({
-    count: fc.integer({ min: 12, max: 60 }),
+    count: fc.integer({ min: 10, max: 60 }),
     buckets: fc.uniqueArray(fc.nat(0xffff), { minLength: 130, maxLength: 130 }),
     racks: fc.integer({ min: 1, max: 4 }),
     kinds: fc.array(fc.constantFrom('join', 'leave', 'replace', 'move' as const), {
       minLength: 2,
       maxLength: 3,
     }),
+    isNewRack: fc.boolean(),
     replications: fc.subarray([...REPLICATIONS], { minLength: 1 }),
   });
   fc.assert(
-    fc.property(cases, ({ count, buckets, racks, kinds, replications }) => {
+    fc.property(cases, ({ count, buckets, racks, kinds, isNewRack, replications }) => {
       const left = buckets.map(gridToken);
       const some = (length: number) => left.splice(0, length).sort((a, b) => (a < b ? -1 : 1));
       const all = Array.from({ length: count }, (_, i) => {
@@ -70,7 +71,8 @@ test('what is said to be independent is, whichever others have been carried out'
       });
       const plans = kinds.map((kind, i): OperationPlan => {
         const node = all[i * 3 + 1];
-        const { datacenter, rack } = node;
+        const { datacenter } = node;
+        const rack = kind === 'join' && isNewRack ? 'new' : node.rack;
         const fresh = testNode(900 + i, { datacenter, rack, state: 'joining' });
         if (kind === 'join' || kind === 'replace') all.push(fresh);
         const { hostId } = kind === 'join' || kind === 'replace' ? fresh : node;

@@ -60,8 +60,8 @@ function limitsOf(
     const possible = all.filter(isHere);
     if (possible.length === 0) continue;
     const racks = new Set(here.map(({ rack }) => rack));
-    const isSettled = here.length >= factor && possible.every(({ rack }) => racks.has(rack));
-    if (!isSettled) return null;
+    // How many racks there are decides who is passed over, all along the ring.
+    if (datacenter !== null && !possible.every(({ rack }) => racks.has(rack))) return null;
     const repeats = datacenter === null ? factor : factor - racks.size;
     limits.push({ datacenter, count: factor, repeats });
   }
