@@ -311,7 +311,8 @@ export class DataMovements {
 
   /** Clears what this node does not own (any more), unless something moves again: the end of that begins anew. */
   private async clear(): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, KEEP_MILLIS));
+    await new Promise((resolve) => setTimeout(resolve, KEEP_MILLIS).unref());
+    if (this.isStopped) return;
     const state = this.deps.state();
     for (const keyspace of this.deps.schema().keyspaces.values()) {
       const ranges = this.notOwned(state, keyspace.replication);
