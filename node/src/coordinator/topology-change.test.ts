@@ -8,6 +8,7 @@ import { type Placement, Ring } from '../cluster/ring.ts';
 import { seededRandom } from '../cluster/testing/nodes.ts';
 import { CqlError } from '../common/errors.ts';
 import { Level } from './levels.ts';
+import { DEFAULT_COORDINATOR_OPTIONS } from './ports.ts';
 import { type Join, startJoin } from './testing/join.ts';
 import { TestCluster, type TestNode } from './testing/test-cluster.ts';
 
@@ -19,6 +20,17 @@ const DDL = [
 ];
 const KEYS = 4;
 const RUN_MILLIS = 4_000;
+
+/** Nobody waits long for what is lost, and nothing is healed by hints: that leaves more to find. */
+const IMPATIENT = {
+  readTimeoutMillis: 150,
+  writeTimeoutMillis: 150,
+  counterTimeoutMillis: 150,
+  casContentionTimeoutMillis: 150,
+  schemaWaitMillis: 60,
+  staleWaitMillis: 60,
+  hints: { ...DEFAULT_COORDINATOR_OPTIONS.hints, intervalMillis: 100_000 },
+};
 
 /** What is known of a number that only grows. */
 class Register {
@@ -51,7 +63,12 @@ class Run {
   static async start(seed: number, factor: number, losses: number): Promise<Run> {
     const replication = `{'class': 'SimpleStrategy', 'replication_factor': ${factor}}`;
     const ddl = [`CREATE KEYSPACE ks WITH replication = ${replication}`, ...DDL];
-    const cluster = await TestCluster.start({ datacenters: { dc1: 3 }, ddl, seed });
+    const cluster = await TestCluster.start({
+      datacenters: { dc1: 3 },
+      ddl,
+      seed,
+      ...(losses === 0 ? {} : { coordinator: IMPATIENT }),
+    });
     for (let key = 0; key < KEYS; key++) {
       await cluster.run(cluster.nodes[0], `INSERT INTO l (k, v) VALUES (${key}, 0)`, Level.ALL);
     }
@@ -224,9 +241,9 @@ class Run {
     store.setAside(null);
     await this.sleep(1);
     store.ingestAside();
-    await told;
+    // Nobody waits for those who have not heard that the range moves.
     join.switched();
-    await this.tell();
+    await Promise.all([told, this.tell()]);
     join.finished();
     await this.tell();
     await this.sleep(200);
@@ -284,9 +301,9 @@ for (const [seed, factor] of [
   });
 }
 
-for (const seed of [1, 2, 3, 5, 6]) {
+for (const seed of [2, 5, 11]) {
   test(`a node joins, messages get lost (seed ${seed})`, async () => {
-    const run = await Run.start(seed, 3, 0.04);
+    const run = await Run.start(seed, 3, 0.1);
     await run.toTheEnd();
   });
 }
