@@ -4,7 +4,17 @@ import { BenchError } from './client.ts';
 import type { Target } from './run-load.ts';
 import type { BenchOptions } from './scenarios.ts';
 
-export const SCENARIOS = ['start', 'capability', 'group', 'cores', 'scan', 'large'] as const;
+export const SCENARIOS = [
+  'start',
+  'capability',
+  'group',
+  'cores',
+  'scan',
+  'large',
+  'streaming',
+] as const;
+/** Not part of a run that names none. */
+const BY_NAME: ReadonlySet<Scenario> = new Set(['streaming']);
 export type Scenario = (typeof SCENARIOS)[number];
 
 export const USAGE = `npm run bench -- [options]
@@ -17,6 +27,7 @@ export const USAGE = `npm run bench -- [options]
   --scan-rows N            rows of the tables that are scanned
   --connections N          connections of the load generator
   --large GIB              size of the table larger than memory
+  --streaming GIB          size of the table of which half moves to a second node
   --nodes N                what replication costs in a cluster of N nodes on this machine, and nothing else
   --cassandra HOST:PORT    measures a running Cassandra and Ilion in turns, and nothing else
   --pid N                  process of that Cassandra, for its CPU time
@@ -28,6 +39,7 @@ export interface BenchArguments {
   readonly scenarios: ReadonlySet<Scenario>;
   readonly options: BenchOptions;
   readonly largeGib: number;
+  readonly streamingGib: number;
   /** Null: no cluster is measured. */
   readonly nodes: number | null;
   readonly cassandra: Target | null;
@@ -47,6 +59,7 @@ const FLAGS = {
   'scan-rows': { type: 'string' },
   connections: { type: 'string' },
   large: { type: 'string' },
+  streaming: { type: 'string' },
   nodes: { type: 'string' },
   cassandra: { type: 'string' },
   pid: { type: 'string' },
@@ -63,7 +76,7 @@ function toNumber(name: string, text: string | undefined, otherwise: number): nu
 
 function toScenarios(only: string | undefined, quick: boolean): ReadonlySet<Scenario> {
   if (only === undefined) {
-    return new Set(SCENARIOS.filter((name) => !(quick && name === 'large')));
+    return new Set(SCENARIOS.filter((name) => !BY_NAME.has(name) && !(quick && name === 'large')));
   }
   return new Set(
     only.split(',').map((wanted) => {
@@ -105,7 +118,8 @@ export function parseBenchArguments(args: readonly string[]): BenchArguments {
       | 'rows'
       | 'scan-rows'
       | 'connections'
-      | 'large',
+      | 'large'
+      | 'streaming',
     short: number,
     long: number,
   ) => toNumber(name, values[name], quick ? short : long);
@@ -123,6 +137,7 @@ export function parseBenchArguments(args: readonly string[]): BenchArguments {
       directory: values.directory,
     },
     largeGib: number('large', 4, 4),
+    streamingGib: number('streaming', 0.25, 2),
     nodes: toNodes(values.nodes),
     cassandra: toTarget(values.cassandra, values.pid),
     out: values.out ?? null,

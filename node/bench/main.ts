@@ -9,6 +9,7 @@ import { measureCores } from './cores.ts';
 import { measureLarge } from './large.ts';
 import { Report } from './report.ts';
 import { measureCapability, measureGroup, measureScans, measureStart } from './scenarios.ts';
+import { measureStreaming } from './streaming.ts';
 
 const RUNS: Readonly<Record<Scenario, (report: Report, args: BenchArguments) => Promise<void>>> = {
   start: (report, { options }) => measureStart(report, options),
@@ -17,6 +18,7 @@ const RUNS: Readonly<Record<Scenario, (report: Report, args: BenchArguments) => 
   cores: (report, { options }) => measureCores(report, options),
   scan: (report, { options }) => measureScans(report, options),
   large: (report, { options, largeGib }) => measureLarge(report, options, largeGib),
+  streaming: (report, { options, streamingGib }) => measureStreaming(report, options, streamingGib),
 };
 
 async function run(args: BenchArguments): Promise<void> {

@@ -119,7 +119,7 @@ export interface Addon {
     offset: number,
     length: number,
     timeoutMs: number,
-  ): Promise<number>;
+  ): Promise<number> | undefined;
   receiveFile(
     socketFd: number,
     path: string,
@@ -127,6 +127,6 @@ export interface Addon {
     length: number,
     timeoutMs: number,
     sync: boolean,
-  ): Promise<number>;
-  fileChecksum(path: string): Promise<string>;
+  ): Promise<number> | undefined;
+  fileChecksum(path: string): Promise<string> | undefined;
 }

@@ -125,6 +125,14 @@ function attempt<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
+/** For calls that belong to no store: without an engine the addon does not know the thread. */
+function onEngine<T>(call: () => Promise<T> | undefined): Promise<T> {
+  return attempt(
+    () =>
+      call() ?? Promise.reject(new KvError('CLOSED', 'this thread has no engine: make one first')),
+  );
+}
+
 function sumFlags<Name extends string>(
   flags: Record<Name, number>,
   chosen: { readonly [name in NoInfer<Name>]?: unknown },
@@ -383,7 +391,7 @@ export interface SendFileOptions {
  */
 export function sendFile(options: SendFileOptions): Promise<number> {
   const { socketFd, path, offset, length, timeoutMs } = options;
-  return attempt(() => addon.sendFile(socketFd, path, offset, length, timeoutMs));
+  return onEngine(() => addon.sendFile(socketFd, path, offset, length, timeoutMs));
 }
 
 /** See `receiveFile`. */
@@ -408,7 +416,7 @@ export interface ReceiveFileOptions {
  */
 export function receiveFile(options: ReceiveFileOptions): Promise<number> {
   const { socketFd, path, offset = 0, length, timeoutMs, fsync } = options;
-  return attempt(() =>
+  return onEngine(() =>
     addon.receiveFile(socketFd, path, offset, length, timeoutMs, fsync === true),
   );
 }
@@ -418,7 +426,7 @@ export function receiveFile(options: ReceiveFileOptions): Promise<number> {
  * @returns 8 hex digits @throws KvError IO
  */
 export function fileChecksum(path: string): Promise<string> {
-  return attempt(() => addon.fileChecksum(path));
+  return onEngine(() => addon.fileChecksum(path));
 }
 
 /**

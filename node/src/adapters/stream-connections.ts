@@ -90,18 +90,12 @@ async function sendPlain(
   }
 }
 
-function drained(socket: Socket): Promise<void> {
+function written(socket: Socket, bytes: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
-    const over = () => {
-      socket.off('drain', go);
-      reject(new StreamError('BROKEN', 'the connection was closed'));
-    };
-    const go = () => {
-      socket.off('close', over);
-      resolve();
-    };
-    socket.once('drain', go);
-    socket.once('close', over);
+    socket.write(bytes, (error) => {
+      if (error) reject(new StreamError('BROKEN', error.message, { cause: error }));
+      else resolve();
+    });
   });
 }
 
@@ -113,14 +107,22 @@ async function sendThroughProcess(
   const file = await open(job.path, 'r');
   try {
     const end = job.offset + job.length;
-    for (let at = job.offset; at < end; ) {
+    // One is read while the other is written.
+    const buffers = [Buffer.allocUnsafeSlow(TLS_BYTES), Buffer.allocUnsafeSlow(TLS_BYTES)];
+    let writing: Promise<void> = Promise.resolve();
+    for (let at = job.offset, i = 0; at < end; i++) {
+      const buffer = buffers[i % 2];
       const length = Math.min(TLS_BYTES, end - at);
       await throttle.pass(length);
-      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, at);
+      const { bytesRead } = await file.read(buffer, 0, length, at);
       if (bytesRead === 0) throw new StreamError('BROKEN', `${job.path} ended early`);
       at += bytesRead;
-      if (!socket.write(buffer.subarray(0, bytesRead))) await drained(socket);
+      await writing;
+      writing = written(socket, buffer.subarray(0, bytesRead));
+      // Heard of at its turn.
+      writing.catch(() => {});
     }
+    await writing;
   } finally {
     await file.close();
   }
