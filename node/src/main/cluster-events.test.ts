@@ -52,6 +52,11 @@ test('nodes come, go, and are gone for good', () => {
   assert.deepEqual(show(two, both), ['UP 10.1.0.2:9042']);
   assert.deepEqual(show(one, both), ['NEW_NODE 10.1.0.2:9042', 'UP 10.1.0.2:9042']);
   assert.deepEqual(show(both, two), ['DOWN 10.1.0.2:9042']);
+  const leaving = view([node(1), node(2, 'leaving')], [1, 2]);
+  assert.deepEqual(show(both, leaving), []);
+  assert.deepEqual(show(leaving, view([node(1), node(2, 'left')], [1])), [
+    'REMOVED_NODE 10.1.0.2:9042',
+  ]);
   assert.deepEqual(show(both, view([node(1), node(2, 'left')], [1])), [
     'REMOVED_NODE 10.1.0.2:9042',
   ]);

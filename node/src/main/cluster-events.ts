@@ -6,7 +6,12 @@ import { addressBytes, type ClusterView } from './cluster-view.ts';
 type NodeEvent = StatusChangeEvent | TopologyChangeEvent;
 
 function members({ state }: ClusterView): ReadonlyMap<string, NodeInfo> {
-  return new Map([...state.nodes].filter(([, node]) => node.state === 'normal'));
+  return new Map([...state.nodes].filter(([, node]) => isMember(node)));
+}
+
+/** Owns something: also while it gives that up. */
+function isMember({ state }: NodeInfo): boolean {
+  return state === 'normal' || state === 'leaving';
 }
 
 function place(node: NodeInfo): { readonly address: Uint8Array; readonly port: number } {
