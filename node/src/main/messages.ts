@@ -75,6 +75,8 @@ export type ToWorker =
     }
   /** Acknowledged when everything that was accepted before has been applied. */
   | { readonly kind: 'aside'; readonly aside: readonly AsideTable[]; readonly call: number }
+  /** Conditional writes that are decided and not known to all owners are brought to the old and new ones. */
+  | { readonly kind: 'settle'; readonly call: number }
   | { readonly kind: 'answer'; readonly call: number; readonly value: unknown }
   | {
       readonly kind: 'failure';

@@ -323,6 +323,15 @@ async function start(): Promise<void> {
         store.setAside(asideOf(message.aside));
         store.drained().then(() => post({ kind: 'acknowledged', call: message.call, value: null }));
         break;
+      case 'settle':
+        (data?.coordinator.settleMoving() ?? Promise.resolve(0)).then(
+          () => post({ kind: 'acknowledged', call: message.call, value: null }),
+          (error: unknown) => {
+            logger.info('conditional writes of a range that moves are not settled yet', { error });
+            post({ kind: 'acknowledged', call: message.call, value: String(error) });
+          },
+        );
+        break;
       case 'answer':
         calls.get(message.call)?.resolve(message.value);
         calls.delete(message.call);

@@ -59,6 +59,8 @@ export class DataPaths {
   readonly coordinator: Coordinator | null;
   private readonly store: LocalStore;
   private readonly topology: Topology;
+  private aloneInFlight = 0;
+  private readonly aloneWaiting: (() => void)[] = [];
 
   constructor(schema: Schema, deps: DataPathsDeps) {
     this.store = deps.store;
@@ -141,7 +143,32 @@ export class DataPaths {
   }
 
   /** Where a request writes; null: to this node alone. */
-  path(levels: RequestedLevels): DataPath | null {
+  private path(levels: RequestedLevels): DataPath | null {
     return this.topology.isAlone ? null : (this.coordinator?.path(levels) ?? null);
+  }
+
+  /**
+   * Runs a modification by its path. Those that run without one are counted: they go on without the ring when there is one.
+   */
+  async modify<T>(levels: RequestedLevels, run: (path: DataPath | null) => Promise<T>): Promise<T> {
+    const path = this.path(levels);
+    if (path !== null || this.coordinator === null) return run(path);
+    this.aloneInFlight++;
+    try {
+      return await run(null);
+    } finally {
+      this.aloneInFlight--;
+      if (this.aloneInFlight === 0) {
+        for (const resolve of this.aloneWaiting.splice(0)) resolve();
+      }
+    }
+  }
+
+  /** Resolves when no modification goes on that began while this node was alone. To be asked when it is not any more. */
+  leftAlone(): Promise<void> {
+    if (this.aloneInFlight === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.aloneWaiting.push(resolve);
+    });
   }
 }

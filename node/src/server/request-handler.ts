@@ -75,6 +75,11 @@ export class RequestHandlerImpl implements RequestHandler, PointHost {
     this.rowContext = { row: null as never, binding: this.binding, aggregates: [], leaves: null };
   }
 
+  /** Resolves when no modification goes on that began while this node was alone in the ring. */
+  leftAlone(): Promise<void> {
+    return this.paths.leftAlone();
+  }
+
   /** From now on requests are planned with this schema. */
   setSchema(schema: Schema): void {
     this.paths.setSchema(schema);

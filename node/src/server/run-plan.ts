@@ -140,10 +140,10 @@ export class PlanRunner {
   ): Promise<Outcome> {
     this.checkLevels(plan, request);
     trace?.add('Determining replicas for mutation');
-    const result = await this.deps.executor.modify(
-      this.boundTo(plan, binding),
-      this.optionsOf(request, micros),
-      this.paths.path(request),
+    const bound = this.boundTo(plan, binding);
+    const options = this.optionsOf(request, micros);
+    const result = await this.paths.modify(request, (path) =>
+      this.deps.executor.modify(bound, options, path),
     );
     trace?.add('Appended to the write-ahead log and applied to the memtable');
     return result === null ? VOID : { kind: 'rows', result, isOwn: true };
@@ -227,11 +227,8 @@ export class PlanRunner {
   ): Promise<Outcome> {
     if (modifications.length === 0) return VOID;
     for (const { plan } of modifications) this.checkLevels(plan, request);
-    const result = await this.deps.executor.batch(
-      kind,
-      modifications,
-      options,
-      this.paths.path(request),
+    const result = await this.paths.modify(request, (path) =>
+      this.deps.executor.batch(kind, modifications, options, path),
     );
     return result === null ? VOID : { kind: 'rows', result, isOwn: true };
   }
