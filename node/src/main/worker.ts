@@ -321,7 +321,10 @@ async function start(): Promise<void> {
         break;
       case 'aside':
         store.setAside(asideOf(message.aside));
-        store.drained().then(() => post({ kind: 'acknowledged', call: message.call, value: null }));
+        handler
+          .leftAlone()
+          .then(() => store.drained())
+          .then(() => post({ kind: 'acknowledged', call: message.call, value: null }));
         break;
       case 'settle':
         (data?.coordinator.settleMoving() ?? Promise.resolve(0)).then(
