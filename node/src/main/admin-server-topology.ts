@@ -4,6 +4,8 @@ import { MetadataError } from '../cluster/metadata-errors.ts';
 import { gainersOf } from '../cluster/operations.ts';
 import { TopologyRefusedError } from '../cluster/topology-requests.ts';
 import { request, Verb } from '../internode/links.ts';
+import type { DataMovements } from '../streaming/data-movements.ts';
+import { decodeProgress, type MovementProgress } from '../streaming/movement-progress.ts';
 import {
   AdminError,
   type OperationGainer,
@@ -12,8 +14,6 @@ import {
   type RemoveNodeRequest,
 } from './admin-messages.ts';
 import type { ControlPlane } from './control-plane.ts';
-import type { DataMovements } from './data-movements.ts';
-import { decodeProgress, type MovementProgress } from './movement-progress.ts';
 
 const PROGRESS_MILLIS = 2_000;
 /** An operation waits so long for others that move the same ranges. */

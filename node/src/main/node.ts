@@ -1,11 +1,13 @@
 /** A node: opens the data, starts the workers, keeps the schema, stops in order. */
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { createNativeEngine } from '../../native/index.ts';
+import { createNativeEngine, fileChecksum, receiveFile, sendFile } from '../../native/index.ts';
 import type { Logger } from '../adapters/logger.ts';
 import { newLockMemory } from '../adapters/shared-locks.ts';
+import { createFetcher, listenForStreams } from '../adapters/stream-connections.ts';
+import { createStreamFiles } from '../adapters/stream-files.ts';
 import { createSystemClock } from '../adapters/system-clock.ts';
 import type { ClusterState } from '../cluster/cluster-state.ts';
 import { ownedShare } from '../cluster/ring.ts';
@@ -21,10 +23,13 @@ import { EMPTY_SCHEMA, type Schema } from '../schema/schema.ts';
 import { schemaFromJson, schemaToJson } from '../schema/schema-json.ts';
 import { storedTables } from '../storage/families.ts';
 import type { KvStore } from '../storage/kv.ts';
+import { DataMovements } from '../streaming/data-movements.ts';
+import type { MovementProgress } from '../streaming/movement-progress.ts';
+import { createRowApplier } from '../streaming/row-applier.ts';
+import { TopologyPublisher } from '../streaming/topology-publisher.ts';
 import { TopologyAdmin } from './admin-server-topology.ts';
 import { type ClusterView, clusterView, loneView } from './cluster-view.ts';
 import type { ControlPlane } from './control-plane.ts';
-import { DataMovements } from './data-movements.ts';
 import { keepGrids } from './grid-keeper.ts';
 import type {
   AsideTable,
@@ -35,14 +40,20 @@ import type {
   WorkerStatus,
 } from './messages.ts';
 import { DataDirectoryError, type Metadata, MetadataFile, newMetadata } from './metadata-file.ts';
-import type { MovementProgress } from './movement-progress.ts';
-import { createRowApplier } from './row-applier.ts';
 import { dropUnknownFamilies, SchemaAuthority } from './schema-authority.ts';
 import { openShards, processOptions, removeLayout, reshard } from './shards.ts';
 
 const PREPARED_MAX = 50_000;
 /** Schema changes that are agreed with the other nodes at one time. */
 const CHANGES_MAX = 64;
+
+const STREAM_CLOCK = {
+  nowMillis: () => performance.now(),
+  after: (millis: number, run: () => void) => {
+    const timer = setTimeout(run, millis);
+    return () => clearTimeout(timer);
+  },
+};
 
 export interface Node {
   readonly hostId: string;
@@ -264,20 +275,31 @@ export async function startNode(
       resolve();
     };
   });
-  const published = new Published();
+  const { cluster } = settings;
   const movements =
-    control === null || settings.cluster === null
+    control === null || cluster === null
       ? null
       : new DataMovements({
           hostId,
           datacenter: settings.datacenter,
-          host: settings.cluster.listenAddress,
-          port: settings.cluster.streamPort,
           directory: join(settings.dataDirectory, 'streams'),
-          bytesPerSecond: settings.cluster.streamBytesPerSecond,
-          asRows: !settings.cluster.streamEntireSstables,
-          apply: createRowApplier(engine, stores),
-          tls: control.tls,
+          bytesPerSecond: cluster.streamBytesPerSecond,
+          asRows: !cluster.streamEntireSstables,
+          apply: createRowApplier(engine, stores, (flush) => setImmediate(flush)),
+          files: createStreamFiles(fileChecksum),
+          fetcher: createFetcher(control.tls, { sendFile, receiveFile }),
+          listen: (send, throttle) =>
+            listenForStreams({
+              host: cluster.listenAddress,
+              port: cluster.streamPort,
+              tls: control.tls,
+              throttle,
+              mover: { sendFile, receiveFile },
+              send,
+              log: logger,
+            }),
+          clock: STREAM_CLOCK,
+          randomBytes,
           stores,
           links: control.links,
           logger,
@@ -293,7 +315,7 @@ export async function startNode(
             if (!applied) logger.warn('what was streamed is not wanted', { id, reason });
           },
           fence: async (epoch) => {
-            await published.reached(epoch);
+            await publisher.reached(epoch);
             await tellAside();
           },
           asideChanged: () => tellAside(),
@@ -305,9 +327,39 @@ export async function startNode(
       ),
     );
   };
+  const publisher = new TopologyPublisher({
+    view,
+    followSchema: async (isUrgent) => {
+      if (control === null) return;
+      const follow = () =>
+        authority.follow(withSystemKeyspaces(schemaFromJson(control.current().schema)));
+      const isBehind = () => control.current().schema.epoch > authority.current.epoch;
+      while (isUrgent && isBehind()) await follow();
+      if (!isBehind()) return;
+      follow().catch((error: unknown) => logger.error('cannot follow the schema', { error }));
+    },
+    movements,
+    tell: async (next) => {
+      const aside = asideTables(movements);
+      await Promise.all(
+        workers.map((worker) =>
+          worker.call((call) => ({ kind: 'cluster', cluster: next, aside, call })),
+        ),
+      );
+    },
+    reached: ({ state }) => {
+      control?.announceTopology(state.topologyEpoch);
+      const { state: own } = state.nodes.get(hostId) ?? {};
+      if (own === 'normal' || own === 'leaving') isMember();
+      if (own === 'left') phase = 'left';
+    },
+    clock: STREAM_CLOCK,
+    failed: (error) => logger.error('workers cannot be told of the cluster', { error }),
+  });
   // What an earlier process has begun goes on, before there is anybody who writes.
   await movements?.start();
-  await movements?.before(view().state);
+  const first = view();
+  await movements?.before(first.state);
 
   const prepared = new Map<string, PreparedText>();
   const onMessage = (message: ToMain, from: WorkerHandle) => {
@@ -351,7 +403,8 @@ export async function startNode(
     const input: WorkerInput = {
       index,
       settings,
-      cluster: view(),
+      // That for which it is prepared; what came meanwhile they are told when they are there.
+      cluster: first,
       aside: asideTables(movements),
       schema: metadata.schema,
       layout: { shards: metadata.shards, layout: metadata.layout },
@@ -371,40 +424,10 @@ export async function startNode(
     throw error;
   }
   if (control !== null) {
-    const followSchema = () =>
-      authority.follow(withSystemKeyspaces(schemaFromJson(control.current().schema)));
-    const publish = async () => {
-      let next = view();
-      if (next.state.topologyEpoch > published.epoch) {
-        // The tables that there were when an operation began are known before it is.
-        while (control.current().schema.epoch > authority.current.epoch) await followSchema();
-        next = view();
-        await movements?.before(next.state);
-      } else if (control.current().schema.epoch > authority.current.epoch) {
-        followSchema().catch((error: unknown) =>
-          logger.error('cannot follow the schema', { error }),
-        );
-      }
-      const aside = asideTables(movements);
-      await Promise.all(
-        workers.map((worker) =>
-          worker.call((call) => ({ kind: 'cluster', cluster: next, aside, call })),
-        ),
-      );
-      movements?.after(next.state);
-      published.reach(next.state.topologyEpoch);
-      control.announceTopology(next.state.topologyEpoch);
-      const { state } = next.state.nodes.get(hostId) ?? {};
-      if (state === 'normal' || state === 'leaving') isMember();
-      if (state === 'left') phase = 'left';
-    };
-    const follow = oneAtATime(publish, (error) => {
-      logger.error('workers cannot be told of the cluster', { error });
-    });
-    control.onChange(() => void follow());
+    control.onChange(() => void publisher.follow());
     control.announceSchema(authority.current);
     // What has changed while the workers started.
-    await follow();
+    await publisher.follow();
   } else isMember();
 
   return {
@@ -424,6 +447,7 @@ export async function startNode(
     stop: async () => {
       phase = 'draining';
       letGridsBe();
+      publisher.stop();
       await movements?.stop();
       await control?.stop();
       await Promise.all(workers.map((worker) => worker.call((call) => ({ kind: 'drain', call }))));
@@ -434,26 +458,6 @@ export async function startNode(
   };
 }
 
-/** Which topology the workers have. */
-class Published {
-  epoch = 0;
-  private waiting: { readonly epoch: number; go(): void }[] = [];
-
-  reach(epoch: number): void {
-    this.epoch = epoch;
-    const ready = this.waiting.filter((one) => one.epoch <= epoch);
-    this.waiting = this.waiting.filter((one) => one.epoch > epoch);
-    for (const { go } of ready) go();
-  }
-
-  reached(epoch: number): Promise<void> {
-    if (epoch <= this.epoch) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.waiting.push({ epoch, go: resolve });
-    });
-  }
-}
-
 function asideTables(movements: DataMovements | null): readonly AsideTable[] {
   return (movements?.aside() ?? []).map(({ table: { keyspace, name, generation }, ranges }) => ({
     keyspace,
@@ -461,20 +465,6 @@ function asideTables(movements: DataMovements | null): readonly AsideTable[] {
     generation,
     ranges,
   }));
-}
-
-/** Runs again if it is asked for while it runs, once for all who ask. @returns when a run that began later has ended */
-function oneAtATime(run: () => Promise<void>, failed: (error: unknown) => void) {
-  let running: Promise<void> = Promise.resolve();
-  let next: Promise<void> | null = null;
-  return (): Promise<void> => {
-    next ??= running.then(() => {
-      next = null;
-      running = run().catch(failed);
-      return running;
-    });
-    return next;
-  };
 }
 
 /** One event loop a core, and a power of two of shards not above. */

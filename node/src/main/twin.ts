@@ -1,7 +1,7 @@
 /** Two processes with one host id, as when a data directory was copied: the second one must not start. */
 import type { NodeInfo } from '../cluster/cluster-state.ts';
+import { encodeEpoch } from '../cluster/epoch-waits.ts';
 import { LinkError, type Links, request, Verb } from '../internode/links.ts';
-import { encodeEpoch } from './epoch-waits.ts';
 
 /** Whoever is there answers in milliseconds; an address where nothing is must not keep the start up for long. */
 const ANSWER_MILLIS = 1_500;

@@ -1,5 +1,5 @@
 /** How far the ranges are that a node gets, as it tells others: JSON behind a version byte. */
-import type { GainProgress } from '../streaming/gain.ts';
+import type { GainProgress } from './gain.ts';
 
 export interface MovementProgress extends Omit<GainProgress, 'startedMillis'> {
   readonly seconds: number;

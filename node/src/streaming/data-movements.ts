@@ -2,13 +2,6 @@
  * What this node moves when the ring changes: it gets the ranges that are to be its own, gives others what they are to
  * get, and clears what it has given up.
  */
-import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
-import { fileChecksum, receiveFile, sendFile } from '../../native/index.ts';
-import type { LinkTlsSource } from '../adapters/grpc-links-tls.ts';
-import type { Logger } from '../adapters/logger.ts';
-import { createFetcher, listenForStreams } from '../adapters/stream-connections.ts';
-import { createStreamFiles } from '../adapters/stream-files.ts';
 import type { ClusterState, NodeInfo, TopologyOperation } from '../cluster/cluster-state.ts';
 import { movementsOf } from '../cluster/movements.ts';
 import { Ring } from '../cluster/ring.ts';
@@ -16,8 +9,8 @@ import { type Links, type Responder, Verb } from '../internode/links.ts';
 import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
 import { familyOptions } from '../storage/families.ts';
 import { KvError, type KvStore } from '../storage/kv.ts';
-import { keysOf, normalized } from '../streaming/file-plan.ts';
-import { type AsideRanges, Gain } from '../streaming/gain.ts';
+import { keysOf, normalized } from './file-plan.ts';
+import { type AsideRanges, Gain } from './gain.ts';
 import {
   decodeClose,
   decodeOpen,
@@ -25,23 +18,44 @@ import {
   encodeOffer,
   encodeRowsPage,
   type OpenRequest,
-} from '../streaming/messages.ts';
-import type { BucketRange, StreamFiles, StreamStores } from '../streaming/ports.ts';
-import { StreamSource } from '../streaming/stream-source.ts';
-import { Throttle } from '../streaming/throttle.ts';
+} from './messages.ts';
 import { encodeProgress, type MovementProgress } from './movement-progress.ts';
+import {
+  type BucketRange,
+  type StreamClock,
+  type StreamFiles,
+  type StreamStores,
+  sleep,
+} from './ports.ts';
+import { StreamSource } from './stream-source.ts';
+import type { Fetcher } from './stream-target.ts';
+import { Throttle } from './throttle.ts';
 
 /** What was given up is kept for so long: reads that began before go on. */
 const KEEP_MILLIS = 10_000;
 const DONE_RETRY_MILLIS = 1_000;
 const LAST_KEY = Buffer.alloc(64, 0xff);
 
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Log sink: constant message, fields as object. */
+export interface MovementLog {
+  debug(message: string, fields: Fields): void;
+  info(message: string, fields: Fields): void;
+  warn(message: string, fields: Fields): void;
+  error(message: string, fields: Fields): void;
+}
+
+/** Where targets fetch files. */
+export interface StreamPort {
+  /** What targets connect to. */
+  readonly port: number;
+  close(): Promise<void>;
+}
+
 export interface DataMovementsDeps {
   readonly hostId: string;
   readonly datacenter: string;
-  readonly host: string;
-  /** Of the listener for data connections; 0: any. */
-  readonly port: number;
   /** On the disk of the shards. */
   readonly directory: string;
   /** For all that this node sends; 0: no limit. */
@@ -49,10 +63,15 @@ export interface DataMovementsDeps {
   /** See `PullDeps`. */
   readonly asRows: boolean;
   apply(table: TableDef, entries: Buffer): Promise<void>;
-  readonly tls: LinkTlsSource | null;
+  readonly files: StreamFiles;
+  readonly fetcher: Fetcher;
+  /** Listens for targets. @param send what a target asks for; throws StreamError @throws what listening fails with */
+  listen(send: StreamSource['send'], throttle: Throttle): Promise<StreamPort>;
+  readonly clock: StreamClock;
+  randomBytes(count: number): Buffer;
   readonly stores: readonly KvStore[];
   readonly links: Links;
-  readonly logger: Logger;
+  readonly logger: MovementLog;
   /** As the log has it now. */
   state(): ClusterState;
   /** User keyspaces as the workers have them. */
@@ -65,14 +84,6 @@ export interface DataMovementsDeps {
   /** `aside` has changed; resolves when every worker knows and has applied what it accepted before. */
   asideChanged(): Promise<void>;
 }
-
-const clock = {
-  nowMillis: () => performance.now(),
-  after: (millis: number, run: () => void) => {
-    const timer = setTimeout(run, millis);
-    return () => clearTimeout(timer);
-  },
-};
 
 /** A table for messages: id and generation. */
 export function tableRefOf(table: TableDef): Buffer {
@@ -102,7 +113,6 @@ function streamStores(stores: readonly KvStore[]): StreamStores {
 export class DataMovements {
   readonly throttle: Throttle;
   private readonly deps: DataMovementsDeps;
-  private readonly files: StreamFiles;
   private readonly stores: StreamStores;
   private readonly gains = new Map<string, Gain>();
   private readonly running = new Map<string, Promise<void>>();
@@ -113,39 +123,29 @@ export class DataMovements {
   private isStopped = false;
   private hasCleared = false;
   private clearing: Promise<void> = Promise.resolve();
+  private endKeeping = (): void => {};
   /** The range that is being cleared, or was last. */
   private clearStep: Promise<void> = Promise.resolve();
 
   constructor(deps: DataMovementsDeps) {
     this.deps = deps;
-    this.files = createStreamFiles(fileChecksum);
     this.stores = streamStores(deps.stores);
-    this.throttle = new Throttle(clock, deps.bytesPerSecond);
+    this.throttle = new Throttle(deps.clock, deps.bytesPerSecond);
   }
 
   /** Listens. @throws what listening fails with */
   async start(): Promise<void> {
-    const { deps, files, stores } = this;
-    const listener = await listenForStreams({
-      host: deps.host,
-      port: deps.port,
-      tls: deps.tls,
-      throttle: this.throttle,
-      mover: { sendFile, receiveFile },
-      send: (hello) => source.send(hello),
-      log: deps.logger,
-    });
+    const { deps, stores } = this;
+    const listener = await deps.listen((hello) => source.send(hello), this.throttle);
     this.closeListener = () => listener.close();
+    const { files, clock, randomBytes } = deps;
     const source = new StreamSource({
-      stores,
-      files,
-      clock,
-      directory: join(deps.directory, 'out'),
+      ...{ stores, files, clock, randomBytes },
+      directory: `${deps.directory}/out`,
       tableOf: (ref) => tablesOf(deps.schema()).find((one) => tableRefOf(one).equals(ref)) ?? null,
       port: listener.port,
       refusal: (from, request) => this.refusal(from, request),
       fence: deps.fence,
-      randomBytes,
     });
     this.source = source;
     await source.start();
@@ -227,18 +227,14 @@ export class DataMovements {
   }
 
   private gainDeps(): ConstructorParameters<typeof Gain>[0] {
-    const { deps, files, stores } = this;
-    const { hostId, datacenter } = deps;
+    const { deps, stores } = this;
+    const { hostId, datacenter, files, fetcher, clock, randomBytes } = deps;
     const distance = (node: NodeInfo) =>
       (node.datacenter === datacenter ? 0 : 1e6) + (deps.links.latencyMillis(node.hostId) ?? 1);
     return {
       links: deps.links,
-      stores,
-      files,
-      fetcher: createFetcher(deps.tls, { sendFile, receiveFile }),
-      clock,
-      directory: join(deps.directory, 'in'),
-      randomBytes,
+      ...{ stores, files, fetcher, clock, randomBytes },
+      directory: `${deps.directory}/in`,
       self: { hostId, datacenter },
       state: deps.state,
       schema: deps.schema,
@@ -269,8 +265,7 @@ export class DataMovements {
     // At the start, too: what an earlier process did not come to.
     if (over.length === 0 && this.hasCleared) return;
     this.hasCleared = true;
-    for (const { id } of over)
-      void this.files.remove(join(this.deps.directory, 'in', `${id}.json`));
+    for (const { id } of over) void this.deps.files.remove(`${this.deps.directory}/in/${id}.json`);
     this.clearing = this.clearing
       .then(() => this.clear())
       .catch((error: unknown) =>
@@ -279,7 +274,7 @@ export class DataMovements {
   }
 
   private async run(gain: Gain): Promise<void> {
-    const { logger, hostId, state } = this.deps;
+    const { logger, hostId, state, clock } = this.deps;
     const { id, kind } = gain.operation;
     logger.info('streaming begins', { operation: id, kind });
     try {
@@ -305,13 +300,23 @@ export class DataMovements {
       } catch (error) {
         logger.warn('what was streamed cannot be reported yet', { operation: id, error });
       }
-      await new Promise((resolve) => setTimeout(resolve, DONE_RETRY_MILLIS));
+      await sleep(clock, DONE_RETRY_MILLIS);
     }
+  }
+
+  private keep(): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.deps.clock.after(KEEP_MILLIS, resolve);
+      this.endKeeping = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 
   /** Clears what this node does not own (any more), unless something moves again: the end of that begins anew. */
   private async clear(): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, KEEP_MILLIS).unref());
+    await this.keep();
     if (this.isStopped) return;
     const state = this.deps.state();
     for (const keyspace of this.deps.schema().keyspaces.values()) {
@@ -370,7 +375,7 @@ export class DataMovements {
   }
 
   progress(): readonly MovementProgress[] {
-    const now = clock.nowMillis();
+    const now = this.deps.clock.nowMillis();
     return [...this.gains.values()].map(({ progress: { startedMillis, ...progress } }) => ({
       ...progress,
       seconds: (now - startedMillis) / 1000,
@@ -379,6 +384,7 @@ export class DataMovements {
 
   async stop(): Promise<void> {
     this.isStopped = true;
+    this.endKeeping();
     for (const gain of this.gains.values()) gain.stop();
     await Promise.all(this.running.values());
     await this.source?.stop();

@@ -1,4 +1,4 @@
-/** Applies rows that come one by one, in the main thread. */
+/** Applies rows that come one by one, beside the workers. */
 import type { TableDef } from '../schema/schema.ts';
 import type { KvEngine, KvStore } from '../storage/kv.ts';
 import { LocalStore } from '../storage/local-store.ts';
@@ -6,17 +6,16 @@ import { decodeRecord, encodeRecord } from '../storage/record.ts';
 
 /**
  * @param engine whose completions nobody else waits for
+ * @param scheduleFlush runs at the end of this turn of the event loop
  * @returns takes entries, each u32le key length, u32le record length, key, record; each record is checked by being read
  *   and written again
  */
 export function createRowApplier(
   engine: KvEngine,
   stores: readonly KvStore[],
+  scheduleFlush: (flush: () => void) => void,
 ): (table: TableDef, entries: Buffer) => Promise<void> {
-  const store = new LocalStore(engine, stores, {
-    scheduleFlush: (flush) => setImmediate(flush),
-    afterAnswers: () => {},
-  });
+  const store = new LocalStore(engine, stores, { scheduleFlush, afterAnswers: () => {} });
   return (table, entries) => {
     const handle = store.handle(table);
     const shards = new Set<number>();
