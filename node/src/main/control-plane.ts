@@ -11,6 +11,7 @@ import type { LinkTlsSource } from '../adapters/grpc-links-tls.ts';
 import type { Logger } from '../adapters/logger.ts';
 import { createMetadataDisk } from '../adapters/metadata-disk.ts';
 import type { ClusterCommand, ClusterState, NodeInfo } from '../cluster/cluster-state.ts';
+import { refusalOfReplication } from '../cluster/commands.ts';
 import { decodeEpoch, EpochWaits, encodeEpoch, sharedRounds } from '../cluster/epoch-waits.ts';
 import { Gossip, StateKey } from '../cluster/gossip.ts';
 import { MetadataError } from '../cluster/metadata-errors.ts';
@@ -20,7 +21,7 @@ import type { ClusterClock } from '../cluster/ports.ts';
 import type { SchemaChange } from '../cluster/schema-change.ts';
 import { TopologyDriver } from '../cluster/topology-driver.ts';
 import { TopologyRequests } from '../cluster/topology-requests.ts';
-import { type CqlError, overloaded, serverError } from '../common/errors.ts';
+import { type CqlError, invalidRequest, overloaded, serverError } from '../common/errors.ts';
 import type { ClusterSettings, Settings } from '../config/settings.ts';
 import { LinkHub } from '../internode/link-hub.ts';
 import { type Links, type Peer, request, Verb } from '../internode/links.ts';
@@ -304,6 +305,8 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
   });
 
   await hearMembers(log, gossip, hostId);
+  // It may have been taken out of the ring while it was away, and is not told unless it asks.
+  void log.barrier(CATCH_UP_MILLIS).catch(() => {});
 
   const alive = () => {
     const ids = [...log.current().nodes.keys()];
@@ -327,11 +330,15 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     alive,
     schemaVersionOf,
     proposeSchema: async (change) => {
-      try {
-        return (await log.propose({ kind: 'schema', change }, SCHEMA_MILLIS)).applied;
-      } catch (error) {
-        throw schemaFailure(error);
-      }
+      const outcome = await log
+        .propose({ kind: 'schema', change }, SCHEMA_MILLIS)
+        .catch((error) => {
+          throw schemaFailure(error);
+        });
+      // Replicas cannot be other ones while ranges move: planning again would not help.
+      const reason = outcome.applied ? null : refusalOfReplication(log.current(), change);
+      if (reason !== null) throw invalidRequest(reason);
+      return outcome.applied;
     },
     // Without a majority this node cannot know better.
     caughtUp: () => log.barrier(CATCH_UP_MILLIS).catch(() => {}),

@@ -18,6 +18,8 @@ export interface DataPlaneDeps
   readonly worker: number;
   readonly view: ClusterView;
   readonly logger: LinkLogger;
+  /** Peers go by a later topology. */
+  behind(epoch: number): void;
 }
 
 export interface DataPlane {
@@ -66,6 +68,7 @@ export async function startDataPlane(deps: DataPlaneDeps): Promise<DataPlane> {
       locks: deps.locks,
       serialMicros: deps.serialMicros,
       self: { hostId, datacenter, rack },
+      followTopology: deps.behind,
       logError: (message, error) => logger.error(message, { error }),
     },
     {

@@ -97,6 +97,8 @@ export type ToMain =
       readonly text: string;
       readonly keyspace: string | null;
     }
+  /** A peer goes by the topology of this epoch, which the worker does not know. */
+  | { readonly kind: 'behind'; readonly epoch: number }
   | { readonly kind: 'prepared'; readonly prepared: PreparedText }
   | { readonly kind: 'lookup'; readonly call: number; readonly id: string }
   | {

@@ -317,6 +317,9 @@ export async function startNode(
           fence: async (epoch) => {
             await publisher.reached(epoch);
             await tellAside();
+            const [worker] = workers;
+            const problem = await worker.call((call) => ({ kind: 'settle', call }));
+            if (typeof problem === 'string') throw new TypeError(problem);
           },
           asideChanged: () => tellAside(),
         });
@@ -362,6 +365,15 @@ export async function startNode(
   await movements?.before(first.state);
 
   const prepared = new Map<string, PreparedText>();
+  let isCatchingUp = false;
+  /** Many requests notice it at one time. */
+  const catchUp = (epoch: number) => {
+    if (control === null || isCatchingUp || control.current().topologyEpoch >= epoch) return;
+    isCatchingUp = true;
+    void control.caughtUp().finally(() => {
+      isCatchingUp = false;
+    });
+  };
   const onMessage = (message: ToMain, from: WorkerHandle) => {
     switch (message.kind) {
       case 'ddl':
@@ -390,6 +402,9 @@ export async function startNode(
         break;
       case 'log':
         logger[message.level](message.message, { worker: from.index, ...message.fields });
+        break;
+      case 'behind':
+        catchUp(message.epoch);
         break;
       case 'lookup':
         from.post({ kind: 'answer', call: message.call, value: prepared.get(message.id) ?? null });

@@ -153,6 +153,7 @@ async function start(): Promise<void> {
           timeUuid: context.timeUuid,
           serialMicros,
           logger,
+          behind: (epoch) => post({ kind: 'behind', epoch }),
         });
   const virtualTables = new VirtualTables({
     node: () => cluster.node,
