@@ -31,6 +31,8 @@ import { StreamSource } from './stream-source.ts';
 import type { Fetcher } from './stream-target.ts';
 import { Throttle } from './throttle.ts';
 
+/** Operations whose progress is remembered after they are over. */
+const ENDED_MAX = 16;
 /** What was given up is kept for so long: reads that began before go on. */
 const KEEP_MILLIS = 10_000;
 const DONE_RETRY_MILLIS = 1_000;
@@ -116,6 +118,8 @@ export class DataMovements {
   private readonly stores: StreamStores;
   private readonly gains = new Map<string, Gain>();
   private readonly running = new Map<string, Promise<void>>();
+  /** By operation. */
+  private readonly ended = new Map<string, MovementProgress>();
   /** As the workers have it. */
   private operations: readonly TopologyOperation[] = [];
   private source: StreamSource | null = null;
@@ -284,6 +288,7 @@ export class DataMovements {
       logger.warn('streaming ended early', { operation: id, reason });
       return;
     }
+    this.keep(gain);
     const { bytesDone, filesDone, startedMillis } = gain.progress;
     const seconds = Math.round((clock.nowMillis() - startedMillis) / 100) / 10;
     logger.info('streaming is done', {
@@ -375,11 +380,19 @@ export class DataMovements {
   }
 
   progress(): readonly MovementProgress[] {
-    const now = this.deps.clock.nowMillis();
-    return [...this.gains.values()].map(({ progress: { startedMillis, ...progress } }) => ({
-      ...progress,
-      seconds: (now - startedMillis) / 1000,
-    }));
+    const going = [...this.gains.values()].filter(({ operation: { id } }) => !this.ended.has(id));
+    return [...this.ended.values(), ...going.map((gain) => this.progressOf(gain))];
+  }
+
+  private progressOf({ progress: { startedMillis, ...progress } }: Gain): MovementProgress {
+    return { ...progress, seconds: (this.deps.clock.nowMillis() - startedMillis) / 1000 };
+  }
+
+  /** The last few are shown as long as others are not done. */
+  private keep(gain: Gain): void {
+    this.ended.set(gain.operation.id, this.progressOf(gain));
+    const [oldest] = this.ended.keys();
+    if (this.ended.size > ENDED_MAX) this.ended.delete(oldest);
   }
 
   async stop(): Promise<void> {

@@ -30,7 +30,8 @@ import { copySlice } from './slices.ts';
 
 const LANES = 2;
 const ASK_MILLIS = 10_000;
-const PREPARING_MILLIS = 100;
+const PREPARING_MILLIS_MIN = 10;
+const PREPARING_MILLIS = 200;
 const ATTEMPTS_MAX = 6;
 const RETRY_MILLIS = 200;
 /** The disk keeps so much. */
@@ -234,6 +235,7 @@ class Pull {
       tables: wanted.tables.map(({ ref, ranges }) => ({ table: ref, ranges })),
     });
     let attempts = 0;
+    let pause = PREPARING_MILLIS_MIN;
     for (;;) {
       if (this.signal.aborted) throw this.cancelled();
       let offer: Offer | null = null;
@@ -247,7 +249,8 @@ class Pull {
         await sleep(deps.clock, RETRY_MILLIS * 2 ** attempts);
       }
       if (offer !== null) return offer;
-      await sleep(deps.clock, PREPARING_MILLIS);
+      await sleep(deps.clock, pause);
+      pause = Math.min(PREPARING_MILLIS, pause * 2);
     }
   }
 
@@ -287,6 +290,8 @@ class Pull {
     let lane: FetchLane | null = null;
     let attempts = 0;
     let index = this.next++;
+    // The last file is checked while the next one comes.
+    let checking: Promise<void> = Promise.resolve();
     try {
       while (index < offer.files.length) {
         if (this.signal.aborted) throw this.cancelled();
@@ -304,15 +309,20 @@ class Pull {
           await sleep(this.deps.clock, RETRY_MILLIS * 2 ** attempts);
           continue;
         }
-        await this.arrived(offer, index);
+        await checking;
+        checking = this.arrived(offer, index);
+        // Heard of at its turn.
+        checking.catch(() => {});
         index = this.next++;
       }
+      await checking;
     } catch (error) {
       // The other lanes end with their files.
       this.next = offer.files.length;
       throw error;
     } finally {
       lane?.close();
+      await checking.catch(() => {});
     }
   }
 
