@@ -46,6 +46,8 @@ export interface OperationPlan {
   readonly replaces: string | null;
   /** What `hostId` owns afterwards. */
   readonly tokens: readonly bigint[];
+  /** Of a leave: the node is dead and gives nothing. Not given: it is waited for where nobody else has its data. */
+  readonly dead?: true;
 }
 
 /** A change of who owns what, from its first entry in the log to its last. */
@@ -59,7 +61,7 @@ export interface TopologyOperation extends OperationPlan {
 }
 
 /** One that is over, for people. */
-export interface EndedOperation extends Omit<OperationPlan, 'tokens'> {
+export interface EndedOperation extends Omit<OperationPlan, 'tokens' | 'dead'> {
   readonly outcome: 'finished' | 'cancelled';
   /** Why it was cancelled; otherwise empty. */
   readonly reason: string;

@@ -52,6 +52,7 @@ function whatFromJson(json: Json): Omit<OperationPlan, 'tokens'> {
     kind,
     hostId: asText(json['hostId']),
     replaces: json['replaces'] === null ? null : asText(json['replaces']),
+    ...(json['dead'] === true ? { dead: true } : {}),
   };
 }
 

@@ -120,6 +120,7 @@ test('what a quorum acknowledged before, every quorum after has', () => {
             datacenter,
             replication,
             isUsable: (node) => !dead.includes(node),
+            isGone: (node) => dead.includes(node),
             byProximity: (all) => all,
           });
           assert.ok(sources !== null);
@@ -183,6 +184,7 @@ test('sources that cannot be asked now are waited for', () => {
   const choice = {
     datacenter: 'dc1',
     replication: { class: TOPOLOGY, dc1: '3' },
+    isGone: () => false,
     byProximity: (all: readonly NodeInfo[]) => all,
   };
   const movement = { first: 0, last: 1, losers: [c], keepers: [a, b] };
@@ -195,8 +197,11 @@ test('sources that cannot be asked now are waited for', () => {
     sourcesOf({ ...movement, losers: [] }, { ...choice, isUsable: (node) => node === b }),
     [b],
   );
+  // Only one has it, and is down for a while; or for good.
+  const lone = { ...movement, keepers: [] };
+  assert.equal(sourcesOf(lone, { ...choice, isUsable: () => false }), null);
   assert.deepEqual(
-    sourcesOf({ ...movement, keepers: [] }, { ...choice, isUsable: () => false }),
+    sourcesOf(lone, { ...choice, isUsable: () => false, isGone: (node) => node === c }),
     [],
   );
 });

@@ -6,7 +6,7 @@
  * nothing changes. If it is dead, the new one has to ask so many of the others that it meets every write which the dead
  * one had together with fewest of them.
  */
-import type { NodeInfo, TopologyOperation } from './cluster-state.ts';
+import type { NodeInfo, OperationPlan, TopologyOperation } from './cluster-state.ts';
 import { type Replication, Ring, type RingState, replicationFactors } from './ring.ts';
 
 /** A run of buckets that a node gets. */
@@ -94,12 +94,19 @@ function standIns(factor: number): number {
   return 2 * quorum > factor + 1 ? 0 : factor - quorum + 1;
 }
 
+/** Whether an operation is there because this node is dead. */
+export function isGoneBy({ kind, hostId, replaces, dead }: OperationPlan, node: NodeInfo): boolean {
+  return node.hostId === replaces || (kind === 'leave' && dead === true && node.hostId === hostId);
+}
+
 export interface SourceChoice {
   /** Of the node that gets the range. */
   readonly datacenter: string;
   readonly replication: Replication;
   /** Alive, and not found to be of no use. */
   isUsable(node: NodeInfo): boolean;
+  /** It is dead, and the operation is there because of it: what only it has is lost. */
+  isGone(node: NodeInfo): boolean;
   /** Nearest first. */
   byProximity(nodes: readonly NodeInfo[]): readonly NodeInfo[];
 }
@@ -110,7 +117,7 @@ export interface SourceChoice {
  */
 export function sourcesOf(
   { losers, keepers }: Movement,
-  { datacenter, replication, isUsable, byProximity }: SourceChoice,
+  { datacenter, replication, isUsable, isGone, byProximity }: SourceChoice,
 ): readonly NodeInfo[] | null {
   if (losers.length === 0 && keepers.length === 0) return [];
   if (losers.length > 0 && losers.every(isUsable)) return losers;
@@ -123,8 +130,8 @@ export function sourcesOf(
   const all = [...factors.values()].reduce((sum, factor) => sum + factor, 0);
   const localNeed = factors.has(null) ? 0 : standIns(factors.get(datacenter) ?? 0);
   const need = Math.max(1, localNeed, standIns(all));
-  // There were never more copies than these and the lost ones.
-  if (keepers.length === 0) return [];
+  // There were never more copies than these and the lost ones; but one that is only down comes back with them.
+  if (keepers.length === 0) return losers.every(isGone) ? [] : null;
   const localKeepers = keepers.filter((node) => node.datacenter === datacenter).length;
   if (local.length < Math.min(localNeed, localKeepers)) return null;
   if (ordered.length < Math.min(need, keepers.length)) return null;

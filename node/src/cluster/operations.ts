@@ -131,9 +131,10 @@ function begin(
   index: number,
   draft: NodesDraft,
 ): ClusterState {
-  const { id, kind, hostId, replaces, tokens } = plan;
+  const { id, kind, hostId, replaces, tokens, dead } = plan;
   const operation: TopologyOperation = {
     ...{ id, kind, hostId, replaces, tokens },
+    ...(dead === true ? { dead } : {}),
     phase: 'streaming',
     startEpoch: index,
     phaseEpoch: index,

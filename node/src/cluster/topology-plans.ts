@@ -9,7 +9,7 @@ import type {
   OperationPlan,
   TopologyOperation,
 } from './cluster-state.ts';
-import { affectedRanges, movementsOf, quorumOf, sourcesOf } from './movements.ts';
+import { affectedRanges, isGoneBy, movementsOf, quorumOf, sourcesOf } from './movements.ts';
 import { type OperationRefusal, refusalOfBegin, replicationsOf } from './operation-rules.ts';
 import { refusalOfCancel } from './operations.ts';
 import { type Replication, Ring, replicationFactors } from './ring.ts';
@@ -41,7 +41,8 @@ export function planLeave(
   if (isMember && !dead && !view.isAlive(hostId)) {
     return refuse('INVALID', `the node ${hostId} is down: start it, or remove it as a dead node`);
   }
-  return planned(view, { id, kind: 'leave', hostId, replaces: null, tokens: [] });
+  const plan: OperationPlan = { id, kind: 'leave', hostId, replaces: null, tokens: [] };
+  return planned(view, dead ? { ...plan, dead } : plan);
 }
 
 /** A node takes other tokens. @param tokens ascending, on the grid */
@@ -148,6 +149,7 @@ function refusalOfSources(
       const sources = sourcesOf(movement, {
         ...{ datacenter, replication, byProximity: (nodes: readonly NodeInfo[]) => nodes },
         isUsable: (node) => view.isAlive(node.hostId),
+        isGone: (node) => isGoneBy(operation, node),
       });
       if (sources !== null) continue;
       return `the data of a range is on nodes that are down: ${downOf(view, [...movement.losers, ...movement.keepers])}. Start or replace them first`;

@@ -3,7 +3,7 @@
  * them is kept aside; a range that has arrived gets what was kept aside, and takes writes like any other.
  */
 import type { ClusterState, NodeInfo, TopologyOperation } from '../cluster/cluster-state.ts';
-import { type Movement, movementsOf, sourcesOf } from '../cluster/movements.ts';
+import { isGoneBy, type Movement, movementsOf, sourcesOf } from '../cluster/movements.ts';
 import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
 import { asideName } from '../storage/families.ts';
 import { normalized, type Part, partsOf } from './file-plan.ts';
@@ -234,18 +234,22 @@ export class Gain {
   private plan(): { readonly groups: readonly Group[]; readonly waiting: string | null } {
     const { deps } = this;
     const now = deps.clock.nowMillis();
-    const isUsable = ({ hostId }: NodeInfo) =>
-      deps.isAlive(hostId) && !this.damaged.has(hostId) && (this.shunned.get(hostId) ?? 0) <= now;
+    const isUp = ({ hostId }: NodeInfo) => deps.isAlive(hostId) && !this.damaged.has(hostId);
+    const isShunned = ({ hostId }: NodeInfo) => (this.shunned.get(hostId) ?? 0) > now;
     const groups = new Map<string, Group>();
     let waiting: string | null = null;
     for (const one of this.missing()) {
       const { table, movement } = one;
-      const sources = sourcesOf(movement, {
+      const choice = {
         datacenter: deps.self.datacenter,
         replication: deps.schema().keyspaces.get(table.keyspace)?.replication ?? {},
-        isUsable,
+        isGone: (node: NodeInfo) => isGoneBy(this.operation, node),
         byProximity: deps.byProximity,
-      });
+      };
+      const isUsable = (node: NodeInfo) => isUp(node) && !isShunned(node);
+      const sources =
+        sourcesOf(movement, { ...choice, isUsable }) ??
+        sourcesOf(movement, { ...choice, isUsable: isUp });
       if (sources === null) {
         waiting = `${table.keyspace}.${table.name}: not enough of the nodes that have it can be asked`;
       } else if (sources.length === 0) {
