@@ -22,10 +22,17 @@ export interface ClusterProcesses extends AsyncDisposable {
   /** The process that runs now, or ran last, at each address. */
   readonly nodes: NodeProcess[];
   readonly datacenterOf: string[];
-  /** Starts a node again with the data that it has. */
-  restart(index: number): Promise<NodeProcess>;
-  /** A new node, in a place of its own; resolves when it is ready. @returns its index */
-  add(datacenter: string, flags?: Readonly<Record<string, string>>): Promise<number>;
+  /**
+   * Starts a node again with the data that it has.
+   * @param until text of its log to wait for; not given: that it is ready
+   */
+  restart(index: number, until?: string): Promise<NodeProcess>;
+  /** A new node, in a place of its own. @param until as for `restart` @returns its index */
+  add(
+    datacenter: string,
+    flags?: Readonly<Record<string, string>>,
+    until?: string,
+  ): Promise<number>;
 }
 
 const PORT = '9042';
@@ -47,13 +54,12 @@ export async function startCluster(options: ClusterOptions): Promise<ClusterProc
   const addresses = [
     ...(options.network?.addresses ?? datacenterOf.map((_, i) => `${base}.${i + 1}`)),
   ];
-  const start = (
-    index: number,
-    isNew: boolean,
-    flags: Readonly<Record<string, string>> = {},
-  ): Promise<NodeProcess> => {
+  /** Options of nodes that were added. */
+  const added: Readonly<Record<string, string>>[] = [];
+  const start = (index: number, isNew: boolean, until?: string): Promise<NodeProcess> => {
     const address = addresses[index];
     return startNode({
+      ...(until === undefined ? {} : { until }),
       dataDirectory: join(directory, `n${index + 1}`),
       ...(options.network === undefined ? {} : { prefix: options.network.prefix(index) }),
       flags: {
@@ -70,7 +76,7 @@ export async function startCluster(options: ClusterOptions): Promise<ClusterProc
         seeds: isNew && index === 0 ? address : addresses.slice(0, 3).join(','),
         ...options.flags,
         ...options.flagsOf?.(address),
-        ...flags,
+        ...added[index],
       },
     });
   };
@@ -80,15 +86,16 @@ export async function startCluster(options: ClusterOptions): Promise<ClusterProc
     addresses,
     nodes,
     datacenterOf,
-    restart: async (index) => {
-      nodes[index] = await start(index, false);
+    restart: async (index, until) => {
+      nodes[index] = await start(index, false, until);
       return nodes[index];
     },
-    add: async (datacenter, flags) => {
+    add: async (datacenter, flags = {}, until) => {
       const index = addresses.length;
       addresses.push(`${base}.${index + 1}`);
       datacenterOf.push(datacenter);
-      nodes[index] = await start(index, false, flags);
+      added[index] = flags;
+      nodes[index] = await start(index, false, until);
       return index;
     },
     [Symbol.asyncDispose]: async () => {

@@ -7,6 +7,8 @@ const { consistencies } = cassandra.types;
 export interface LoadReport {
   /** Keys and their last acknowledged values. */
   readonly written: ReadonlyMap<number, number>;
+  /** And the last that were tried. */
+  readonly tried: ReadonlyMap<number, number>;
   readonly requests: number;
   readonly failures: readonly string[];
   /** Milliseconds of one request, of those since the last call of `lap`, in the 99th percentile. */
@@ -28,6 +30,8 @@ export interface LoadOptions {
   readonly keys: number;
   /** Each writer waits so long between two requests. */
   readonly pauseMillis: number;
+  /** Whether requests may fail now, such as while two of three replicas are down. Not given: never. */
+  isExcused?(): boolean;
 }
 
 function percentile99(values: readonly number[]): number {
@@ -39,8 +43,10 @@ function percentile99(values: readonly number[]): number {
  * Each writer has keys of its own, so it knows what each must be: at least what was acknowledged last, at most what was
  * tried last.
  */
-export function startLoad({ client, table, writers, keys, pauseMillis }: LoadOptions): SteadyLoad {
+export function startLoad(load: LoadOptions): SteadyLoad {
+  const { client, table, writers, keys, pauseMillis } = load;
   const written = new Map<number, number>();
+  const tried = new Map<number, number>();
   const failures: string[] = [];
   let millis: number[] = [];
   let requests = 0;
@@ -60,6 +66,8 @@ export function startLoad({ client, table, writers, keys, pauseMillis }: LoadOpt
     for (let round = 1; going; round++) {
       const k = number * keys + (round % keys);
       const before = written.get(k) ?? null;
+      tried.set(k, round);
+      await new Promise((resolve) => setTimeout(resolve, pauseMillis));
       try {
         const insert = `INSERT INTO ${table} (k, v, filler) VALUES (?, ?, ?)`;
         await timed(() => client.execute(insert, [k, round, filler], options));
@@ -68,10 +76,10 @@ export function startLoad({ client, table, writers, keys, pauseMillis }: LoadOpt
         const row = (await timed(() => client.execute(select, [k], options))).first();
         if (row?.['v'] !== round) failures.push(`key ${k} reads ${row?.['v']}, not ${round}`);
       } catch (error) {
+        if (load.isExcused?.() === true) continue;
         const reason = error instanceof Error ? error.message : String(error);
         failures.push(`key ${k} (${before}): ${reason}`);
       }
-      await new Promise((resolve) => setTimeout(resolve, pauseMillis));
     }
   };
   const all = Array.from({ length: writers }, (_, i) => writer(i));
@@ -85,7 +93,7 @@ export function startLoad({ client, table, writers, keys, pauseMillis }: LoadOpt
     stop: async () => {
       going = false;
       await Promise.all(all);
-      return { written, requests, failures, p99: lap() };
+      return { written, tried, requests, failures, p99: lap() };
     },
   };
 }

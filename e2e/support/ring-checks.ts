@@ -1,0 +1,136 @@
+/** What tests of the ring ask of nodes and of clients, of a cluster of processes. */
+import assert from 'node:assert/strict';
+import cassandra from 'cassandra-driver';
+import { type AdminClient, connectAdmin } from '../../node/src/main/admin-client.ts';
+import type { AdminNodeStatus } from '../../node/src/main/admin-messages.ts';
+import type { ClusterProcesses } from './cluster-processes.ts';
+
+const { consistencies } = cassandra.types;
+const CONCURRENCY = 100;
+
+export function pause(millis: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, millis));
+}
+
+/** Asks again and again; what it fails with is no. @throws AssertionError */
+export async function until(
+  what: string | (() => string),
+  holds: () => Promise<boolean>,
+  seconds = 60,
+): Promise<void> {
+  const end = Date.now() + seconds * 1000;
+  while (!(await holds().catch(() => false))) {
+    if (Date.now() >= end) {
+      assert.fail(`not in ${seconds} s: ${typeof what === 'string' ? what : what()}`);
+    }
+    await pause(100);
+  }
+}
+
+export async function withAdmin<T>(
+  cluster: ClusterProcesses,
+  index: number,
+  run: (admin: AdminClient) => Promise<T>,
+): Promise<T> {
+  const admin = connectAdmin(`${cluster.addresses[index]}:${cluster.nodes[index].adminPort}`);
+  try {
+    return await run(admin);
+  } finally {
+    admin.close();
+  }
+}
+
+/** Those that have not left, as one of them knows it. */
+export async function membersOf(
+  cluster: ClusterProcesses,
+  index: number,
+): Promise<readonly AdminNodeStatus[]> {
+  const { nodes } = await withAdmin(cluster, index, (admin) => admin.status());
+  return nodes.filter(({ state }) => state !== 'left');
+}
+
+/** @throws AssertionError */
+export async function hostIdOf(
+  cluster: ClusterProcesses,
+  index: number,
+  asked = index,
+): Promise<string> {
+  const found = (await membersOf(cluster, asked)).find(({ address }) =>
+    address.startsWith(`${cluster.addresses[index]}:`),
+  );
+  assert.ok(found !== undefined, `no member at ${cluster.addresses[index]}`);
+  return found.hostId;
+}
+
+/** All are members as any other, up, and nothing moves. */
+export async function settled(
+  cluster: ClusterProcesses,
+  index: number,
+  count: number,
+  seconds = 60,
+): Promise<void> {
+  let seen = '';
+  const holds = async () => {
+    const members = await membersOf(cluster, index);
+    const { operations } = await withAdmin(cluster, index, (admin) => admin.operations());
+    seen = JSON.stringify({ members, operations });
+    return (
+      members.length === count &&
+      members.every(({ state, alive }) => state === 'normal' && alive) &&
+      operations.length === 0
+    );
+  };
+  await until(() => `${count} members and nothing that moves, but ${seen}`, holds, seconds);
+}
+
+/** A client of these nodes; `only`: whoever owns a row, they are asked. */
+export async function connectTo(
+  cluster: ClusterProcesses,
+  contacts: readonly number[],
+  options: { readonly only?: boolean; readonly datacenter?: string } = {},
+): Promise<cassandra.Client> {
+  const { datacenter = 'dc1', only = false } = options;
+  const { loadBalancing } = cassandra.policies;
+  const contactPoints = contacts.map((i) => `${cluster.addresses[i]}:${cluster.nodes[i].cqlPort}`);
+  const all = new loadBalancing.DCAwareRoundRobinPolicy(datacenter);
+  const client = new cassandra.Client({
+    contactPoints,
+    localDataCenter: datacenter,
+    queryOptions: { consistency: consistencies.quorum, prepare: true },
+    socketOptions: { readTimeout: 30_000 },
+    ...(only
+      ? { policies: { loadBalancing: new loadBalancing.AllowListPolicy(all, contactPoints) } }
+      : {}),
+  });
+  await client.connect();
+  return client;
+}
+
+/** Runs for each number below `count`, many at a time. */
+export async function forEachBelow(
+  count: number,
+  run: (number: number) => Promise<unknown>,
+): Promise<void> {
+  for (let first = 0; first < count; first += CONCURRENCY) {
+    const length = Math.min(CONCURRENCY, count - first);
+    await Promise.all(Array.from({ length }, (_, i) => run(first + i)));
+  }
+}
+
+/** Keys of a table and one column of each, in pages. */
+export async function scan(
+  client: cassandra.Client,
+  query: string,
+  consistency: number,
+): Promise<Map<number, number>> {
+  const found = new Map<number, number>();
+  let pageState: string | null = null;
+  do {
+    const options: cassandra.QueryOptions = { prepare: true, consistency, fetchSize: 1_000 };
+    if (pageState !== null) options.pageState = pageState;
+    const page: cassandra.types.ResultSet = await client.execute(query, [], options);
+    for (const row of page.rows) found.set(row['k'], row['v']);
+    pageState = page.pageState ?? null;
+  } while (pageState !== null);
+  return found;
+}
