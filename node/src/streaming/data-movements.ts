@@ -288,7 +288,7 @@ export class DataMovements {
       logger.warn('streaming ended early', { operation: id, reason });
       return;
     }
-    this.keep(gain);
+    this.remember(gain);
     const { bytesDone, filesDone, startedMillis } = gain.progress;
     const seconds = Math.round((clock.nowMillis() - startedMillis) / 100) / 10;
     logger.info('streaming is done', {
@@ -389,7 +389,7 @@ export class DataMovements {
   }
 
   /** The last few are shown as long as others are not done. */
-  private keep(gain: Gain): void {
+  private remember(gain: Gain): void {
     this.ended.set(gain.operation.id, this.progressOf(gain));
     const [oldest] = this.ended.keys();
     if (this.ended.size > ENDED_MAX) this.ended.delete(oldest);
