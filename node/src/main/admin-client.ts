@@ -102,6 +102,7 @@ export function connectAdmin(address: string): AdminClient {
     cancelOperation: async (id) => {
       await call('CancelOperation', { id });
     },
+    rebuild: async (request) => (await call<{ readonly bytes: number }>('Rebuild', request)).bytes,
     setStreamThroughput: async (bytesPerSecond) =>
       (
         await call<{ readonly bytesPerSecond: number }>('SetStreamThroughput', {

@@ -108,6 +108,13 @@ export interface RemoveNodeRequest {
   readonly dead: boolean;
 }
 
+export interface RebuildNodeRequest {
+  /** Of the sources. */
+  readonly datacenter: string;
+  /** Empty: all. */
+  readonly keyspace: string;
+}
+
 export type AdminErrorCode =
   | 'INVALID_ARGUMENT'
   | 'FAILED_PRECONDITION'
@@ -141,6 +148,8 @@ export interface Admin {
   /** @returns the id of the operation that has begun */
   removeNode(request: RemoveNodeRequest): Promise<string>;
   cancelOperation(id: string): Promise<void>;
+  /** @returns bytes that were moved, when it is done */
+  rebuild(request: RebuildNodeRequest): Promise<number>;
   /** @returns bytes a second */
   setStreamThroughput(bytesPerSecond: number): Promise<number>;
 }

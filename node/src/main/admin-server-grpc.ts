@@ -12,6 +12,7 @@ import type { Logger } from '../adapters/logger.ts';
 import {
   type Admin,
   AdminError,
+  type RebuildNodeRequest,
   type RemoveNodeRequest,
   type TablesRequest,
 } from './admin-messages.ts';
@@ -68,6 +69,10 @@ function handlers(admin: Admin, logger: Logger): UntypedServiceImplementation {
       await admin.cancelOperation(id);
       return {};
     }, logger),
+    Rebuild: unary(
+      async (request: RebuildNodeRequest) => ({ bytes: await admin.rebuild(request) }),
+      logger,
+    ),
     SetStreamThroughput: unary(
       async ({ bytesPerSecond }: { bytesPerSecond: number }) => ({
         bytesPerSecond: await admin.setStreamThroughput(bytesPerSecond),

@@ -6,11 +6,14 @@ import { TopologyRefusedError } from '../cluster/topology-requests.ts';
 import { request, Verb } from '../internode/links.ts';
 import type { DataMovements } from '../streaming/data-movements.ts';
 import { decodeProgress, type MovementProgress } from '../streaming/movement-progress.ts';
+import { StreamError } from '../streaming/ports.ts';
+import { REBUILD } from '../streaming/rebuild.ts';
 import {
   AdminError,
   type OperationGainer,
   type OperationInfo,
   type OperationList,
+  type RebuildNodeRequest,
   type RemoveNodeRequest,
 } from './admin-messages.ts';
 import type { ControlPlane } from './control-plane.ts';
@@ -51,7 +54,20 @@ export class TopologyAdmin {
     const operations = await Promise.all(
       state.operations.map((operation) => this.describe(state, operation)),
     );
-    return { operations, streamBytesPerSecond: movements.throttle.limit };
+    const { nodes } = state;
+    const self = nodes.get(this.deps.hostId);
+    const rebuilds = movements.progress().filter(({ operation }) => operation.startsWith(REBUILD));
+    const own = rebuilds.map((progress): OperationInfo => {
+      const { hostId } = this.deps;
+      const address = addressOf(self);
+      const gainers = [{ hostId, address, done: false, ...shown(progress) }];
+      const place = { id: progress.operation, kind: 'rebuild', hostId, address, replaces: '' };
+      return { ...place, phase: 'streaming', gainers };
+    });
+    return {
+      operations: [...operations, ...own],
+      streamBytesPerSecond: movements.throttle.limit,
+    };
   }
 
   private async describe(
@@ -78,15 +94,7 @@ export class TopologyAdmin {
       hostId: node.hostId,
       address: addressOf(node),
       done: operation.done.includes(node.hostId),
-      bytesDone: progress?.bytesDone ?? 0,
-      bytesTotal: progress?.bytesTotal ?? 0,
-      filesDone: progress?.filesDone ?? 0,
-      filesTotal: progress?.filesTotal ?? 0,
-      rangesDone: progress?.rangesDone ?? 0,
-      rangesTotal: progress?.rangesTotal ?? 0,
-      wholeBytes: progress?.wholeBytes ?? 0,
-      seconds: progress?.seconds ?? 0,
-      problem: progress?.problem ?? '',
+      ...shown(progress),
     };
   }
 
@@ -119,6 +127,17 @@ export class TopologyAdmin {
     await explained(() => control.requests.cancel(id, 'an operator cancelled it'));
   }
 
+  /** @returns bytes that were moved @throws AdminError */
+  async rebuild({ datacenter, keyspace }: RebuildNodeRequest): Promise<number> {
+    const { control, movements } = this.cluster();
+    const { nodes } = control.current();
+    const known = [...nodes.values()].some((node) => node.datacenter === datacenter);
+    if (!known) throw new AdminError('NOT_FOUND', `there is no datacenter '${datacenter}'`);
+    const only = keyspace === '' ? null : keyspace;
+    const { bytesDone } = await explained(() => movements.rebuild({ datacenter, keyspace: only }));
+    return bytesDone;
+  }
+
   /** @throws AdminError */
   setThroughput(bytesPerSecond: number): number {
     const { movements } = this.cluster();
@@ -130,6 +149,23 @@ export class TopologyAdmin {
   }
 }
 
+/** All 0: nothing is known. */
+function shown(
+  progress: MovementProgress | undefined,
+): Omit<OperationGainer, 'hostId' | 'address' | 'done'> {
+  return {
+    bytesDone: progress?.bytesDone ?? 0,
+    bytesTotal: progress?.bytesTotal ?? 0,
+    filesDone: progress?.filesDone ?? 0,
+    filesTotal: progress?.filesTotal ?? 0,
+    rangesDone: progress?.rangesDone ?? 0,
+    rangesTotal: progress?.rangesTotal ?? 0,
+    wholeBytes: progress?.wholeBytes ?? 0,
+    seconds: progress?.seconds ?? 0,
+    problem: progress?.problem ?? '',
+  };
+}
+
 /** Refusals as an operator should read them. */
 async function explained<T>(run: () => Promise<T>): Promise<T> {
   try {
@@ -137,6 +173,12 @@ async function explained<T>(run: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (error instanceof TopologyRefusedError) {
       throw new AdminError('FAILED_PRECONDITION', error.message, { cause: error });
+    }
+    if (error instanceof StreamError) {
+      const code = error.code === 'NO_SPACE' ? 'RESOURCE_EXHAUSTED' : 'FAILED_PRECONDITION';
+      throw new AdminError(error.code === 'CANCELLED' ? 'UNAVAILABLE' : code, error.message, {
+        cause: error,
+      });
     }
     if (error instanceof MetadataError) {
       throw new AdminError('UNAVAILABLE', error.message, { cause: error });

@@ -22,6 +22,7 @@ export const COMMANDS = [
   'decommission',
   'removenode',
   'cancel',
+  'rebuild',
   'stream-throughput',
   'config',
 ] as const;
@@ -71,6 +72,7 @@ const SHAPES: Readonly<Record<CommandName, Shape>> = {
   decommission: tool(0, 0, [], ['no-wait']),
   removenode: tool(1, 1, [], ['no-wait']),
   cancel: tool(1, 1),
+  rebuild: tool(0, 1, ['from']),
   'stream-throughput': tool(1, 1),
   config: { operandsMin: 0, operandsMax: 0, valued: [], plain: [] },
 };

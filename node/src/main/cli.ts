@@ -25,6 +25,7 @@ const HELP = `ilion ${VERSION}, a database that Cassandra's drivers use
   ilion decommission [--no-wait]                     take the node out of the ring; its data goes to the others
   ilion removenode HOST_ID [--no-wait]               take a dead node out of the ring
   ilion cancel OPERATION_ID                          undo a change of the ring of which nothing is read yet
+  ilion rebuild --from DC [KEYSPACE]                 get what the node owns from another datacenter
   ilion stream-throughput BYTES                      what the node sends a second to others, such as 64MiB; 0: no limit
   ilion config                                       print a configuration file with every option
   ilion --version
@@ -162,6 +163,14 @@ async function ask(admin: AdminClient, { name, flags, operands }: Command): Prom
       if (!flags.has('no-wait')) await watchOperations(admin, id);
       const done = flags.has('no-wait') ? 'has begun' : 'is over';
       return { value: { id }, text: `Operation ${id} ${done}: \`ilion status\` shows the ring.` };
+    }
+    case 'rebuild': {
+      const datacenter = flags.get('from');
+      if (datacenter === undefined) {
+        throw new UsageError('ilion rebuild: --from says which datacenter has the data');
+      }
+      const bytes = await admin.rebuild({ datacenter, keyspace });
+      return { value: { bytes }, text: `Rebuilt: ${showBytes(bytes)} came from ${datacenter}.` };
     }
     case 'cancel': {
       const [id] = operands;

@@ -10,7 +10,7 @@ import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
 import { familyOptions } from '../storage/families.ts';
 import { KvError, type KvStore } from '../storage/kv.ts';
 import { keysOf, normalized } from './file-plan.ts';
-import { type AsideRanges, Gain } from './gain.ts';
+import { type AsideRanges, Gain, type GainProgress, newProgress } from './gain.ts';
 import {
   decodeClose,
   decodeOpen,
@@ -23,10 +23,12 @@ import { encodeProgress, type MovementProgress } from './movement-progress.ts';
 import {
   type BucketRange,
   type StreamClock,
+  StreamError,
   type StreamFiles,
   type StreamStores,
   sleep,
 } from './ports.ts';
+import { ownRanges, REBUILD, type RebuildRequest, rebuild } from './rebuild.ts';
 import { StreamSource } from './stream-source.ts';
 import type { Fetcher } from './stream-target.ts';
 import { Throttle } from './throttle.ts';
@@ -120,6 +122,8 @@ export class DataMovements {
   private readonly running = new Map<string, Promise<void>>();
   /** By operation. */
   private readonly ended = new Map<string, MovementProgress>();
+  private rebuilding: { readonly progress: GainProgress; readonly abort: AbortController } | null =
+    null;
   /** As the workers have it. */
   private operations: readonly TopologyOperation[] = [];
   private source: StreamSource | null = null;
@@ -187,15 +191,18 @@ export class DataMovements {
   private refusal(from: string, request: OpenRequest): string | null {
     const state = this.deps.state();
     const operation = state.operations.find(({ id }) => id === request.operation);
-    if (operation === undefined) return 'there is no such operation in progress here';
+    const isRebuild = request.operation.startsWith(REBUILD);
+    if (operation === undefined && !isRebuild) return 'there is no such operation in progress here';
     const schema = this.deps.schema();
     const tables = tablesOf(schema);
     for (const { table: ref, ranges } of request.tables) {
       const table = tables.find((one) => tableRefOf(one).equals(ref));
       if (table === undefined) return 'a table that is not known here';
       const replication = schema.keyspaces.get(table.keyspace)?.replication ?? {};
-      const movements = movementsOf(state, operation, replication).get(from) ?? [];
-      const gained = normalized(movements);
+      const gained =
+        operation === undefined
+          ? ownRanges(state, replication, from)
+          : normalized(movementsOf(state, operation, replication).get(from) ?? []);
       const isGained = ({ first, last }: BucketRange) =>
         gained.some((range) => range.first <= first && last <= range.last);
       if (!ranges.every(isGained)) return 'these ranges are not to be moved to the node that asks';
@@ -379,18 +386,58 @@ export class DataMovements {
     }
   }
 
-  progress(): readonly MovementProgress[] {
-    const going = [...this.gains.values()].filter(({ operation: { id } }) => !this.ended.has(id));
-    return [...this.ended.values(), ...going.map((gain) => this.progressOf(gain))];
+  /**
+   * Gets what this node owns from another datacenter.
+   * @throws StreamError REFUSED, NO_SPACE, CANCELLED
+   */
+  async rebuild(request: RebuildRequest): Promise<MovementProgress> {
+    if (this.rebuilding !== null) {
+      throw new StreamError(
+        'REFUSED',
+        'this node is being rebuilt already: `ilion operations` shows it',
+      );
+    }
+    if (this.deps.state().operations.length > 0) {
+      throw new StreamError(
+        'REFUSED',
+        'ranges move in the ring: `ilion operations` shows them, try again when they are done',
+      );
+    }
+    const { clock, logger } = this.deps;
+    const id = `${REBUILD}${this.deps.randomBytes(8).toString('hex')}`;
+    const progress = newProgress(id, clock.nowMillis());
+    const abort = new AbortController();
+    this.rebuilding = { progress, abort };
+    logger.info('rebuilding begins', { ...request });
+    try {
+      await rebuild(
+        { ...this.gainDeps(), state: this.deps.state },
+        request,
+        progress,
+        abort.signal,
+      );
+      const done = this.shown(progress);
+      logger.info('rebuilding is done', { bytes: done.bytesDone, seconds: done.seconds });
+      return done;
+    } finally {
+      this.rebuilding = null;
+    }
   }
 
-  private progressOf({ progress: { startedMillis, ...progress } }: Gain): MovementProgress {
+  progress(): readonly MovementProgress[] {
+    const going = [...this.gains.values()].filter(({ operation: { id } }) => !this.ended.has(id));
+    const all = going.map(({ progress }) => this.shown(progress));
+    const own = this.rebuilding === null ? [] : [this.shown(this.rebuilding.progress)];
+    return [...this.ended.values(), ...all, ...own];
+  }
+
+  private shown({ startedMillis, ...progress }: GainProgress): MovementProgress {
     return { ...progress, seconds: (this.deps.clock.nowMillis() - startedMillis) / 1000 };
   }
 
   /** The last few are shown as long as others are not done. */
   private remember(gain: Gain): void {
-    this.ended.set(gain.operation.id, this.progressOf(gain));
+    this.ended.set(gain.operation.id, this.shown(gain.progress));
     const [oldest] = this.ended.keys();
     if (this.ended.size > ENDED_MAX) this.ended.delete(oldest);
   }
@@ -399,6 +446,7 @@ export class DataMovements {
     this.isStopped = true;
     this.endKeeping();
     for (const gain of this.gains.values()) gain.stop();
+    this.rebuilding?.abort.abort();
     await Promise.all(this.running.values());
     await this.source?.stop();
     await this.closeListener();

@@ -35,6 +35,21 @@ export interface GainProgress {
   problem: string | null;
 }
 
+export function newProgress(operation: string, startedMillis: number): GainProgress {
+  return {
+    operation,
+    bytesTotal: 0,
+    bytesDone: 0,
+    filesTotal: 0,
+    filesDone: 0,
+    rangesTotal: 0,
+    rangesDone: 0,
+    wholeBytes: 0,
+    startedMillis,
+    problem: null,
+  };
+}
+
 export interface GainDeps extends PullDeps {
   readonly self: Pick<NodeInfo, 'hostId' | 'datacenter'>;
   state(): Pick<ClusterState, 'nodes'>;
@@ -92,24 +107,13 @@ export class Gain {
   private flipping: Promise<void> | null = null;
   private tables: readonly TableDef[] = [];
   private readonly shunned = new Map<string, number>();
-  /** Host ids of nodes that gave what was damaged: never again. */
+  /** Host ids of nodes that gave what was damaged: they are asked only if the others will not do. */
   private readonly damaged = new Set<string>();
 
   constructor(deps: GainDeps, operation: TopologyOperation) {
     this.deps = deps;
     this.operation = operation;
-    this.progress = {
-      operation: operation.id,
-      bytesTotal: 0,
-      bytesDone: 0,
-      filesTotal: 0,
-      filesDone: 0,
-      rangesTotal: 0,
-      rangesDone: 0,
-      wholeBytes: 0,
-      startedMillis: deps.clock.nowMillis(),
-      problem: null,
-    };
+    this.progress = newProgress(operation.id, deps.clock.nowMillis());
   }
 
   private get statePath(): string {
@@ -234,7 +238,8 @@ export class Gain {
   private plan(): { readonly groups: readonly Group[]; readonly waiting: string | null } {
     const { deps } = this;
     const now = deps.clock.nowMillis();
-    const isUp = ({ hostId }: NodeInfo) => deps.isAlive(hostId) && !this.damaged.has(hostId);
+    const isUp = ({ hostId }: NodeInfo) => deps.isAlive(hostId);
+    const isSound = (node: NodeInfo) => isUp(node) && !this.damaged.has(node.hostId);
     const isShunned = ({ hostId }: NodeInfo) => (this.shunned.get(hostId) ?? 0) > now;
     const groups = new Map<string, Group>();
     let waiting: string | null = null;
@@ -246,10 +251,12 @@ export class Gain {
         isGone: (node: NodeInfo) => isGoneBy(this.operation, node),
         byProximity: deps.byProximity,
       };
-      const isUsable = (node: NodeInfo) => isUp(node) && !isShunned(node);
+      const isBest = (node: NodeInfo) => isSound(node) && !isShunned(node);
+      const isLast = (node: NodeInfo) => isUp(node) && !isShunned(node);
       const sources =
-        sourcesOf(movement, { ...choice, isUsable }) ??
-        sourcesOf(movement, { ...choice, isUsable: isUp });
+        sourcesOf(movement, { ...choice, isUsable: isBest }) ??
+        sourcesOf(movement, { ...choice, isUsable: isSound }) ??
+        sourcesOf(movement, { ...choice, isUsable: isLast });
       if (sources === null) {
         waiting = `${table.keyspace}.${table.name}: not enough of the nodes that have it can be asked`;
       } else if (sources.length === 0) {
@@ -328,14 +335,14 @@ export class Gain {
     const reason = error instanceof Error ? error.message : String(error);
     progress.problem = reason;
     const fields = { operation: this.operation.id, source: source.address, reason };
+    const isOurs = error instanceof StreamError && error.code === 'NO_SPACE';
+    if (!isOurs) this.shunned.set(source.hostId, deps.clock.nowMillis() + SHUN_MILLIS);
     if (error instanceof StreamError && error.code === 'CORRUPT') {
       this.damaged.add(source.hostId);
       deps.log.error('a damaged file was offered by a peer and not taken', fields);
       return;
     }
     deps.log.warn('streaming from a peer failed; it is tried again', fields);
-    const isOurs = error instanceof StreamError && error.code === 'NO_SPACE';
-    if (!isOurs) this.shunned.set(source.hostId, deps.clock.nowMillis() + SHUN_MILLIS);
   }
 
   /** The range takes writes from now on, and gets those that were kept aside. */
