@@ -1,12 +1,14 @@
 /** What tests of the ring ask of nodes and of clients, of a cluster of processes. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import cassandra from 'cassandra-driver';
 import { type AdminClient, connectAdmin } from '../../node/src/main/admin-client.ts';
 import type { AdminNodeStatus } from '../../node/src/main/admin-messages.ts';
 import type { ClusterProcesses } from './cluster-processes.ts';
 
 const { consistencies } = cassandra.types;
-const CONCURRENCY = 100;
+const CONCURRENCY = 50;
+const ATTEMPTS = 5;
 
 export function pause(millis: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, millis));
@@ -107,7 +109,7 @@ export async function connectTo(
 }
 
 /** Runs for each number below `count`, many at a time. */
-export async function forEachBelow(
+async function forEachBelow(
   count: number,
   run: (number: number) => Promise<unknown>,
 ): Promise<void> {
@@ -133,4 +135,46 @@ export async function scan(
     pageState = page.pageState ?? null;
   } while (pageState !== null);
   return found;
+}
+
+/** Rows `k`, `v` = k, `filler` of bytes that do not compress; every replica has them. */
+export async function fillTable(
+  client: cassandra.Client,
+  table: string,
+  rows: number,
+  bytes: number,
+): Promise<void> {
+  const options = { prepare: true, consistency: consistencies.all };
+  const insert = `INSERT INTO ${table} (k, v, filler) VALUES (?, ?, ?)`;
+  await forEachBelow(rows, async (k) => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await client.execute(insert, [k, k, randomBytes(bytes)], options);
+        return;
+      } catch (error) {
+        // The machine is busy with others, too.
+        if (attempt === ATTEMPTS) throw error;
+      }
+    }
+  });
+}
+
+/** Each of these nodes has, of its own ranges, what `fillTable` wrote. @throws AssertionError */
+export async function requireEach(
+  cluster: ClusterProcesses,
+  members: readonly number[],
+  table: string,
+  rows: number,
+): Promise<void> {
+  for (const index of members) {
+    const client = await connectTo(cluster, [index], { only: true });
+    try {
+      // Before anything of it is repaired by reading.
+      const found = await scan(client, `SELECT k, v FROM ${table}`, consistencies.one);
+      assert.equal(found.size, rows, `rows at ${cluster.addresses[index]}`);
+      for (const [k, v] of found) assert.equal(v, k);
+    } finally {
+      await client.shutdown();
+    }
+  }
 }

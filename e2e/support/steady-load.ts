@@ -78,7 +78,7 @@ export function startLoad(load: LoadOptions): SteadyLoad {
       } catch (error) {
         if (load.isExcused?.() === true) continue;
         const reason = error instanceof Error ? error.message : String(error);
-        failures.push(`key ${k} (${before}): ${reason}`);
+        failures.push(`${new Date().toISOString()} key ${k} (${before}): ${reason}`);
       }
     }
   };

@@ -267,7 +267,10 @@ export class DataMovements {
   /** The workers have this state. */
   after(state: ClusterState): void {
     for (const [id, gain] of this.gains) {
-      if (this.running.has(id)) continue;
+      const isDone = state.operations.some(
+        (one) => one.id === id && one.done.includes(this.deps.hostId),
+      );
+      if (isDone || this.running.has(id)) continue;
       const run = this.run(gain).finally(() => this.running.delete(id));
       this.running.set(id, run);
     }
