@@ -19,6 +19,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '20' },
     replication: { type: 'string' },
     faults: { type: 'string' },
+    topology: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
     history: { type: 'string' },
     bug: { type: 'string' },
@@ -58,6 +59,7 @@ async function simulate(first: number, count: number): Promise<boolean> {
       .map(([name, count]) => `'${name}': ${count}`)
       .join(', ')}}`,
     faultMillis: Number(values.seconds) * 1000,
+    ring: values.topology,
     ...(values.faults === undefined ? {} : { faults: faultsOf(values.faults) }),
   };
   const failed: number[] = [];

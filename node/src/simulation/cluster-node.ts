@@ -2,6 +2,7 @@
  * A whole node in a world: links, gossip, metadata log, coordinator, storage, and the CQL server's request handler, all of
  * the real code. Clients are in the same process and speak the native protocol to it.
  */
+import type { ClusterState } from '../cluster/cluster-state.ts';
 import { type Coordinator, createCoordinator } from '../coordinator/coordinator.ts';
 import type { LinkHub } from '../internode/link-hub.ts';
 import { BatchLog } from '../query/batch-log.ts';
@@ -10,8 +11,8 @@ import { isVirtual } from '../query/virtual/definitions.ts';
 import { familyName, findTable, type Schema } from '../schema/schema.ts';
 import { Latencies } from '../server/latency.ts';
 import { RequestHandlerImpl } from '../server/request-handler.ts';
-import { familyOptions, storedTables } from '../storage/families.ts';
-import type { KvStore } from '../storage/kv.ts';
+import { asideName, familyOptions, storedTables } from '../storage/families.ts';
+import type { KvOpenOptions, KvStore } from '../storage/kv.ts';
 import { LocalStore } from '../storage/local-store.ts';
 import type { Answer, QueryParameters } from '../transport/client-codec.ts';
 import { type MemoryClient, MemoryWorld } from '../transport/memory-world.ts';
@@ -23,6 +24,7 @@ import {
   randomUuid,
 } from '../types/uuid.ts';
 import { ControlNode } from './control-node.ts';
+import { NodeMovements, strayFamilies } from './node-movements.ts';
 import type { Sabotage } from './sabotage.ts';
 import { WatchedLinks } from './watched-links.ts';
 import type { NodeWorld, SimulatedNode } from './world.ts';
@@ -40,6 +42,8 @@ export interface ClusterNodeOptions {
   readonly schema: Schema;
   /** Breaks something on purpose, for tests that the checkers see it. */
   readonly sabotage?: Sabotage;
+  /** Nodes join, leave, move; by files, or row by row. */
+  readonly moves?: 'files' | 'rows';
 }
 
 /** Partitions of one process, each with its line. */
@@ -89,6 +93,14 @@ function unused(): never {
   throw new TypeError('not part of the simulation');
 }
 
+/** As when a node starts for which nothing moves. */
+async function dropStray(kv: KvStore, schema: Schema, { operations }: ClusterState): Promise<void> {
+  const keepsAside = operations.length > 0;
+  for (const name of strayFamilies(kv, schema)) {
+    if (!keepsAside || !name.startsWith(asideName(''))) await kv.dropFamily(name);
+  }
+}
+
 export class ClusterNode implements SimulatedNode {
   readonly facts: NodeWorld;
   readonly control: ControlNode;
@@ -103,11 +115,12 @@ export class ClusterNode implements SimulatedNode {
     readonly kv: KvStore;
     readonly coordinator: Coordinator;
   } | null = null;
+  private moving: NodeMovements | null = null;
 
   constructor(facts: NodeWorld, options: ClusterNodeOptions) {
     this.facts = facts;
     this.options = options;
-    this.control = new ControlNode(facts, { tokenCount: 4 });
+    this.control = new ControlNode(facts, { tokenCount: 4, moves: options.moves !== undefined });
     const { hostId, carrier, clock, log, schedule, random } = facts;
     const links = {
       ...{ hostId, carrier, clock, log, schedule },
@@ -128,7 +141,19 @@ export class ClusterNode implements SimulatedNode {
     return this.started.kv;
   }
 
+  /** Null: nothing moves, or `start` has not come so far. */
+  get movements(): NodeMovements | null {
+    return this.moving;
+  }
+
+  /** Clients are served by those that own something. */
   get isServing(): boolean {
+    if (this.parts === null) return false;
+    const { state } = this.control.log.current().nodes.get(this.facts.hostId) ?? {};
+    return state === 'normal' || state === 'leaving';
+  }
+
+  get isStarted(): boolean {
     return this.parts !== null;
   }
 
@@ -143,25 +168,43 @@ export class ClusterNode implements SimulatedNode {
     sabotage?.before?.(this);
     const engine = facts.engine();
     const tables = storedTables(schema, isVirtual);
-    const kv = await engine.open('shard', {
+    const opening: KvOpenOptions = {
       durability: sabotage?.durability ?? 'group',
       syncPeriodMs: SYNC_PERIOD_MILLIS,
       queueBytesMax: QUEUE_BYTES,
       families: new Map(tables.map((table) => [familyName(table), familyOptions(table)])),
-    });
+    };
+    const kv = await engine.open('shard', opening);
     const store = new LocalStore(engine, [kv], {
       scheduleFlush: facts.schedule,
       afterAnswers: () => {},
     });
     await this.control.start();
-    const coordinator = this.serve(store);
+    let state = this.control.log.current();
+    if (options.moves !== undefined) {
+      const main = facts.engine();
+      const deps = { facts, control: this.control, schema, asRows: options.moves === 'rows' };
+      const mainKv = await main.open('shard', opening);
+      await dropStray(mainKv, schema, state);
+      this.moving = new NodeMovements({ ...deps, engine: main, kv: mainKv });
+      sabotage?.moving?.(this);
+      state = await this.moving.prepare();
+      store.setAside(this.moving.movements.aside());
+    }
+    const { coordinator, handler } = this.serve(store, state);
     facts.listen(facts.dataPort, this.dataLinks.accept);
     await coordinator.start();
     this.parts = { store, kv, coordinator };
+    const leftAlone = () => handler.leftAlone();
     sabotage?.after?.(this);
+    if (this.moving === null) this.control.log.onChange((next) => coordinator.setNodes(next));
+    else await this.moving.follow({ store, coordinator, leftAlone });
   }
 
-  private serve(store: LocalStore): Coordinator {
+  private serve(
+    store: LocalStore,
+    state: ClusterState,
+  ): { readonly coordinator: Coordinator; readonly handler: RequestHandlerImpl } {
     const { facts, control, options } = this;
     const { hostId, datacenter, rack, clock, random } = facts;
     const bytes = (count: number) =>
@@ -190,8 +233,7 @@ export class ClusterNode implements SimulatedNode {
       self: { hostId, datacenter, rack },
       logError,
     });
-    coordinator.setNodes(control.log.current());
-    control.log.onChange((state) => coordinator.setNodes(state));
+    coordinator.setNodes(state);
     const batches = findTable(options.schema, 'system', 'batches');
     if (batches === undefined) throw new TypeError('system.batches is not defined');
     const handler = new RequestHandlerImpl(options.schema, {
@@ -223,7 +265,7 @@ export class ClusterNode implements SimulatedNode {
       logError,
     });
     this.transport.onRequest = (request, connection) => handler.handle(request, connection);
-    return coordinator;
+    return { coordinator, handler };
   }
 
   /** Runs a statement as a client of this node; never settles if the node dies. */
@@ -250,6 +292,7 @@ export class ClusterNode implements SimulatedNode {
   }
 
   async stop(): Promise<void> {
+    await this.moving?.stop();
     this.parts?.coordinator.stop();
     this.dataLinks.close();
     await this.control.stop();

@@ -34,8 +34,12 @@ const PLAIN: RegisterContract = {
 /**
  * The first is that of plain quorums.
  * @param datacenters those that have replicas of the keyspace
+ * @param keepsNodes none dies for good, or leaves with hints that only it has
  */
-export function registerContracts(datacenters: readonly string[]): readonly RegisterContract[] {
+export function registerContracts(
+  datacenters: readonly string[],
+  keepsNodes: boolean,
+): readonly RegisterContract[] {
   const local = datacenters.map((datacenter) => ({
     ...PLAIN,
     write: Level.LOCAL_QUORUM,
@@ -44,15 +48,17 @@ export function registerContracts(datacenters: readonly string[]): readonly Regi
   }));
   // What one datacenter has seen of a write that failed, the other may not have.
   const each = { ...PLAIN, write: Level.EACH_QUORUM, read: Level.LOCAL_QUORUM, isMonotonic: false };
+  const one = { ...PLAIN, write: Level.ONE, read: Level.ALL };
+  const any = { ...PLAIN, write: Level.ANY, read: Level.ALL, isReadLate: true };
+  // One replica, that is down as often as not: what is acknowledged is a hint.
+  const single = { ...any, table: 'single.h' as const };
   return [
     PLAIN,
-    { ...PLAIN, write: Level.ONE, read: Level.ALL },
+    ...(keepsNodes ? [one] : []),
     { ...PLAIN, write: Level.ALL, read: Level.ONE, isMonotonic: false },
     ...local,
     ...(datacenters.length > 1 ? [each] : []),
-    { ...PLAIN, write: Level.ANY, read: Level.ALL, isReadLate: true },
-    // One replica, that is down as often as not: what is acknowledged is a hint.
-    { ...PLAIN, table: 'single.h', write: Level.ANY, read: Level.ALL, isReadLate: true },
+    ...(keepsNodes ? [any, single] : []),
   ];
 }
 

@@ -1,9 +1,15 @@
 /** What of a node agrees with the others, in a world: links, gossip and the metadata log, with nothing above them. */
 import type { NodeInfo } from '../cluster/cluster-state.ts';
+import { EpochWaits, encodeEpoch } from '../cluster/epoch-waits.ts';
 import { Gossip } from '../cluster/gossip.ts';
 import { MetadataError } from '../cluster/metadata-errors.ts';
 import { MetadataLog } from '../cluster/metadata-log.ts';
+import { requireOwnPlace } from '../cluster/own-place.ts';
+import { TopologyDriver } from '../cluster/topology-driver.ts';
+import { TopologyRequests } from '../cluster/topology-requests.ts';
 import { LinkHub } from '../internode/link-hub.ts';
+import { request, Verb } from '../internode/links.ts';
+import { formatUuid, randomUuid } from '../types/uuid.ts';
 import type { NodeWorld, SimulatedNode } from './world.ts';
 
 const CLUSTER_NAME = 'simulation';
@@ -11,11 +17,16 @@ const CLUSTER_NAME = 'simulation';
 const SEEDS = 3;
 const ALONE_MILLIS = 3000;
 const JOIN_MILLIS = 10_000;
+const REACHED_MILLIS = 2_000;
+/** A joining node that is down for so long is given up. */
+const GIVE_UP_MILLIS = 20_000;
 
 export interface ControlNodeOptions {
   /** Called with the state after each change that this node applies: its epoch, and all of it as text. */
   readonly applied?: (facts: NodeWorld, epoch: number, state: string) => void;
   readonly tokenCount?: number;
+  /** Topology changes are driven, and nodes join by them. */
+  readonly moves?: boolean;
 }
 
 function selfOf(facts: NodeWorld): NodeInfo {
@@ -37,6 +48,9 @@ export class ControlNode implements SimulatedNode {
   private readonly options: ControlNodeOptions;
   private entered: MetadataLog | null = null;
   private started: MetadataLog | null = null;
+  private readonly topologies = new EpochWaits();
+  private moving: { readonly driver: TopologyDriver; readonly requests: TopologyRequests } | null =
+    null;
 
   constructor(facts: NodeWorld, options: ControlNodeOptions = {}) {
     this.facts = facts;
@@ -71,21 +85,44 @@ export class ControlNode implements SimulatedNode {
     return this.started;
   }
 
+  /** What people ask for. @throws TypeError before `start` has resolved, or if nothing moves */
+  get requests(): TopologyRequests {
+    if (this.moving === null) throw new TypeError('nothing moves here');
+    return this.moving.requests;
+  }
+
+  /** What topology changes wait for, if this node leads. */
+  waiting(): ReadonlyMap<string, string> {
+    return this.moving?.driver.waiting() ?? new Map();
+  }
+
+  /** All of this node's workers go by this topology. */
+  announceTopology(epoch: number): void {
+    this.topologies.reached(epoch);
+  }
+
   async start(): Promise<void> {
-    const { facts, gossip, links } = this;
+    const { facts, gossip, links, options } = this;
     const { hostId, clock, metadata, random } = facts;
     facts.listen(facts.controlPort, links.accept);
-    const log = await MetadataLog.start({
-      ...{ hostId, links, clock },
-      disk: metadata,
-      random: () => random.next(),
-      liveness: gossip,
-      peerOf: (id) => gossip.peerOf(id),
-      logger: facts.log,
-      onFatal: (error) => facts.exit(error.message),
-    });
+    links.handle(Verb.TopologyReached, (_from, body, responder) =>
+      this.topologies.serve(body, responder),
+    );
+    const log = await MetadataLog.start(
+      {
+        ...{ hostId, links, clock },
+        disk: metadata,
+        random: () => random.next(),
+        liveness: gossip,
+        peerOf: (id) => gossip.peerOf(id),
+        logger: facts.log,
+        onFatal: (error) => facts.exit(error.message),
+      },
+      { movesData: options.moves === true },
+    );
     this.entered = log;
     const self = selfOf(facts);
+    requireOwnPlace(log.current().nodes.get(hostId), self);
     const seeds = facts.contacts.slice(0, SEEDS);
     await this.enter(log, self);
     links.joined();
@@ -97,10 +134,30 @@ export class ControlNode implements SimulatedNode {
       this.tell(log);
     });
     this.tell(log);
+    if (options.moves === true) this.drive(log);
     this.started = log;
   }
 
+  private drive(log: MetadataLog): void {
+    const { facts, gossip, topologies, links } = this;
+    const { hostId, clock, random } = facts;
+    const bytes = () => Uint8Array.from({ length: 16 }, () => random.below(256));
+    const newId = () => formatUuid(randomUuid(bytes()));
+    const deps = { hostId, log, liveness: gossip, clock, logger: facts.log, newId };
+    const reached = async (node: NodeInfo, epoch: number): Promise<boolean> => {
+      if (node.hostId === hostId) return topologies.epoch >= epoch;
+      const peer = gossip.peerOf(node.hostId) ?? node;
+      return request(links, peer, Verb.TopologyReached, encodeEpoch(epoch), REACHED_MILLIS).then(
+        () => true,
+        () => false,
+      );
+    };
+    const driver = new TopologyDriver({ ...deps, reached }, { joinGiveUpMillis: GIVE_UP_MILLIS });
+    this.moving = { driver, requests: new TopologyRequests(deps) };
+  }
+
   async stop(): Promise<void> {
+    await this.moving?.driver.stop();
     this.gossip.stop();
     await this.started?.stop();
     this.links.close();
@@ -115,6 +172,7 @@ export class ControlNode implements SimulatedNode {
         await log.join(contacts.slice(0, SEEDS), {
           ...{ clusterName: CLUSTER_NAME, self },
           tokenCount: this.options.tokenCount ?? 16,
+          replaces: this.facts.replaces,
           timeoutMillis: isFirst ? ALONE_MILLIS : JOIN_MILLIS,
         });
       } catch (error) {

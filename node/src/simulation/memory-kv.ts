@@ -25,14 +25,21 @@ import {
   type SstWriter,
 } from '../storage/kv.ts';
 import { readBatch } from './batch-reader.ts';
+import {
+  describeFile,
+  MemorySstWriter,
+  openFile,
+  refuseOverlap,
+  removeFile,
+} from './memory-files.ts';
 import { MemoryIterator } from './memory-iterator.ts';
 import {
   keyText,
-  lowerBound,
   MemoryTable,
   type StoredValue,
   type TableView,
   UNMERGEABLE,
+  type Undo,
 } from './memory-table.ts';
 import { StoreState, type VirtualDisk } from './virtual-disk.ts';
 
@@ -280,7 +287,7 @@ class MemoryStore implements KvStore {
       }
       const files = [...tables].map(([name, table]) => {
         this.engine.disk.files.set(`${directory}${name}`, table);
-        return fileOf(name, directory, table);
+        return describeFile(name, directory, table);
       });
       return { metadata: new Uint8Array(0), files };
     });
@@ -301,9 +308,9 @@ class MemoryStore implements KvStore {
       const family = state.createFamily(name);
       for (const file of names ?? all) {
         const path = `${directory}${file}`;
-        const { keys, values } = this.file(path).view();
+        const { keys, values } = openFile(this.engine.disk, path).view();
         for (const key of keys) state.table(family).set(key, values.get(key));
-        if (move) files.delete(path);
+        if (move) removeFile(this.engine.disk, path);
       }
       return family;
     });
@@ -316,17 +323,20 @@ class MemoryStore implements KvStore {
   ingest(family: FamilyId, files: readonly string[], options: IngestOptions): Promise<void> {
     return this.changed((state) => {
       const table = state.table(family);
-      const views = files.map((file) => this.file(file).view());
+      const views = files.map((file) => openFile(this.engine.disk, file).view());
       const isEmpty = options.databaseMade === true;
+      const undo: Undo[] = [];
       if (isEmpty) for (const view of views) refuseOverlap(table, view);
       for (const { keys, values } of views) {
         for (const key of keys) {
           const value = values.get(key);
-          if (isEmpty || !(value instanceof Uint8Array)) table.set(key, value);
-          else table.merge(key, value, []);
+          if (value === undefined) continue;
+          if (isEmpty || value === UNMERGEABLE) table.put(key, value, undo);
+          else table.merge(key, value, undo);
         }
       }
-      if (options.move === true) for (const file of files) this.engine.disk.files.delete(file);
+      if (options.move === true) for (const file of files) removeFile(this.engine.disk, file);
+      state.ingested(undo);
     });
   }
 
@@ -370,12 +380,6 @@ class MemoryStore implements KvStore {
     return this.state;
   }
 
-  private file(path: string): MemoryTable {
-    const file = this.engine.disk.files.get(path);
-    if (file === undefined) throw new KvError('IO', `no file ${path}`);
-    return file;
-  }
-
   private attempt<T>(millis: number, run: (state: StoreState) => T): Promise<T> {
     if (this.closed) return Promise.reject(new KvError('CLOSED', 'the store is closed'));
     return this.engine.later(millis, () => run(this.state));
@@ -390,33 +394,6 @@ class MemoryStore implements KvStore {
       state.sync();
       return result;
     });
-  }
-}
-
-function fileOf(name: string, directory: string, table: MemoryTable): LiveFile {
-  const { keys } = table.view();
-  return {
-    family: '',
-    name,
-    directory,
-    level: 6,
-    bytes: keys.length,
-    entries: keys.length,
-    deletions: 0,
-    smallestKey: Buffer.from(keys[0] ?? '', 'latin1'),
-    largestKey: Buffer.from(keys.at(-1) ?? '', 'latin1'),
-    smallestSequence: 0,
-    largestSequence: 0,
-    checksum: '',
-  };
-}
-
-/** Files of a store go only where there is nothing. @throws KvError BAD_ARGUMENT */
-function refuseOverlap(table: MemoryTable, { keys }: TableView): void {
-  const own = table.view().keys;
-  const next = own[lowerBound(own, keys[0] ?? '')];
-  if (keys.length > 0 && next !== undefined && next <= (keys.at(-1) ?? '')) {
-    throw new KvError('BAD_ARGUMENT', 'a file of a store, where there is something already');
   }
 }
 
@@ -445,40 +422,5 @@ function packAnswers(
       out.set(value, at);
       at += value.length;
     } else lengths.writeInt32LE(ABSENT, 4 * i);
-  }
-}
-
-class MemorySstWriter implements SstWriter {
-  private readonly engine: MemoryEngine;
-  private readonly path: string;
-  private readonly table = new MemoryTable();
-  private bytes = 0;
-
-  constructor(engine: MemoryEngine, path: string) {
-    this.engine = engine;
-    this.path = path;
-  }
-
-  put(packed: Uint8Array, length: number): Promise<void> {
-    const entries = Buffer.from(packed.subarray(0, length));
-    for (let at = 0; at < length; ) {
-      const keyEnd = at + 8 + entries.readUInt32LE(at);
-      const end = keyEnd + entries.readUInt32LE(at + 4);
-      this.table.set(keyText(entries.subarray(at + 8, keyEnd)), entries.subarray(keyEnd, end));
-      at = end;
-    }
-    this.bytes += length;
-    return Promise.resolve();
-  }
-
-  finish(): Promise<number> {
-    return this.engine.later(this.engine.disk.faults.syncMillis, () => {
-      this.engine.disk.files.set(this.path, this.table);
-      return this.bytes;
-    });
-  }
-
-  abort(): void {
-    this.bytes = 0;
   }
 }

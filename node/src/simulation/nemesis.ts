@@ -277,7 +277,7 @@ export class Nemesis<Node extends SimulatedNode> {
     this.world.scheduler.after(this.random.between(0, 2 * this.options.lengthMillis), () => {
       this.groupsDown--;
       if (!this.running) return;
-      for (const node of group) if (node.running === null) node.startSupervised();
+      for (const node of group) if (node.running === null) void node.startSupervised();
     });
   }
 }

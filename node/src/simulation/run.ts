@@ -1,5 +1,9 @@
 /** One seed: a cluster, its clients, what goes wrong, and in the end what the checkers say. */
-import { familyName, type Schema } from '../schema/schema.ts';
+import { JoinRefusedError } from '../cluster/metadata-errors.ts';
+import { OwnPlaceError } from '../cluster/own-place.ts';
+import { schemaChangeOf } from '../cluster/schema-change.ts';
+import { withoutSystemKeyspaces } from '../query/virtual/definitions.ts';
+import { EMPTY_SCHEMA, familyName, type Schema } from '../schema/schema.ts';
 import type { CounterInput, CounterOutput, RegisterInput, RegisterOutput } from './checkers.ts';
 import { checkBatches, checkConvergence, checkCounter, checkRegister } from './checkers.ts';
 import { ClusterNode } from './cluster-node.ts';
@@ -12,6 +16,8 @@ import {
   withoutTraceless,
 } from './linearizability.ts';
 import { DEFAULT_NEMESIS, type FaultKind, Nemesis, type NemesisOptions } from './nemesis.ts';
+import { RingChanges } from './ring-changes.ts';
+import { checkLeftovers, checkRing } from './ring-checks.ts';
 import type { Sabotage } from './sabotage.ts';
 import { simulationSchema } from './simulation-schema.ts';
 import { Tallies } from './tallies.ts';
@@ -34,6 +40,8 @@ export interface SimulationOptions {
   readonly pace: Partial<Pick<NemesisOptions, 'intervalMillis' | 'lengthMillis'>>;
   /** A bug to be found. */
   readonly sabotage?: Sabotage;
+  /** Nodes join, leave, die for good, move; those of `datacenters` are there at the beginning. */
+  readonly ring?: boolean;
 }
 
 export const DEFAULT_SIMULATION: SimulationOptions = {
@@ -67,6 +75,10 @@ const START_MILLIS = 120_000;
 /** Hints are replayed, batches and proposals that were left open are ended. */
 const REST_MILLIS = 40_000;
 const READ_MILLIS = 60_000;
+const RING_MILLIS = 3_000;
+/** Clients go on while what was begun ends. */
+const RING_REST_MILLIS = 10_000;
+const RING_END_MILLIS = 300_000;
 const TABLES = ['r', 'l', 'c', 'b'];
 const METRICS = [
   'hintsStored',
@@ -138,12 +150,17 @@ function talliesOf(
   workload: Workload,
   nemesis: Nemesis<ClusterNode>,
   lives: readonly ClusterNode[],
+  changes: RingChanges | null,
 ): Tallies {
   const tallies = new Tallies();
+  if (changes !== null) {
+    tallies.addAll(changes.tallies);
+    for (const { kind, outcome } of changes.state()?.ended ?? []) tallies.add(kind, outcome);
+  }
   tallies.addAll(workload.tallies);
   for (const [fault, count] of nemesis.counts) tallies.add('faults', fault, count);
   for (const node of lives) {
-    if (!node.isServing) continue;
+    if (!node.isStarted) continue;
     const { metrics } = node.coordinator;
     for (const name of METRICS) tallies.add('coordinators', name, metrics[name]);
   }
@@ -152,7 +169,7 @@ function talliesOf(
 
 /** Who has to hold a key, by the ring as a node sees it. */
 function ownersBy(world: World<ClusterNode>): (entry: string) => readonly string[] {
-  const { topology } = world.node(0).node.coordinator;
+  const { topology } = world.nodes[0].node.coordinator;
   const { placement } = topology.replicatedOf({ keyspace: 'sim' });
   return (entry) => {
     const [, key = ''] = entry.split(' ');
@@ -164,26 +181,55 @@ function ownersBy(world: World<ClusterNode>): (entry: string) => readonly string
 async function repairAll(world: World<ClusterNode>): Promise<string[]> {
   const problems: string[] = [];
   for (const name of TABLES) {
-    const answer = await world.node(0).node.query(`SELECT * FROM sim.${name}`, { consistency: 5 });
+    const answer = await world.nodes[0].node.query(`SELECT * FROM sim.${name}`, { consistency: 5 });
     if (answer.body.readInt32BE(0) !== 2) problems.push(`sim.${name} cannot be read at ALL`);
   }
   return problems;
+}
+
+/** How the ring of a seed changes: with or without deaths for good, in files or row by row. */
+function ringStyle({ random }: World<ClusterNode>): { kills: boolean; moves: 'files' | 'rows' } {
+  const style = random.fork('ring style');
+  return { kills: style.chance(0.5), moves: style.chance(0.2) ? 'rows' : 'files' };
+}
+
+/** The metadata log knows the tables, so that nodes get what is theirs. */
+async function agreeOnSchema(world: World<ClusterNode>, schema: Schema): Promise<void> {
+  const change = schemaChangeOf(EMPTY_SCHEMA, withoutSystemKeyspaces(schema));
+  const { log } = world.node(0).node.control;
+  const { reason } = await log.propose({ kind: 'schema', change }, START_MILLIS);
+  if (reason !== null) throw new TypeError(reason);
+  await world.scheduler.sleep(2_000);
+}
+
+/** Waits until all that was begun is over. @returns what never was */
+async function changesEnd(world: World<ClusterNode>, changes: RingChanges): Promise<string[]> {
+  const end = world.now + RING_END_MILLIS;
+  while (changes.unfinished().length > 0 && world.now < end) await world.runFor(1_000);
+  // Those that a node stopped with may have been down when it did.
+  for (const { running } of world.nodes) {
+    if (running === null) return ['a node is down'];
+  }
+  return changes.unfinished();
 }
 
 export async function runSeed(
   seed: number,
   options: Partial<SimulationOptions> = {},
 ): Promise<SeedResult> {
-  const { datacenters, replication, clients, faultMillis, faults, moments, pace, sabotage } = {
-    ...DEFAULT_SIMULATION,
-    ...options,
-  };
+  const { datacenters, replication, clients, faultMillis, faults, moments, pace, sabotage, ring } =
+    { ...DEFAULT_SIMULATION, ...options };
   const schema = simulationSchema(replication, sabotage?.readRepair);
   const lives: ClusterNode[] = [];
   const world = new World(seed, {
     places: placesOf(datacenters),
+    isOver: (error) => error instanceof JoinRefusedError || error instanceof OwnPlaceError,
     create: (facts) => {
-      const options = { schema, ...(sabotage === undefined ? {} : { sabotage }) };
+      const options = {
+        schema,
+        ...(sabotage === undefined ? {} : { sabotage }),
+        ...(ring === true ? { moves: ringStyle(world).moves } : {}),
+      };
       const node = new ClusterNode(facts, options);
       lives.push(node);
       return node;
@@ -192,16 +238,33 @@ export async function runSeed(
   for (const { disk } of world.nodes) sabotage?.disk?.(disk);
   await world.startAll(START_MILLIS);
   await world.runFor(5_000);
+  const style = ringStyle(world);
+  const changes =
+    ring === true
+      ? new RingChanges(world, {
+          nodesMin: Math.max(...Object.values(datacenters)),
+          nodesMax: Math.max(...Object.values(datacenters)) + 3,
+          kills: style.kills,
+          intervalMillis: RING_MILLIS,
+          prepare: ({ disk }) => sabotage?.disk?.(disk),
+        })
+      : null;
+  if (changes !== null) await world.settle(agreeOnSchema(world, schema), START_MILLIS);
   const nemesis = new Nemesis(world, { faults, moments, ...pace });
-  const workload = new Workload(world, datacentersWithReplicas(world));
+  const workload = new Workload(world, datacentersWithReplicas(world), changes === null);
   workload.start(clients);
   nemesis.start();
+  changes?.start();
   await world.runFor(faultMillis);
+  changes?.stop();
   await nemesis.stop();
   await world.runFor(2_000);
-  workload.stop();
-  await world.runFor(REST_MILLIS);
   const problems: string[] = [];
+  if (changes !== null) await world.runFor(RING_REST_MILLIS);
+  workload.stop();
+  if (changes !== null) problems.push(...(await changesEnd(world, changes)));
+  await world.runFor(REST_MILLIS);
+  changes?.end();
   const batches = await world.settle(workload.readAll(), READ_MILLIS);
   const undecided: string[] = [];
   problems.push(...judge(world, workload, undecided));
@@ -214,12 +277,15 @@ export async function runSeed(
   await world.runFor(2_000);
   const held = await world.settle(contents(world, schema), READ_MILLIS);
   problems.push(...checkConvergence(held, ownersBy(world)));
+  if (changes !== null) {
+    problems.push(...checkRing(world, schema), ...checkLeftovers(world, schema, held));
+  }
   return {
     seed,
     problems,
     undecided,
     operations: Object.fromEntries(KINDS.map((kind) => [kind, world.history.outcomes(kind)])),
-    tallies: talliesOf(workload, nemesis, lives),
+    tallies: talliesOf(workload, nemesis, lives, changes),
     fingerprint: world.fingerprint(),
     history: world.history,
     trace: world.trace,

@@ -25,6 +25,8 @@ export interface Sabotage {
   readonly disk?: (disk: VirtualDisk) => void;
   /** Of each life of a node, before its parts are made: its links are there. */
   readonly before?: (node: ClusterNode) => void;
+  /** What it moves is there, and nothing has begun to move. */
+  readonly moving?: (node: ClusterNode) => void;
   /** And when it serves. */
   readonly after?: (node: ClusterNode) => void;
   readonly durability?: 'periodic';

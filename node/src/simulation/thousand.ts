@@ -120,7 +120,7 @@ export async function runJoin(options: JoinRunOptions): Promise<JoinRun> {
       return node;
     },
   });
-  for (const node of world.nodes) node.startSupervised();
+  for (const node of world.nodes) void node.startSupervised();
   const begin = sampleOf(world, counts);
   let converged = 0;
   while (converged < nodes && world.now < millisMax) {

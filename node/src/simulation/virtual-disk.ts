@@ -48,14 +48,24 @@ export class VirtualDisk {
   readonly faults: DiskFaults = { ...HEALTHY };
   /**
    * Bugs for a test to find; they do not heal. `syncLies`: fsync says that it is done, and is not. `lastArrivalWins`: a
-   * record that is merged takes the place of what was there.
+   * record that is merged takes the place of what was there. `checksumsLie`: all files have the same. `ingestLies`: files are
+   * told to be in a store and on disk, and are not on disk for some seconds. `flipsNextFile`: one bit of the next file that
+   * is sent is another; this is no bug, but what disks do.
    */
-  readonly planted = { syncLies: false, lastArrivalWins: false };
+  readonly planted = {
+    syncLies: false,
+    lastArrivalWins: false,
+    checksumsLie: false,
+    ingestLies: false,
+    flipsNextFile: false,
+  };
   readonly stores = new Map<string, StoreState>();
   /** The node's metadata log. */
   metadata: MetadataFiles | null = null;
   /** Sorted files and exports that are not in a store, by path. */
   readonly files = new Map<string, MemoryTable>();
+  /** Other files: texts, and what has arrived of those of other nodes. */
+  readonly blobs = new Map<string, Buffer>();
   private readonly onCrash = new Set<(kind: CrashKind) => void>();
 
   constructor(scheduler: Scheduler, random: SeededRandom) {
@@ -92,6 +102,7 @@ export class VirtualDisk {
     this.crash('power');
     this.stores.clear();
     this.files.clear();
+    this.blobs.clear();
     this.metadata = null;
   }
 }
@@ -112,6 +123,8 @@ export class StoreState {
   private syncing: readonly QueuedBatch[] = [];
   /** By batch, oldest first: what is applied and not on disk. */
   private unsynced: Undo[][] = [];
+  /** The planted bug: what came as files, and when. */
+  private lyingFiles: { readonly time: number; readonly undo: readonly Undo[] }[] = [];
   /** Grows with each crash: what was going on before ends unheard. */
   private life = 0;
 
@@ -159,6 +172,12 @@ export class StoreState {
     if (!this.disk.planted.syncLies) this.unsynced = [];
   }
 
+  /** @param undo what takes back the files that were just ingested */
+  ingested(undo: readonly Undo[]): void {
+    const { planted, scheduler } = this.disk;
+    if (planted.ingestLies) this.lyingFiles.push({ time: scheduler.now, undo });
+  }
+
   crash(kind: CrashKind): void {
     this.life++;
     this.queue = [];
@@ -174,6 +193,11 @@ export class StoreState {
       for (const { table, key, before } of undo.reverse()) table.set(key, before);
     }
     this.unsynced = [];
+    const recent = this.lyingFiles.filter(({ time }) => time > this.disk.scheduler.now - 5_000);
+    for (const { undo } of recent.reverse()) {
+      for (const { table, key, before } of [...undo].reverse()) table.set(key, before);
+    }
+    this.lyingFiles = [];
   }
 
   /** Runs after `millis`, unless the process has died. */

@@ -90,6 +90,7 @@ export class Workload {
   private readonly random: SeededRandom;
   private readonly registers: readonly RegisterContract[];
   private readonly conditionals: readonly CasContract[];
+  private readonly counters: number;
   private readonly registerKeys: RecentKeys;
   private readonly casKeys: RecentKeys;
   private going = true;
@@ -97,11 +98,12 @@ export class Workload {
   private nextValue = 0;
   private readonly lastSeen = new Map<number, number | null>();
 
-  /** @param datacenters those with replicas */
-  constructor(world: World<ClusterNode>, datacenters: readonly string[]) {
+  /** @param datacenters those with replicas @param keepsNodes none goes for good */
+  constructor(world: World<ClusterNode>, datacenters: readonly string[], keepsNodes = true) {
     this.world = world;
     this.random = world.random.fork('clients');
-    this.registers = registerContracts(datacenters);
+    this.registers = registerContracts(datacenters, keepsNodes);
+    this.counters = keepsNodes ? COUNTERS + COUNTERS_AT_ONE : COUNTERS;
     this.conditionals = casContracts(datacenters);
     this.registerKeys = new RecentKeys(this.random, HOT_KEYS);
     this.casKeys = new RecentKeys(this.random, HOT_KEYS);
@@ -152,7 +154,7 @@ export class Workload {
       case 11:
         return this.scanRegisters(client);
       case 12:
-        return this.addToCounter(client, random.below(COUNTERS + COUNTERS_AT_ONE));
+        return this.addToCounter(client, random.below(this.counters));
       default:
         return this.logBatch();
     }
@@ -373,7 +375,7 @@ export class Workload {
       for (const level of [...reads].reverse()) await this.readConditional(-1, key, level);
       if (!reads.includes(serial)) await this.readConditional(-1, key, serial);
     }
-    for (let key = 0; key < COUNTERS + COUNTERS_AT_ONE; key++) await this.readCounter(key);
+    for (let key = 0; key < this.counters; key++) await this.readCounter(key);
     const answer = await this.ask('SELECT k FROM sim.b', { consistency: Level.QUORUM });
     if (answer === null || !('rows' in answer)) throw new TypeError('the batches cannot be read');
     const found = new Set(answer.rows.map(([k]) => intOf(k)));

@@ -18,6 +18,7 @@ import { MemoryMetadataDisk } from './metadata-disk.ts';
 import { VirtualNetwork } from './network.ts';
 import { SeededRandom } from './random.ts';
 import { Scheduler } from './scheduler.ts';
+import { StreamDisk } from './stream-disk.ts';
 import { type CrashKind, VirtualDisk } from './virtual-disk.ts';
 
 const CONTROL_PORT = 7000;
@@ -65,6 +66,10 @@ export interface NodeWorld extends Peer, NodePlace {
   readonly random: SeededRandom;
   readonly carrier: Carrier;
   readonly metadata: MetadataDisk;
+  /** Besides stores and metadata log. */
+  readonly files: StreamDisk;
+  /** Host id of the dead node whose place this one takes; null: none. */
+  readonly replaces: string | null;
   readonly log: NodeLog;
   /** The other nodes as they are now, to be joined by. */
   readonly contacts: readonly Peer[];
@@ -90,6 +95,8 @@ export interface SimulatedNode {
 export interface WorldOptions<Node extends SimulatedNode> {
   readonly places: readonly NodePlace[];
   readonly create: (facts: NodeWorld) => Node;
+  /** Whether a node that could not start with this never will. */
+  readonly isOver?: (error: unknown) => boolean;
 }
 
 /** Nodes by datacenter, spread over `racks` racks in each. */
@@ -110,6 +117,9 @@ export class NodeSlot<Node extends SimulatedNode> {
   readonly hostId: string;
   readonly place: NodePlace;
   readonly disk: VirtualDisk;
+  readonly replaces: string | null;
+  /** Never starts again. */
+  isRetired = false;
   /** May be changed while the node is down. */
   address: string;
   /** The wall clock's error. */
@@ -120,8 +130,9 @@ export class NodeSlot<Node extends SimulatedNode> {
   private process: Node | null = null;
   private life = 0;
 
-  constructor(world: World<Node>, index: number, place: NodePlace) {
+  constructor(world: World<Node>, index: number, place: NodePlace, replaces: string | null) {
     this.world = world;
+    this.replaces = replaces;
     this.index = index;
     this.place = place;
     this.hostId = hostIdOf(index);
@@ -161,12 +172,16 @@ export class NodeSlot<Node extends SimulatedNode> {
     }
   }
 
-  /** Starts, and again after a second for as long as that fails. */
-  startSupervised(): void {
-    this.start().catch((error: unknown) => {
+  /** Starts, and again after a second for as long as that fails. @returns when it was tried once */
+  async startSupervised(): Promise<void> {
+    if (this.isRetired || this.process !== null) return;
+    try {
+      await this.start();
+    } catch (error) {
       this.world.note(this.index, 'could not start', { error });
-      this.startLater();
-    });
+      if (this.world.isOver(error)) this.isRetired = true;
+      else this.startLater();
+    }
   }
 
   /** Dies at once: with the loss of power, or (`process`) as by kill -9. */
@@ -174,6 +189,19 @@ export class NodeSlot<Node extends SimulatedNode> {
     if (this.process === null) return;
     this.world.note(this.index, `crashes (${kind})`);
     this.end(kind);
+  }
+
+  /** Dies for good, and its disk with it. */
+  destroy(): void {
+    this.isRetired = true;
+    this.crash('power');
+    this.disk.wipe();
+  }
+
+  /** Ends for good, in good order. */
+  async retire(): Promise<void> {
+    this.isRetired = true;
+    await this.stop();
   }
 
   /** Crashes if it is up, and starts again. */
@@ -193,7 +221,7 @@ export class NodeSlot<Node extends SimulatedNode> {
   private startLater(): void {
     const { life } = this;
     this.world.scheduler.after(RESTART_MILLIS, () => {
-      if (this.life === life) this.startSupervised();
+      if (this.life === life) void this.startSupervised();
     });
   }
 
@@ -226,6 +254,8 @@ export class NodeSlot<Node extends SimulatedNode> {
       random: world.random.fork(`node ${index} life ${life}`),
       carrier: network.carrier(address),
       metadata: new MemoryMetadataDisk(this.disk),
+      files: new StreamDisk(this.disk),
+      replaces: this.replaces,
       log: world.logOf(index, alive),
       contacts: world.nodes.filter((node) => node !== this).map(({ peer }) => peer),
       listen: (port, accept) => void network.listen(address, port, accept),
@@ -271,27 +301,42 @@ export class World<Node extends SimulatedNode> {
   readonly random: SeededRandom;
   readonly scheduler = new Scheduler();
   readonly network: VirtualNetwork;
-  readonly nodes: readonly NodeSlot<Node>[];
   readonly create: (facts: NodeWorld) => Node;
+  readonly isOver: (error: unknown) => boolean;
   /** What clients did, for the checkers. */
   readonly history = new History();
+  private readonly slots: NodeSlot<Node>[];
   private lines: string[] = [];
   private hash = 0x811c9dc5;
 
-  constructor(seed: number, { places, create }: WorldOptions<Node>) {
+  constructor(seed: number, { places, create, isOver }: WorldOptions<Node>) {
     this.seed = seed;
     this.random = new SeededRandom(seed, 'world');
     this.network = new VirtualNetwork(this.scheduler, this.random.fork('network'));
     this.create = create;
-    this.nodes = places.map((place, index) => new NodeSlot(this, index, place));
+    this.isOver = isOver ?? (() => false);
+    this.slots = places.map((place, index) => new NodeSlot(this, index, place, null));
   }
 
   get now(): number {
     return this.scheduler.now;
   }
 
+  /** Without those that never start again. */
+  get nodes(): readonly NodeSlot<Node>[] {
+    return this.slots.filter(({ isRetired }) => !isRetired);
+  }
+
+  /** One more, which is down. @param replaces host id of the dead node whose place it takes */
+  add(place: NodePlace, replaces: string | null = null): NodeSlot<Node> {
+    const slot = new NodeSlot(this, this.slots.length, place, replaces);
+    this.slots.push(slot);
+    return slot;
+  }
+
+  /** Of any that there ever was. */
   node(index: number): NodeSlot<Node> {
-    const node = this.nodes[index];
+    const node = this.slots[index];
     if (node === undefined) throw new RangeError(`there is no node ${index}`);
     return node;
   }
@@ -337,7 +382,7 @@ export class World<Node extends SimulatedNode> {
       node.onMoment = null;
     }
     const down = this.nodes.filter(({ running }) => running === null);
-    await this.settle(Promise.all(down.map((node) => node.start())), millisMax);
+    await this.settle(Promise.all(down.map((node) => node.startSupervised())), millisMax);
   }
 
   /** Adds to the trace. */
