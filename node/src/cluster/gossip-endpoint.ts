@@ -52,6 +52,8 @@ export class Endpoint implements PeerView {
   readonly arrivals: ArrivalWindow;
   /** When it was last asked for being silent, monotonic milliseconds. */
   askedMillis = Number.NEGATIVE_INFINITY;
+  /** When another node was asked about it last, as nobody was there. */
+  doubtedMillis = Number.NEGATIVE_INFINITY;
 
   constructor(id: string, generation: number, arrivals: ArrivalWindow) {
     this.id = id;

@@ -77,7 +77,11 @@ export class Suspicion {
   /** Nobody was there when the endpoint was called. */
   gone(endpoint: Endpoint): void {
     endpoint.arrivals.gone();
-    if (!endpoint.alive || !endpoint.arrivals.isSilent(this.deps.nowMillis())) return;
+    const now = this.deps.nowMillis();
+    if (!endpoint.alive || !endpoint.arrivals.isSilent(now)) return;
+    // Two of which neither is there would be asked about each other without end.
+    if (now - endpoint.doubtedMillis < this.deps.intervalMillis) return;
+    endpoint.doubtedMillis = now;
     // It may be this node alone that cannot reach it: what another one has heard counts.
     const place = this.another(endpoint);
     if (place === null) return;
