@@ -26,6 +26,8 @@ type Slot = NodeSlot<ClusterNode>;
 const LOOK_MILLIS = 500;
 const JOINERS_MAX = 3;
 const TOKENS = 4;
+/** Of looks at an operation that goes on while a member is dead. */
+const CANCEL_RATE = 0.02;
 /** A request waits so long for its turn. */
 const WAIT_MILLIS = 20_000;
 /** A node that has left goes on for a while, as those that were not told so soon. */
@@ -253,6 +255,12 @@ export class RingChanges {
     const phase = state.nodes.get(hostId)?.state;
     if (phase === 'left') {
       this.dead = null;
+      return;
+    }
+    // It will never have, or give, what it is waited for.
+    const stuck = state.operations.find((one) => one.phase === 'streaming');
+    if (stuck !== undefined && random.chance(CANCEL_RATE)) {
+      this.ask(`cancel a ${stuck.kind}`, (requests) => requests.cancel(stuck.id, 'it is stuck'));
       return;
     }
     if (phase !== 'normal') return;

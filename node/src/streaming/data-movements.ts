@@ -10,7 +10,7 @@ import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
 import { familyOptions } from '../storage/families.ts';
 import { KvError, type KvStore } from '../storage/kv.ts';
 import { keysOf, normalized } from './file-plan.ts';
-import { type AsideRanges, Gain, type GainProgress, newProgress } from './gain.ts';
+import { type AsideRanges, arrivingIn, Gain, type GainProgress, newProgress } from './gain.ts';
 import {
   decodeClose,
   decodeOpen,
@@ -157,6 +157,7 @@ export class DataMovements {
     });
     this.source = source;
     await source.start();
+    await deps.files.remove(arrivingIn(`${deps.directory}/in`));
     const serve = (responder: Responder, work: () => Uint8Array) => {
       try {
         responder.answer(work());

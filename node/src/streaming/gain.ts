@@ -74,6 +74,11 @@ const RETRY_MILLIS = 1_000;
 const SHUN_MILLIS = 30_000;
 const STATE_VERSION = 1;
 
+/** For files on their way: what an earlier process has left there is of no use. */
+export function arrivingIn(directory: string): string {
+  return `${directory}/arriving`;
+}
+
 /** One movement of one table. */
 interface Wanted {
   readonly table: TableDef;
@@ -305,7 +310,7 @@ export class Gain {
   ): Promise<void> {
     const { progress, operation } = this;
     await pull(
-      this.deps,
+      { ...this.deps, directory: arrivingIn(this.deps.directory) },
       { operation: operation.id, epoch: operation.startEpoch, source, tables },
       {
         planned: (files, bytes) => {
