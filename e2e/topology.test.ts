@@ -58,9 +58,9 @@ async function settled(cluster: ClusterProcesses, index: number, count: number):
 const TABLE = 'ks.t';
 const ROWS = 20_000;
 
-async function fill(client: cassandra.Client): Promise<void> {
+async function fill(client: cassandra.Client, factor = 3): Promise<void> {
   await client.execute(
-    "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}",
+    `CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': ${factor}}`,
   );
   await client.execute(`CREATE TABLE ${TABLE} (k int PRIMARY KEY, v int, filler blob)`);
   await client.execute('CREATE TABLE ks.cold (k int PRIMARY KEY, v int, filler blob)');
@@ -156,4 +156,34 @@ test('a dead node is replaced by a new one, which has every row', async () => {
   await requireWritten(client, TABLE, written, consistencies.all);
   await requireCold(client);
   await client.shutdown();
+});
+
+test('a join that is cancelled leaves the cluster as it was, and the new node says why', async () => {
+  await using cluster = await startCluster({
+    datacenters: { dc1: 1 },
+    flags: { 'stream-throughput-outbound': '16KiB' },
+  });
+  const client = connect(cluster, [0]);
+  await client.connect();
+  await fill(client, 1);
+  const joining = cluster.add('dc1');
+  const ended = assert.rejects(joining, /the join was undone: an operator cancelled it/);
+  await until('the join has begun', async () => {
+    const { operations } = await withAdmin(cluster, 0, (admin) => admin.operations());
+    const [operation] = operations;
+    if (operation === undefined) return false;
+    await withAdmin(cluster, 0, (admin) => admin.cancelOperation(operation.id));
+    return true;
+  });
+  await ended;
+  await settled(cluster, 0, 1);
+  await withAdmin(cluster, 0, (admin) => admin.setStreamThroughput(0));
+  await cluster.add('dc1');
+  await settled(cluster, 0, 2);
+  await client.shutdown();
+  const both = connect(cluster, [0, 1]);
+  await both.connect();
+  const { rows } = await both.execute('SELECT COUNT(*) FROM ks.cold');
+  assert.equal(Number(rows[0]['count']), ROWS);
+  await both.shutdown();
 });

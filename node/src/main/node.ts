@@ -31,6 +31,7 @@ import { TopologyAdmin } from './admin-server-topology.ts';
 import { type ClusterView, clusterView, loneView } from './cluster-view.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { keepGrids } from './grid-keeper.ts';
+import { JoinUndoneError } from './join-undone.ts';
 import type {
   AsideTable,
   PreparedText,
@@ -354,7 +355,9 @@ export async function startNode(
       control?.announceTopology(state.topologyEpoch);
       const { state: own } = state.nodes.get(hostId) ?? {};
       if (own === 'normal' || own === 'leaving') isMember();
-      if (own === 'left') phase = 'left';
+      if (own !== 'left' || phase === 'left') return;
+      if (phase === 'joining') fail(new JoinUndoneError(state, hostId));
+      if (phase === 'serving') phase = 'left';
     },
     clock: STREAM_CLOCK,
     failed: (error) => logger.error('workers cannot be told of the cluster', { error }),
