@@ -27,6 +27,7 @@ export const Verb = {
   TopologyReached: 9,
   StreamProgress: 10,
   StreamRows: 11,
+  RingBytes: 12,
   Mutation: 16,
   ReadRecords: 17,
   ReadDigest: 18,

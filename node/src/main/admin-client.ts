@@ -8,6 +8,7 @@ import {
   type CompactReply,
   type FlushReply,
   type OperationList,
+  type RingBytes,
   type SnapshotInfo,
 } from './admin-messages.ts';
 import { loadAdminService } from './admin-service.ts';
@@ -102,6 +103,8 @@ export function connectAdmin(address: string): AdminClient {
     cancelOperation: async (id) => {
       await call('CancelOperation', { id });
     },
+    ringBytes: () => call<RingBytes>('GetRingBytes', {}),
+    moveTokens: async (request) => (await call<{ readonly id: string }>('MoveTokens', request)).id,
     rebuild: async (request) => (await call<{ readonly bytes: number }>('Rebuild', request)).bytes,
     setStreamThroughput: async (bytesPerSecond) =>
       (

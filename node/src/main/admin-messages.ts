@@ -115,6 +115,39 @@ export interface RebuildNodeRequest {
   readonly keyspace: string;
 }
 
+/** A member, and where its tokens are. */
+export interface RingNode {
+  readonly hostId: string;
+  readonly address: string;
+  readonly datacenter: string;
+  readonly rack: string;
+  readonly state: string;
+  /** Of its tokens, ascending. */
+  readonly buckets: readonly number[];
+  /** It has said what it has. */
+  readonly answered: boolean;
+}
+
+/** What one copy has of all tables with one replication. */
+export interface ReplicationBytes {
+  readonly replication: Readonly<Record<string, string>>;
+  /** In the order of tokens. */
+  readonly cells: readonly number[];
+}
+
+export interface RingBytes {
+  readonly nodes: readonly RingNode[];
+  readonly loads: readonly ReplicationBytes[];
+  /** Ids of those in progress. */
+  readonly operations: readonly string[];
+}
+
+export interface MoveTokensRequest {
+  readonly hostId: string;
+  /** Of all tokens that it is to have. */
+  readonly buckets: readonly number[];
+}
+
 export type AdminErrorCode =
   | 'INVALID_ARGUMENT'
   | 'FAILED_PRECONDITION'
@@ -148,6 +181,9 @@ export interface Admin {
   /** @returns the id of the operation that has begun */
   removeNode(request: RemoveNodeRequest): Promise<string>;
   cancelOperation(id: string): Promise<void>;
+  ringBytes(): Promise<RingBytes>;
+  /** @returns the id of the operation that has begun */
+  moveTokens(request: MoveTokensRequest): Promise<string>;
   /** @returns bytes that were moved, when it is done */
   rebuild(request: RebuildNodeRequest): Promise<number>;
   /** @returns bytes a second */

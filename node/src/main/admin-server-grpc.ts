@@ -12,6 +12,7 @@ import type { Logger } from '../adapters/logger.ts';
 import {
   type Admin,
   AdminError,
+  type MoveTokensRequest,
   type RebuildNodeRequest,
   type RemoveNodeRequest,
   type TablesRequest,
@@ -69,6 +70,11 @@ function handlers(admin: Admin, logger: Logger): UntypedServiceImplementation {
       await admin.cancelOperation(id);
       return {};
     }, logger),
+    GetRingBytes: unary(() => admin.ringBytes(), logger),
+    MoveTokens: unary(
+      async (request: MoveTokensRequest) => ({ id: await admin.moveTokens(request) }),
+      logger,
+    ),
     Rebuild: unary(
       async (request: RebuildNodeRequest) => ({ bytes: await admin.rebuild(request) }),
       logger,

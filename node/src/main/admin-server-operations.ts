@@ -147,6 +147,8 @@ export function createAdmin(settings: Settings, node: Node, signal: AbortSignal)
     dropSnapshot: (name) => snapshots.drop(name),
     operations: () => node.topology.list(),
     removeNode: (request) => node.topology.remove(request),
+    ringBytes: () => node.ring.bytes(),
+    moveTokens: (request) => node.topology.move(request),
     rebuild: (request) => node.topology.rebuild(request),
     cancelOperation: (id) => node.topology.cancel(id),
     setStreamThroughput: async (bytesPerSecond) => node.topology.setThroughput(bytesPerSecond),

@@ -1,5 +1,6 @@
 /** What an operator can ask of the ring: who moves what, how far it is, that a node leaves, that a change is undone. */
 import type { ClusterState, NodeInfo, TopologyOperation } from '../cluster/cluster-state.ts';
+import { GRID_BUCKETS, gridToken } from '../cluster/grid.ts';
 import { MetadataError } from '../cluster/metadata-errors.ts';
 import { gainersOf } from '../cluster/operations.ts';
 import { TopologyRefusedError } from '../cluster/topology-requests.ts';
@@ -10,6 +11,7 @@ import { StreamError } from '../streaming/ports.ts';
 import { REBUILD } from '../streaming/rebuild.ts';
 import {
   AdminError,
+  type MoveTokensRequest,
   type OperationGainer,
   type OperationInfo,
   type OperationList,
@@ -125,6 +127,27 @@ export class TopologyAdmin {
   async cancel(id: string): Promise<void> {
     const { control } = this.cluster();
     await explained(() => control.requests.cancel(id, 'an operator cancelled it'));
+  }
+
+  /** @returns the id of the operation @throws AdminError */
+  async move({ hostId, buckets }: MoveTokensRequest): Promise<string> {
+    const { control } = this.cluster();
+    if (!control.current().nodes.has(hostId)) {
+      throw new AdminError('NOT_FOUND', `there is no node ${hostId}: \`ilion status\` lists them`);
+    }
+    const sorted = [...new Set(buckets)].sort((a, b) => a - b);
+    if (
+      sorted.length === 0 ||
+      sorted.length !== buckets.length ||
+      sorted[sorted.length - 1] >= GRID_BUCKETS
+    ) {
+      throw new AdminError(
+        'INVALID_ARGUMENT',
+        `there must be a token at least, each once, in buckets 0 to ${GRID_BUCKETS - 1}`,
+      );
+    }
+    const tokens = sorted.map(gridToken);
+    return explained(() => control.requests.move({ hostId, tokens }, WAIT_MILLIS));
   }
 
   /** @returns bytes that were moved @throws AdminError */

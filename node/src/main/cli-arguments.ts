@@ -23,6 +23,7 @@ export const COMMANDS = [
   'removenode',
   'cancel',
   'rebuild',
+  'rebalance',
   'stream-throughput',
   'config',
 ] as const;
@@ -73,6 +74,7 @@ const SHAPES: Readonly<Record<CommandName, Shape>> = {
   removenode: tool(1, 1, [], ['no-wait']),
   cancel: tool(1, 1),
   rebuild: tool(0, 1, ['from']),
+  rebalance: tool(0, 0, ['datacenter'], ['dry-run']),
   'stream-throughput': tool(1, 1),
   config: { operandsMin: 0, operandsMax: 0, valued: [], plain: [] },
 };

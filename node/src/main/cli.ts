@@ -26,6 +26,7 @@ const HELP = `ilion ${VERSION}, a database that Cassandra's drivers use
   ilion removenode HOST_ID [--no-wait]               take a dead node out of the ring
   ilion cancel OPERATION_ID                          undo a change of the ring of which nothing is read yet
   ilion rebuild --from DC [KEYSPACE]                 get what the node owns from another datacenter
+  ilion rebalance [--datacenter DC] [--dry-run]      move tokens until its nodes have equally many bytes, about
   ilion stream-throughput BYTES                      what the node sends a second to others, such as 64MiB; 0: no limit
   ilion config                                       print a configuration file with every option
   ilion --version
@@ -171,6 +172,14 @@ async function ask(admin: AdminClient, { name, flags, operands }: Command): Prom
       }
       const bytes = await admin.rebuild({ datacenter, keyspace });
       return { value: { bytes }, text: `Rebuilt: ${showBytes(bytes)} came from ${datacenter}.` };
+    }
+    case 'rebalance': {
+      const { rebalance, showRebalanced } = await import('./cli-rebalance.ts');
+      const isDryRun = flags.has('dry-run');
+      const datacenter = flags.get('datacenter') ?? null;
+      const tell = (line: string) => console.error(line);
+      const value = await rebalance(admin, { datacenter, isDryRun, tell });
+      return { value, text: showRebalanced(value, isDryRun) };
     }
     case 'cancel': {
       const [id] = operands;

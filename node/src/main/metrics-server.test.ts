@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { loadSettings } from '../config/load.ts';
 import { LATENCY_KINDS, Latencies } from '../server/latency.ts';
 import { createMetrics } from '../transport/metrics.ts';
+import { RingAdmin } from './admin-server-ring.ts';
 import { TopologyAdmin } from './admin-server-topology.ts';
 import { ListenError } from './listen.ts';
 import { LOOP_DELAY_BOUNDS } from './loop-monitor.ts';
@@ -36,6 +37,12 @@ function fakeNode(phase: () => 'serving' | 'draining'): Node {
     joined: Promise.resolve(),
     movements: () => [],
     topology: new TopologyAdmin({ hostId: 'a', control: null, movements: null }),
+    ring: new RingAdmin({
+      ...{ hostId: 'a', control: null, stores: [] },
+      schema: () => {
+        throw new TypeError('not asked for');
+      },
+    }),
   };
 }
 

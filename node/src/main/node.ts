@@ -27,6 +27,7 @@ import { DataMovements } from '../streaming/data-movements.ts';
 import type { MovementProgress } from '../streaming/movement-progress.ts';
 import { createRowApplier } from '../streaming/row-applier.ts';
 import { TopologyPublisher } from '../streaming/topology-publisher.ts';
+import { RingAdmin } from './admin-server-ring.ts';
 import { TopologyAdmin } from './admin-server-topology.ts';
 import { type ClusterView, clusterView, loneView } from './cluster-view.ts';
 import type { ControlPlane } from './control-plane.ts';
@@ -68,6 +69,7 @@ export interface Node {
   /** How far the ranges are that this node is getting. */
   movements(): readonly MovementProgress[];
   readonly topology: TopologyAdmin;
+  readonly ring: RingAdmin;
   status(): Promise<readonly WorkerStatus[]>;
   /** Stops to accept, answers what is in flight, closes the data. */
   stop(): Promise<void>;
@@ -455,6 +457,10 @@ export async function startNode(
     joined,
     movements: () => movements?.progress() ?? [],
     topology: new TopologyAdmin({ hostId, control, movements }),
+    ring: new RingAdmin({
+      ...{ hostId, control, stores },
+      schema: () => withoutSystemKeyspaces(authority.current),
+    }),
     schema: () => authority.current,
     cluster: view,
     phase: () => phase,
