@@ -144,11 +144,18 @@ export function authError(message: string): CqlError {
   return new CqlError(ErrorCode.AuthError, message);
 }
 
-/** Too few live replicas for `consistency`. */
-export function unavailable(consistency: number, required: number, alive: number): CqlError {
+/** Too few live replicas for `consistency`. @param datacenter the one in which they are; not given: no certain one */
+export function unavailable(
+  consistency: number,
+  required: number,
+  alive: number,
+  datacenter?: string,
+): CqlError {
   const detail: ErrorDetail = { kind: 'unavailable', consistency, required, alive };
   const level = CONSISTENCY_NAMES[consistency] ?? String(consistency);
-  return new CqlError(ErrorCode.Unavailable, `Cannot achieve consistency level ${level}`, detail);
+  const where = datacenter === undefined ? '' : ` in DC ${datacenter}`;
+  const message = `Cannot achieve consistency level ${level}${where}`;
+  return new CqlError(ErrorCode.Unavailable, message, detail);
 }
 
 /** Refused because of load; the client should try another coordinator. */

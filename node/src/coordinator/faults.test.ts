@@ -28,6 +28,7 @@ test('a whole datacenter is away: local levels go on, the others say what is mis
   await cluster.run(a, 'INSERT INTO t (k, v) VALUES (1, 2)', Level.LOCAL_QUORUM);
   assert.deepEqual(await cluster.run(a, 'SELECT v FROM t WHERE k = 1', Level.LOCAL_QUORUM), ['2']);
   const each = await cluster.fail(a, 'INSERT INTO t (k, v) VALUES (1, 3)', Level.EACH_QUORUM);
+  assert.equal(each.message, 'Cannot achieve consistency level EACH_QUORUM in DC dc2');
   assert.deepEqual(each.detail, {
     kind: 'unavailable',
     consistency: Level.EACH_QUORUM,

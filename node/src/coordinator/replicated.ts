@@ -148,7 +148,7 @@ export class Replicated {
   ): CqlError | null {
     for (const [datacenter, required] of this.eachQuorum(extras)) {
       const alive = countIn(datacenter, live);
-      if (alive < required) return unavailable(level, required, alive);
+      if (alive < required) return unavailable(level, required, alive, datacenter);
     }
     return null;
   }
