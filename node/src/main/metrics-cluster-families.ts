@@ -1,7 +1,8 @@
 /** Metrics of a node as one of a cluster. A node that is alone has none of them. */
 import type { CoordinatorMetrics } from '../coordinator/context.ts';
 import type { LinkCounters } from '../internode/context.ts';
-import type { Facts, Family, Sample } from './metrics-server-families.ts';
+import type { MovementProgress } from '../streaming/movement-progress.ts';
+import type { Facts, Family, RingFacts, Sample } from './metrics-server-families.ts';
 
 type Count<Source> = readonly [field: keyof Source & string, name: string, help: string];
 
@@ -64,6 +65,39 @@ function counters<Source>(
   }));
 }
 
+type RingGauge = readonly [name: string, help: string, pick: (ring: RingFacts) => number];
+
+function ringGauges(gauges: readonly RingGauge[]): readonly Family[] {
+  return gauges.map(([name, help, pick]) => ({
+    kind: 'gauge',
+    name,
+    help,
+    samples: ({ ring }) => (ring === null ? [] : [{ labels: {}, value: pick(ring) }]),
+  }));
+}
+
+/** How much of what this node gets by changes of the ring has come, and of how much, as far as is known. */
+function progressGauges(
+  what: string,
+  noun: string,
+  pick: (progress: MovementProgress) => readonly [done: number, total: number],
+): readonly Family[] {
+  const gauge = (name: string, help: string, at: 0 | 1): Family => ({
+    kind: 'gauge',
+    name: `ilion_stream_${what}_${name}`,
+    help: `${noun} ${help}`,
+    samples: ({ ring }) =>
+      (ring?.movements ?? []).map((progress) => ({
+        labels: { operation: progress.operation },
+        value: pick(progress)[at],
+      })),
+  });
+  return [
+    gauge('done', 'that have come by a change of the ring.', 0),
+    gauge('total', 'that are to come by a change of the ring.', 1),
+  ];
+}
+
 export const CLUSTER_FAMILIES: readonly Family[] = [
   ...counters(COORDINATOR, ({ coordinator }) => coordinator),
   ...counters(LINKS, ({ links }) => links),
@@ -78,4 +112,13 @@ export const CLUSTER_FAMILIES: readonly Family[] = [
           : [{ labels: { worker: String(index) }, value: cluster.coordinator.hintBytes }],
       ),
   },
+  ...ringGauges([
+    ['ilion_cluster_members_up', 'Members of the cluster that are up.', ({ up }) => up],
+    ['ilion_cluster_members_down', 'Members of the cluster that are down.', ({ down }) => down],
+    ['ilion_topology_operations', 'Changes of the ring in progress.', (ring) => ring.operations],
+    ['ilion_topology_epoch', 'Of the last change of the ring.', (ring) => ring.topologyEpoch],
+  ]),
+  ...progressGauges('bytes', 'Bytes of files', (one) => [one.bytesDone, one.bytesTotal]),
+  ...progressGauges('files', 'Files', (one) => [one.filesDone, one.filesTotal]),
+  ...progressGauges('ranges', 'Ranges', (one) => [one.rangesDone, one.rangesTotal]),
 ];

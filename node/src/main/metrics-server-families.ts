@@ -1,6 +1,8 @@
 /** Every metric of a node: its name, what it is, and how it follows from what the workers and shards say. */
+
 import { ErrorCode } from '../common/errors.ts';
 import type { KvEngine } from '../storage/kv.ts';
+import type { MovementProgress } from '../streaming/movement-progress.ts';
 import { Opcode, type TransportMetrics } from '../transport/index.ts';
 import type { LoopStatus } from './loop-monitor.ts';
 import type { WorkerStatus } from './messages.ts';
@@ -21,6 +23,16 @@ export interface ThreadLoop {
 }
 
 /** Everything of one moment. */
+/** Of the cluster, as this node knows it. */
+export interface RingFacts {
+  readonly up: number;
+  readonly down: number;
+  /** Changes in progress. */
+  readonly operations: number;
+  readonly topologyEpoch: number;
+  readonly movements: readonly MovementProgress[];
+}
+
 export interface Facts {
   readonly workers: readonly WorkerStatus[];
   readonly loops: readonly ThreadLoop[];
@@ -29,6 +41,8 @@ export interface Facts {
   readonly statistics: readonly Readonly<Record<string, number>>[];
   readonly memory: ReturnType<KvEngine['memoryUsage']>;
   readonly stalls: readonly Sample[];
+  /** Null: the node is alone. */
+  readonly ring: RingFacts | null;
 }
 
 /** A metric as a function of the facts. */

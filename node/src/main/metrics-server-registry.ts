@@ -5,7 +5,7 @@ import type { Settings } from '../config/settings.ts';
 import type { KvStore } from '../storage/kv.ts';
 import type { LoopMonitor } from './loop-monitor.ts';
 import { CLUSTER_FAMILIES } from './metrics-cluster-families.ts';
-import { FAMILIES, type Facts, type Sample } from './metrics-server-families.ts';
+import { FAMILIES, type Facts, type RingFacts, type Sample } from './metrics-server-families.ts';
 import { type Histogram, histograms } from './metrics-server-histograms.ts';
 import type { Node } from './node.ts';
 import { shardFacts } from './shard-facts.ts';
@@ -86,6 +86,20 @@ export async function render(
   return [await registry.metrics(), ...histograms(facts).map(histogramLines)].join('\n');
 }
 
+function ringFacts(node: Node): RingFacts | null {
+  const { state, alive } = node.cluster();
+  if (state.topologyEpoch === 0) return null;
+  const members = [...state.nodes.values()].filter((one) => one.state !== 'left');
+  const up = members.filter(({ hostId }) => alive.has(hostId)).length;
+  return {
+    up,
+    down: members.length - up,
+    operations: state.operations.length,
+    topologyEpoch: state.topologyEpoch,
+    movements: node.movements(),
+  };
+}
+
 /** @returns how to get the text; who asks while it is being gathered gets the same */
 export function createExposition(
   settings: Settings,
@@ -111,6 +125,7 @@ export function createExposition(
       statistics: node.stores.map((store) => store.statistics()),
       memory: engine.memoryUsage(),
       stalls: stalls(),
+      ring: ringFacts(node),
     };
     return render(facts, info);
   };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { EMPTY_CLUSTER } from '../cluster/commands.ts';
 import { loadSettings } from '../config/load.ts';
 import { LATENCY_KINDS, Latencies } from '../server/latency.ts';
 import { createMetrics } from '../transport/metrics.ts';
@@ -27,9 +28,12 @@ function fakeNode(phase: () => 'serving' | 'draining'): Node {
     schema: () => {
       throw new TypeError('not asked for');
     },
-    cluster: () => {
-      throw new TypeError('not asked for');
-    },
+    cluster: () => ({
+      state: EMPTY_CLUSTER,
+      alive: new Set(),
+      node: {} as never,
+      peers: [],
+    }),
     phase,
     status: async () => [],
     stop: async () => {},
@@ -137,6 +141,26 @@ test('what workers and shards say, as text', async () => {
       loops: [{ thread: '0', loop }],
       shards: [shard],
       statistics: [{ 'rocksdb.wal.bytes': 77 }],
+      ring: {
+        up: 4,
+        down: 1,
+        operations: 2,
+        topologyEpoch: 77,
+        movements: [
+          {
+            operation: 'o1',
+            bytesTotal: 900,
+            bytesDone: 300,
+            filesTotal: 9,
+            filesDone: 3,
+            rangesTotal: 8,
+            rangesDone: 2,
+            wholeBytes: 0,
+            seconds: 1,
+            problem: null,
+          },
+        ],
+      },
       memory: { cacheBytes: 5, memtableBytes: 6, tableReaderBytes: 7 },
       stalls: [{ labels: { shard: '0', state: 'stopped' }, value: 2 }],
     },
@@ -152,6 +176,10 @@ test('what workers and shards say, as text', async () => {
     'ilion_storage_wal_bytes_total{shard="0"} 77',
     'ilion_storage_stalls_total{shard="0",state="stopped"} 2',
     'ilion_storage_cache_bytes 5',
+    'ilion_cluster_members_up 4',
+    'ilion_topology_epoch 77',
+    'ilion_stream_bytes_done{operation="o1"} 300',
+    'ilion_stream_ranges_total{operation="o1"} 8',
     'ilion_loop_delay_seconds_bucket{thread="0",le="0.001"} 5',
     'ilion_loop_delay_seconds_bucket{thread="0",le="1"} 5',
     'ilion_loop_delay_seconds_bucket{thread="0",le="+Inf"} 6',
