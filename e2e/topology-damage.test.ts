@@ -14,15 +14,29 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { encodeHello } from '../node/src/streaming/messages.ts';
+import { encodePacket } from '../node/src/adapters/grpc-links-service.ts';
+import { Writer } from '../node/src/common/bytes.ts';
+import { Verb } from '../node/src/internode/links.ts';
+import {
+  beginPacket,
+  Lane,
+  MessageKind,
+  PacketKind,
+  sealPacket,
+  writeHello,
+  writeMessageHeader,
+} from '../node/src/internode/packet.ts';
+import { encodeHello, encodeOpen } from '../node/src/streaming/messages.ts';
 import { type ClusterProcesses, startCluster } from './support/cluster-processes.ts';
 import { temporaryDirectory } from './support/node-process.ts';
 import {
   connectTo,
   fillTable,
+  pause,
   requireEach,
   settled,
   until,
@@ -31,6 +45,7 @@ import {
 
 const ROWS = 8_000;
 const VALUE_BYTES = 1_000;
+const CONTROL = 7000;
 const STREAMS = 7002;
 const FIRST_LINE = '"message":"';
 
@@ -63,11 +78,59 @@ async function filled(cluster: ClusterProcesses): Promise<void> {
   }
 }
 
+function sealed(fill: (writer: Writer) => void): Buffer {
+  const writer = new Writer();
+  fill(writer);
+  const packet = writer.copy();
+  sealPacket(packet, 0);
+  return packet;
+}
+
+/** A length-prefixed message of gRPC around a packet. */
+function message(packet: Uint8Array): Buffer {
+  const body = encodePacket(packet);
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(body.length, 1);
+  return Buffer.concat([head, body]);
+}
+
 function linesOf(cluster: ClusterProcesses, index: number, text: string): readonly string[] {
   return cluster.nodes[index]
     .output()
     .split('\n')
     .filter((line) => line.includes(text));
+}
+
+/** Over a link of its own: the node does not know who it is. */
+async function askAsStranger(address: string, hostId: string, body: Uint8Array): Promise<void> {
+  const socket = connect({ host: address, port: CONTROL, localAddress: '127.88.2.100' });
+  socket.on('error', () => {});
+  const session = connectHttp2('http://node', { createConnection: () => socket });
+  session.on('error', () => {});
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/ilion.internode.v1.Internode/Exchange',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  stream.on('error', () => {});
+  stream.resume();
+  const hello = sealed((writer) =>
+    writeHello(writer, {
+      ...{ lane: Lane.control, session: [1, 2], meant: '' },
+      ...{ hostId, clusterName: 'Ilion', clusterId: '' },
+    }),
+  );
+  const question = sealed((writer) => {
+    beginPacket(writer, PacketKind.messages);
+    writeMessageHeader(writer, MessageKind.request, Verb.StreamOpen, 1, 10_000, body.length);
+    writer.raw(body);
+  });
+  for (const packet of [hello, question]) {
+    stream.write(message(packet));
+    await pause(100);
+  }
+  socket.destroy();
 }
 
 test('a damaged file is never taken: the others have the range, too', {
@@ -135,11 +198,23 @@ test('strangers get nothing of streams, and leave a line in the log', {
     await until(`a line of attempt ${i}`, async () => linesOf(cluster, source, from).length > 0, 5);
     assert.equal(linesOf(cluster, source, from).length, 1);
   }
+  const { operations } = await withAdmin(cluster, source, (admin) => admin.operations());
+  const asked = { operation: operations[0]?.id ?? '', epoch: 0, asRows: false, shards: 1 };
+  for (const [i, operation] of [asked.operation, 'none'].entries()) {
+    const tables = [{ table: Buffer.alloc(20), ranges: [{ first: 0, last: 65_535 }] }];
+    const body = encodeOpen({ ...asked, operation, session: randomBytes(16), tables });
+    const hostId = `stranger-${i}`;
+    await askAsStranger(cluster.addresses[source], hostId, body);
+    const refused = () =>
+      linesOf(cluster, source, 'a stream was not opened').filter((line) => line.includes(hostId));
+    await until(`${hostId} is refused`, async () => refused().length === 1, 5);
+  }
   await added;
   await settled(cluster, 0, 4);
   await requireEach(cluster, [3], 'ks.t', ROWS);
   for (const { dataDirectory: directory } of cluster.nodes) {
-    assert.deepEqual(globSync(join(directory, '**/{in,out}/*')), []);
+    assert.deepEqual(globSync(join(directory, 'streams/**/*.sst')), []);
+    assert.deepEqual(globSync(join(directory, 'streams/out/*')), []);
   }
 });
 

@@ -386,3 +386,32 @@ test(`${ROUNDS} changes of the ring, in each of which a process is killed`, asyn
     throw error;
   }
 });
+
+test('ranges that only one node has wait until it is back', { timeout: 120_000 }, async () => {
+  await using cluster = await startCluster({
+    datacenters: { dc1: 2 },
+    flags: { 'stream-throughput-outbound': THROUGHPUT },
+  });
+  await using connected = await disposable(connectTo(cluster, [0]));
+  const { client } = connected;
+  await client.execute(
+    "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 1}",
+  );
+  await client.execute('CREATE TABLE ks.t (k int PRIMARY KEY, v int, filler blob)');
+  await fillTable(client, 'ks.t', ROWS, VALUE_BYTES);
+  const added = await cluster.add('dc1', {}, FIRST_LINE);
+  const gainer = async () => {
+    const { operations } = await withAdmin(cluster, 0, (admin) => admin.operations());
+    return operations[0]?.gainers[0];
+  };
+  await until('files come', async () => ((await gainer())?.filesTotal ?? 0) > 0);
+  await cluster.nodes[1].kill9();
+  await until('it waits for the dead one', async () =>
+    /not enough of the nodes/.test((await gainer())?.problem ?? ''),
+  );
+  await pause(2_000);
+  assert.equal((await gainer())?.done, false);
+  await cluster.restart(1);
+  await settled(cluster, 0, 3);
+  await requireEach(cluster, [0, 1, added], 'ks.t', ROWS);
+});

@@ -126,7 +126,7 @@ const listener = await listenForStreams({
   throttle,
   mover,
   send: (hello) => source.send(hello),
-  log: { warn: (_message, { reason }) => warnings.push(String(reason)) },
+  log: { info: () => {}, warn: (_message, { reason }) => warnings.push(String(reason)) },
 });
 const files = createStreamFiles(fileChecksum);
 const source = new StreamSource({
@@ -391,7 +391,7 @@ test('the same over TLS, and not for strangers', { skip }, async () => {
     throttle,
     mover,
     send: (hello) => source.send(hello),
-    log: { warn: (message, { reason }) => refused.push(`${message}: ${reason}`) },
+    log: { info: () => {}, warn: (message, { reason }) => refused.push(`${message}: ${reason}`) },
   });
   after(() => secure.close());
   // The source says the port of its plain listener.

@@ -9,6 +9,7 @@ import {
   createServer as createTlsServer,
   Server as TlsServer,
 } from 'node:tls';
+import { QuietLog, type QuietSink } from '../internode/quiet-log.ts';
 import { KvError } from '../storage/kv.ts';
 import { decodeHello, encodeHello, HELLO_BYTES, type Hello } from '../streaming/messages.ts';
 import { StreamError } from '../streaming/ports.ts';
@@ -59,7 +60,7 @@ export interface StreamListenerOptions {
   readonly mover: FileMover;
   /** What a target asks for. @throws StreamError */
   send(hello: Hello): SendJob;
-  readonly log: { warn(message: string, fields: Readonly<Record<string, unknown>>): void };
+  readonly log: QuietSink;
 }
 
 export interface StreamListener {
@@ -129,12 +130,13 @@ async function sendThroughProcess(
 }
 
 /** One target: hellos in, files out, one after another. */
-function serve(socket: Socket, options: StreamListenerOptions): void {
+function serve(socket: Socket, options: StreamListenerOptions, log: QuietLog): void {
   let pending = Buffer.alloc(0);
   let isSending = false;
   const refuse = (error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error);
-    options.log.warn('a data connection was closed', { from: socket.remoteAddress, reason });
+    const from = socket.remoteAddress ?? '';
+    log.line('warn', from, 'a data connection was closed', { from, reason });
     socket.destroy();
   };
   const next = () => {
@@ -174,6 +176,7 @@ function serve(socket: Socket, options: StreamListenerOptions): void {
 export async function listenForStreams(options: StreamListenerOptions): Promise<StreamListener> {
   const { host, port, tls } = options;
   const sockets = new Set<Socket>();
+  const log = new QuietLog(options.log, { nowMillis: () => performance.now() });
   const accept = (socket: Socket) => {
     if (sockets.size >= CONNECTIONS_MAX) {
       socket.destroy();
@@ -181,7 +184,7 @@ export async function listenForStreams(options: StreamListenerOptions): Promise<
     }
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
-    serve(socket, options);
+    serve(socket, options, log);
   };
   const server: Server =
     tls === null
@@ -192,7 +195,8 @@ export async function listenForStreams(options: StreamListenerOptions): Promise<
             accept(socket);
             return;
           }
-          options.log.warn('a data connection was refused', { from: socket.remoteAddress, reason });
+          const from = socket.remoteAddress ?? '';
+          log.line('warn', from, 'a data connection was refused', { from, reason });
           socket.destroy();
         });
   const forget =
@@ -200,8 +204,8 @@ export async function listenForStreams(options: StreamListenerOptions): Promise<
       if (server instanceof TlsServer) server.setSecureContext(secureContextOf(tls.current()));
     }) ?? (() => {});
   server.on('tlsClientError', (error: Error, socket: Socket) => {
-    const from = socket.remoteAddress;
-    options.log.warn('a data connection was refused', { from, reason: error.message });
+    const from = socket.remoteAddress ?? '';
+    log.line('warn', from, 'a data connection was refused', { from, reason: error.message });
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

@@ -8,7 +8,7 @@ test('a few lines for each address in a while, and a count of the others', () =>
     lines.push(`${message} ${JSON.stringify(fields)}`);
   };
   let now = 0;
-  const quiet = new QuietLog({ info: note, warn: note, error: note }, { nowMillis: () => now });
+  const quiet = new QuietLog({ info: note, warn: note }, { nowMillis: () => now });
   for (let port = 0; port < 1000; port++) quiet.line('warn', `10.0.0.1:${port}`, 'bad', {});
   assert.equal(lines.length, 5);
   quiet.line('info', '10.0.0.2:1', 'bad', { a: 1 });

@@ -7,15 +7,18 @@ const LINES_MAX = 5;
 /** Of all, in a window. */
 const LINES_IN_ALL_MAX = 50;
 
+/** Where the lines go. */
+export type QuietSink = Pick<LinkLogger, 'info' | 'warn'>;
+
 export class QuietLog {
-  private readonly log: LinkLogger;
+  private readonly log: QuietSink;
   private readonly clock: Pick<LinkClock, 'nowMillis'>;
   private windowStart = Number.NEGATIVE_INFINITY;
   private readonly lines = new Map<string, number>();
   private linesInAll = 0;
   private suppressed = 0;
 
-  constructor(log: LinkLogger, clock: Pick<LinkClock, 'nowMillis'>) {
+  constructor(log: QuietSink, clock: Pick<LinkClock, 'nowMillis'>) {
     this.log = log;
     this.clock = clock;
   }

@@ -6,6 +6,7 @@ import type { ClusterState, NodeInfo, TopologyOperation } from '../cluster/clust
 import { movementsOf } from '../cluster/movements.ts';
 import { Ring } from '../cluster/ring.ts';
 import { type Links, type Responder, Verb } from '../internode/links.ts';
+import { QuietLog } from '../internode/quiet-log.ts';
 import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
 import { familyOptions } from '../storage/families.ts';
 import { KvError, type KvStore } from '../storage/kv.ts';
@@ -165,8 +166,17 @@ export class DataMovements {
         responder.fail('FAILED', error instanceof Error ? error.message : String(error));
       }
     };
+    const log = new QuietLog(deps.logger, clock);
     deps.links.handle(Verb.StreamOpen, (from, body, responder) =>
-      serve(responder, () => encodeOffer(source.open(from, decodeOpen(body)))),
+      serve(responder, () => {
+        try {
+          return encodeOffer(source.open(from, decodeOpen(body)));
+        } catch (error) {
+          const reason = error instanceof Error ? error.message : String(error);
+          log.line('warn', from, 'a stream was not opened', { from, reason });
+          throw error;
+        }
+      }),
     );
     deps.links.handle(Verb.StreamRows, (from, body, responder) => {
       const copy = Buffer.from(body);
