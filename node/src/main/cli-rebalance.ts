@@ -34,6 +34,8 @@ export interface Rebalanced {
   readonly deviationAfter: number;
   /** Nodes that did not say what they have: the others' copies count for them. */
   readonly silent: readonly string[];
+  /** Nodes whose move was undone: they have the tokens that they had. */
+  readonly undone: readonly string[];
 }
 
 function stateOf({ nodes }: RingBytes): Pick<ClusterState, 'nodes' | 'operations'> {
@@ -73,6 +75,7 @@ export async function rebalance(
     );
   }
   const plan = planOf(ring, datacenter);
+  const planned = new Map<string, string>();
   const addresses = new Map(ring.nodes.map(({ hostId, address }) => [hostId, address]));
   const moves: Rebalanced['moves'][number][] = [];
   for (const { hostId, tokens } of plan.moves) {
@@ -80,7 +83,9 @@ export async function rebalance(
     let operation = '';
     if (!isDryRun) {
       tell(`${address} takes other tokens (${moves.length + 1} of ${plan.moves.length})`);
-      operation = await admin.moveTokens({ hostId, buckets: tokens.map(bucketOfToken) });
+      const buckets = tokens.map(bucketOfToken);
+      planned.set(hostId, buckets.join());
+      operation = await admin.moveTokens({ hostId, buckets });
       await over(admin, operation);
     }
     moves.push({ hostId, address, tokens: tokens.map(String), operation });
@@ -90,8 +95,17 @@ export async function rebalance(
     movedTokens: plan.movedCount,
     deviationBefore: plan.deviationBefore,
     deviationAfter: plan.deviationAfter,
+    undone: planned.size === 0 ? [] : undoneOf(await admin.ringBytes(), planned),
     silent: ring.nodes.flatMap(({ address, answered }) => (answered ? [] : [address])),
   };
+}
+
+/** @param planned buckets, by host id */
+function undoneOf({ nodes }: RingBytes, planned: ReadonlyMap<string, string>): string[] {
+  return nodes.flatMap(({ hostId, address, buckets }) => {
+    const wanted = planned.get(hostId);
+    return wanted === undefined || wanted === buckets.join() ? [] : [address];
+  });
 }
 
 async function over(admin: Pick<Admin, 'operations'>, id: string): Promise<void> {
@@ -105,7 +119,8 @@ async function over(admin: Pick<Admin, 'operations'>, id: string): Promise<void>
 /** @param isDryRun nothing was moved */
 export function showRebalanced(result: Rebalanced, isDryRun: boolean): string {
   const percent = (part: number) => `${(part * 100).toFixed(1)} %`;
-  const { datacenter, moves, movedTokens, deviationBefore, deviationAfter, silent } = result;
+  const { datacenter, moves, movedTokens, deviationBefore, deviationAfter } = result;
+  const { silent, undone } = result;
   const lines = [
     `Nodes of ${datacenter} are off their mean by ${percent(deviationBefore)} at most.`,
   ];
@@ -125,5 +140,8 @@ export function showRebalanced(result: Rebalanced, isDryRun: boolean): string {
       moves.map(({ address, hostId, tokens }) => [address, hostId, `${tokens.length} tokens`]),
     ),
   );
+  if (undone.length > 0) {
+    lines.push(`These were undone meanwhile, run it again: ${undone.join(', ')}`);
+  }
   return lines.join('\n');
 }
