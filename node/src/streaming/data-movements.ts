@@ -128,6 +128,9 @@ export class DataMovements {
   /** As the workers have it. */
   private operations: readonly TopologyOperation[] = [];
   private source: StreamSource | null = null;
+  /** Whose operations are over, or are switched, and what they kept aside is still there. */
+  private readonly stopped = new Set<Gain>();
+  private ordered: Promise<void> = Promise.resolve();
   private closeListener: () => Promise<void> = async () => {};
   private isStopped = false;
   private hasCleared = false;
@@ -158,7 +161,10 @@ export class DataMovements {
     });
     this.source = source;
     await source.start();
-    await deps.files.remove(arrivingIn(`${deps.directory}/in`));
+    // What an earlier process has left and nobody comes back to.
+    const arriving = `${deps.directory}/in`;
+    const goesOn = deps.state().operations.length > 0;
+    await deps.files.remove(goesOn ? arrivingIn(arriving) : arriving);
     const serve = (responder: Responder, work: () => Uint8Array) => {
       try {
         responder.answer(work());
@@ -230,16 +236,61 @@ export class DataMovements {
       // It may be about a range that is to arrive.
       await this.clearStep.catch(() => {});
       const gain = new Gain(this.gainDeps(), operation);
-      await gain.prepare();
-      this.gains.set(operation.id, gain);
+      await this.inOrder(async () => {
+        await gain.prepare();
+        this.gains.set(operation.id, gain);
+      });
     }
     for (const [id, gain] of this.gains) {
       const operation = state.operations.find((one) => one.id === id);
-      if (operation === undefined || operation.phase === 'switched') {
-        gain.stop();
-        this.gains.delete(id);
+      if (operation !== undefined && operation.phase !== 'switched') continue;
+      gain.stop();
+      this.gains.delete(id);
+      this.stopped.add(gain);
+    }
+  }
+
+  /** Families are made and dropped one after another. */
+  private inOrder(work: () => Promise<void>): Promise<void> {
+    const run = this.ordered.then(work);
+    this.ordered = run.catch(() => {});
+    return run;
+  }
+
+  /** Drops what a gain kept aside, as soon as the disk lets it, but for what others still keep there. */
+  private async dropAside(gain: Gain): Promise<void> {
+    const { stores, deps } = this;
+    const drop = async () => {
+      const others = [...this.gains.values()].filter((one) => one !== gain && !one.isOver);
+      const needed = new Set(others.flatMap((one) => one.asideFamilies()));
+      for (const name of gain.asideFamilies()) {
+        if (needed.has(name)) continue;
+        for (let shard = 0; shard < stores.count; shard++) {
+          const store = stores.store(shard);
+          if (store.families().has(name)) await store.dropFamily(name);
+        }
+      }
+    };
+    while (!this.isStopped) {
+      try {
+        await this.inOrder(drop);
+        return;
+      } catch (error) {
+        deps.logger.warn('what was kept aside cannot be dropped yet', { error });
+        await sleep(deps.clock, DONE_RETRY_MILLIS);
       }
     }
+  }
+
+  /** The workers keep nothing aside for it any more. */
+  private async forget(gain: Gain): Promise<void> {
+    const { deps } = this;
+    const { id } = gain.operation;
+    await this.running.get(id);
+    // What they took before is where it was to go.
+    await deps.asideChanged();
+    await this.dropAside(gain);
+    await deps.files.remove(`${deps.directory}/in/${id}.json`);
   }
 
   private gainsBy(state: ClusterState, operation: TopologyOperation): boolean {
@@ -285,6 +336,12 @@ export class DataMovements {
       const run = this.run(gain).finally(() => this.running.delete(id));
       this.running.set(id, run);
     }
+    for (const gain of this.stopped) {
+      this.forget(gain).catch((error: unknown) =>
+        this.deps.logger.warn('what was kept aside cannot be dropped', { error }),
+      );
+    }
+    this.stopped.clear();
     const over = this.operations.filter(({ id }) => !state.operations.some((one) => one.id === id));
     this.operations = state.operations;
     // At the start, too: what an earlier process did not come to.
@@ -304,6 +361,7 @@ export class DataMovements {
     logger.info('streaming begins', { operation: id, kind });
     try {
       await gain.run();
+      await this.dropAside(gain);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       logger.warn('streaming ended early', { operation: id, reason });

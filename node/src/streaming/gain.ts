@@ -101,6 +101,8 @@ function addTo(arrived: Arrived, family: string, { first, last }: BucketRange): 
 export class Gain {
   readonly operation: TopologyOperation;
   readonly progress: GainProgress;
+  /** All is there, and nothing is kept aside any more. */
+  isOver = false;
   private readonly deps: GainDeps;
   private readonly abort = new AbortController();
   /** Take writes like any other. */
@@ -230,7 +232,7 @@ export class Gain {
       await this.flipping;
       if (this.progress.problem !== null) await sleep(clock, RETRY_MILLIS);
     }
-    await this.dropAside();
+    this.isOver = true;
   }
 
   private requireGoing(): void {
@@ -396,16 +398,9 @@ export class Gain {
     }
   }
 
-  /** The operation is over for this node: nothing is kept aside any more. */
-  async dropAside(): Promise<void> {
-    const { stores } = this.deps;
-    for (let shard = 0; shard < stores.count; shard++) {
-      const store = stores.store(shard);
-      for (const table of this.tables) {
-        const name = asideName(familyName(table));
-        if (store.families().has(name)) await store.dropFamily(name);
-      }
-    }
+  /** Names of the families for what is kept aside: those of other operations in progress are the same. */
+  asideFamilies(): readonly string[] {
+    return this.tables.map((table) => asideName(familyName(table)));
   }
 }
 
