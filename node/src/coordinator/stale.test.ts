@@ -112,6 +112,21 @@ test('a coordinator that never catches up: a time out, and nothing waits for eve
   assert.ok(cluster.time.nowMillis < 10_000);
 });
 
+test('a write that is begun again while too few are left is not told as one that was not done', async () => {
+  const { cluster, join, key } = await joining();
+  const [a] = cluster.nodes;
+  learnAll(cluster, [a]);
+  join.switched();
+  learnAll(cluster, [a]);
+  cluster.time.after(50, () => {
+    cluster.seemsDead = (_observer, hostId) => hostId !== a.info.hostId;
+    cluster.learn(a);
+  });
+  const error = await cluster.fail(a, `INSERT INTO t (k, v) VALUES (${key}, 1)`);
+  assert.equal(error.detail?.kind, 'write-timeout');
+  assert.ok(a.coordinator.metrics.staleRestarts > 0);
+});
+
 test('owners of ranges that did not move are not told to catch up', async () => {
   const { cluster, join } = await joining();
   const [a] = cluster.nodes;

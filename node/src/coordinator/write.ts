@@ -200,13 +200,20 @@ class Write implements WriteSink {
       const timeoutMillis = request.timeoutMillis - spent;
       if (isCaughtUp && timeoutMillis > 0) {
         const entries = entriesOf(context, body);
-        startAgain(context, { ...request, entries, timeoutMillis }, sink);
+        const written = (error: CqlError | null) =>
+          sink.written(error === null || mayBeDone(error) ? error : this.unknown(node));
+        startAgain(context, { ...request, entries, timeoutMillis }, { written });
         return;
       }
-      this.failures.push({ node, reasonCode: Reason.TIMEOUT });
       for (const one of this.pending) if (!context.isSelf(one)) this.hint(one);
-      sink.written(this.error());
+      sink.written(this.unknown(node));
     });
+  }
+
+  /** Replicas may have it, whatever becomes of it when it is begun again. @param node that refused it */
+  private unknown(node: NodeInfo): CqlError {
+    this.failures.push({ node, reasonCode: Reason.TIMEOUT });
+    return this.error();
   }
 
   private settle(node: NodeInfo): void {
@@ -258,25 +265,39 @@ export function startWrite(
   request: WriteRequest,
   sink: WriteSink,
 ): void {
-  const { replicas, replicated, level } = request;
+  const { replicas, replicated } = request;
   if (replicated.epoch !== context.topology.epoch) {
     startAgain(context, request, sink);
     return;
   }
-  const live = context.live(replicas);
-  const refused = replicated.refusal(level, live, replicated.writes.extrasOf(replicas));
+  const refused = refusalOf(context, request);
   if (refused !== null) {
-    context.metrics.unavailables++;
     sink.written(refused);
-    return;
-  }
-  if (live.length < replicas.length && context.hints.isOverloaded) {
-    sink.written(overloaded('Too many hints are being stored for replicas that are down'));
     return;
   }
   if (replicas.length === 1 && request.done === undefined && context.isSelf(replicas[0]))
     applyHere(context, request.entries, sink);
   else new Write(context, request, sink).start();
+}
+
+/** @returns why nothing of it is begun; null: it can be */
+function refusalOf(
+  context: CoordinatorContext,
+  { replicated, replicas, level }: Pick<WriteRequest, 'replicated' | 'replicas' | 'level'>,
+): CqlError | null {
+  const live = context.live(replicas);
+  const refused = replicated.refusal(level, live, replicated.writes.extrasOf(replicas));
+  if (refused !== null) {
+    context.metrics.unavailables++;
+    return refused;
+  }
+  if (live.length === replicas.length || !context.hints.isOverloaded) return null;
+  return overloaded('Too many hints are being stored for replicas that are down');
+}
+
+/** Other errors of writes say that nothing was done. */
+function mayBeDone({ detail }: CqlError): boolean {
+  return detail?.kind === 'write-timeout' || detail?.kind === 'write-failure';
 }
 
 const NOBODY: WriteSink = { written: () => {} };
@@ -323,9 +344,16 @@ function startAgain(context: CoordinatorContext, request: WriteRequest, sink: Wr
     sink.written(error instanceof CqlError ? error : serverError(String(error)));
     return;
   }
+  const { done: before, ...rest } = request;
+  // All of them, or none.
+  for (const group of groups.length > 1 ? groups : []) {
+    const refused = refusalOf(context, { ...rest, ...group });
+    if (refused === null) continue;
+    sink.written(refused);
+    return;
+  }
   const all = joined(groups.length, sink);
   if (groups.length === 0) sink.written(null);
-  const { done: before, ...rest } = request;
   for (const group of groups) {
     const done = group.replicas.find(({ hostId }) => hostId === before?.hostId);
     startWrite(context, { ...rest, ...group, ...(done === undefined ? {} : { done }) }, all);
