@@ -36,24 +36,34 @@ export function ownerGroups(
   return [...groups.values()];
 }
 
+/** Nodes that are gone for good: what they are about is that they go, or others are to take their places. */
+export function goneOf(
+  { nodes }: Pick<ClusterState, 'nodes'>,
+  { kind, hostId, replaces }: TopologyOperation,
+): ReadonlySet<string> {
+  const gone = new Set([...nodes.values()].flatMap((node) => node.replaces ?? []));
+  if (kind === 'leave') gone.add(hostId);
+  if (replaces !== null) gone.add(replaces);
+  return gone;
+}
+
 /**
+ * @param gone nodes that nobody waits for while they are down
  * @param reached nodes whose workers all know the switch
  * @returns why the operation cannot be finished yet; null: it can
  */
 export function refusalOfFinish(
-  operation: TopologyOperation,
+  gone: ReadonlySet<string>,
   groups: readonly OwnerGroup[],
   reached: ReadonlySet<string>,
   isAlive: (hostId: string) => boolean,
 ): string | null {
-  const { kind, hostId, replaces } = operation;
-  const departing = kind === 'leave' ? hostId : replaces;
   for (const group of groups) {
     // One that is dead and goes is never heard of again.
-    const rest = group.filter((id) => id !== departing || isAlive(id));
+    const rest = group.filter((id) => !gone.has(id) || isAlive(id));
     const needed = Math.min(rest.length, group.length - quorumOf(group.length) + 1);
     if (rest.filter((id) => reached.has(id)).length >= needed) continue;
-    return `too few of the owners before know of the switch: ${rest.join(', ')}`;
+    return `too few of the owners before know of the switch: ${rest.join(', ')}. Start those that are down, or new nodes in their places`;
   }
   return null;
 }

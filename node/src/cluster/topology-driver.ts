@@ -15,7 +15,7 @@ import type {
 import { describeOperation } from './operation-rules.ts';
 import { gainersOf, operationOfNode } from './operations.ts';
 import type { ClusterClock, ClusterLogger } from './ports.ts';
-import { type OwnerGroup, ownerGroups, refusalOfFinish } from './topology-barrier.ts';
+import { goneOf, type OwnerGroup, ownerGroups, refusalOfFinish } from './topology-barrier.ts';
 import { planEntry } from './topology-plans.ts';
 
 /** The part of the metadata log that is used. */
@@ -253,7 +253,9 @@ export class TopologyDriver {
     if (late.length > 0) {
       return `these do not know of the switch yet: ${late.map(({ hostId }) => hostId).join(', ')}`;
     }
-    const reason = refusalOfFinish(operation, groups, reached, (one) => this.isAlive(one));
+    const reason = refusalOfFinish(goneOf(state, operation), groups, reached, (one) =>
+      this.isAlive(one),
+    );
     return reason ?? { kind: 'finish-operation', id };
   }
 
