@@ -344,6 +344,8 @@ export class DataMovements {
     this.stopped.clear();
     const over = this.operations.filter(({ id }) => !state.operations.some((one) => one.id === id));
     this.operations = state.operations;
+    const ids = new Set(this.deps.state().operations.map(({ id }) => id));
+    this.source?.retain((id) => id.startsWith(REBUILD) || ids.has(id));
     // At the start, too: what an earlier process did not come to.
     if (over.length === 0 && this.hasCleared) return;
     this.hasCleared = true;

@@ -138,14 +138,19 @@ export class StreamSource {
       isClosed: false,
     };
     this.sessions.set(name, session);
-    this.prepare(session, request).then(
-      (files) => {
-        session.files = files;
-      },
-      (error: unknown) => {
-        session.failure = error;
-      },
-    );
+    const removeIfClosed = () => {
+      if (session.isClosed) void this.deps.files.remove(session.directory);
+    };
+    this.prepare(session, request)
+      .then(
+        (files) => {
+          session.files = files;
+        },
+        (error: unknown) => {
+          session.failure = error;
+        },
+      )
+      .finally(removeIfClosed);
   }
 
   private async prepare(session: Session, request: OpenRequest): Promise<readonly OwnFile[]> {
@@ -266,6 +271,13 @@ export class StreamSource {
   async close(from: string, id: Buffer): Promise<void> {
     const name = id.toString('hex');
     if (this.sessions.get(name)?.from === from) await this.end(name);
+  }
+
+  /** Ends what is of other operations: the target may have had no way to say so. */
+  retain(isGoing: (operation: string) => boolean): void {
+    for (const [name, { request }] of this.sessions) {
+      if (!isGoing(request.operation)) void this.end(name);
+    }
   }
 
   private endIdle(): void {
