@@ -267,7 +267,10 @@ test('a node whose disk is full joins when there is room', { timeout: 180_000 },
   );
   rmSync(ballast);
   // While files come, it gets full indeed.
-  await until('files come', async () => globSync(join(dataDirectory, '**/in/*/*.sst')).length > 0);
+  await until(
+    'files come',
+    async () => globSync(join(dataDirectory, 'streams/in/**/*.sst')).length > 0,
+  );
   writeFileSync(ballast, Buffer.alloc((disk.freeMib() - 1) * MIB));
   await until('it says so again', saysFull);
   rmSync(ballast);
