@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { huntBug } from '../src/simulation/bug-hunt.ts';
 import { ALL_FAULTS } from '../src/simulation/nemesis.ts';
 import { PLANTED_BUGS } from '../src/simulation/planted-bugs.ts';
+import { RING_BUGS } from '../src/simulation/ring-bugs.ts';
 import { runSeed, type SimulationOptions } from '../src/simulation/run.ts';
 import { Tallies } from '../src/simulation/tallies.ts';
 
@@ -27,6 +28,8 @@ const { values } = parseArgs({
   },
 });
 
+const BUGS = { ...PLANTED_BUGS, ...RING_BUGS };
+
 function datacenters(text: string): Record<string, number> {
   const parts = text.split(',').map((part) => part.split(':'));
   return Object.fromEntries(parts.map(([name, count]) => [name, Number(count)]));
@@ -34,10 +37,10 @@ function datacenters(text: string): Record<string, number> {
 
 /** @returns whether each of them was found */
 async function hunt(name: string, from: number): Promise<boolean> {
-  const names = name === 'all' ? Object.keys(PLANTED_BUGS) : [name];
+  const names = name === 'all' ? Object.keys(BUGS) : [name];
   let isFound = true;
   for (const one of names) {
-    const bug = PLANTED_BUGS[one];
+    const bug = BUGS[one];
     if (bug === undefined) {
       console.error(`there is no bug ${one}; --bugs lists them`);
       return false;
@@ -97,7 +100,7 @@ function faultsOf(text: string): SimulationOptions['faults'] {
 }
 
 if (values.bugs) {
-  for (const [name, { breaks, seeds }] of Object.entries(PLANTED_BUGS)) {
+  for (const [name, { breaks, seeds }] of Object.entries(BUGS)) {
     console.log(`${name}: ${breaks} (within ${seeds} seeds)`);
   }
 } else {

@@ -49,7 +49,7 @@ export function patch<T extends Method>(
 }
 
 /** A part of a running object, by its path. */
-function part(owner: object, ...path: readonly string[]): object {
+export function part(owner: object, ...path: readonly string[]): object {
   let found = owner;
   for (const name of path) {
     const next: unknown = Reflect.get(found, name);
