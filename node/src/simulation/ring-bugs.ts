@@ -16,11 +16,26 @@ import type { SimulationOptions } from './run.ts';
 
 const RING: Partial<SimulationOptions> = { ring: true, faultMillis: 20_000 };
 
+/** Long enough to be taken for dead, while others go on. */
+const AWAY: Partial<SimulationOptions> = {
+  ...RING,
+  faults: ['partition', 'partition', 'one-way'],
+  faultMillis: 40_000,
+  pace: { intervalMillis: 3_000, lengthMillis: 5_000 },
+};
+
+/** Ranges take long to come, and of what was written meanwhile not all replicas have everything. */
+const SLOW: Partial<SimulationOptions> = {
+  ...RING,
+  clients: 16,
+  faults: ['slow-disk', 'slow-disk', 'crash', 'one-way'],
+};
+
 export const RING_BUGS: Readonly<Record<string, PlantedBug>> = {
   'export-without-fence': {
     breaks: 'sources give a range while requests of the topology before are under way',
     seeds: 50,
-    cluster: { ...RING, faults: ['slow-disk', 'slow-disk', 'clock'] },
+    cluster: SLOW,
     moving: exportUnfenced,
   },
   'reads-switched-early': {
@@ -43,8 +58,8 @@ export const RING_BUGS: Readonly<Record<string, PlantedBug>> = {
   },
   'aside-lost': {
     breaks: 'what was kept aside is not taken back',
-    seeds: 20,
-    cluster: RING,
+    seeds: 50,
+    cluster: SLOW,
     moving: loseAside,
   },
   'pending-not-counted': {
@@ -62,13 +77,13 @@ export const RING_BUGS: Readonly<Record<string, PlantedBug>> = {
   'stale-accepted': {
     breaks: 'replicas take requests of a topology from before',
     seeds: 50,
-    cluster: RING,
+    cluster: AWAY,
     after: acceptStale,
   },
   'switch-not-awaited': {
     breaks: 'the owners before are given up before all know of the switch',
     seeds: 50,
-    cluster: RING,
+    cluster: AWAY,
     before: knowAlways,
   },
   'flipped-file-taken': {
