@@ -79,12 +79,9 @@ test('bytes are evened out', { timeout: 180_000 }, async () => {
     const load = startLoad({ client, table: 'ks.live', writers: 4, keys: 20, pauseMillis: 10 });
     const done = await rebalance();
     await settled(cluster, 0, 3);
-    const { failures, requests, written } = await load.stop();
-    // Of two replicas both have to answer in time, which those of a busy machine do not always.
-    if (failures.length > 0) console.log(failures.join('\n'));
-    assert.ok(failures.length <= requests / 100, failures.join('\n'));
-    // A write that failed may be there.
-    if (failures.length === 0) await requireWritten(client, 'ks.live', written);
+    const { failures, written } = await load.stop();
+    assert.deepEqual(failures, []);
+    await requireWritten(client, 'ks.live', written);
     assert.ok(done.moves.every(({ operation }) => operation !== ''));
     await pause(CLEARED_MILLIS);
     await compact();

@@ -365,7 +365,8 @@ export class Gain {
   private async settle(): Promise<void> {
     const { deps, progress } = this;
     while (this.flips.length > 0 && !this.abort.signal.aborted) {
-      const flips = this.flips;
+      // A copy: of what arrives from here on the workers have not heard yet.
+      const flips = this.flips.slice();
       try {
         await deps.asideChanged();
         for (const { table, range } of flips) await this.takeBack(table, range);
