@@ -292,7 +292,8 @@ export class StreamSource {
     if (session === undefined) return;
     session.isClosed = true;
     this.sessions.delete(name);
-    await this.deps.files.remove(session.directory);
+    // It may still be filled: what is left goes with the next start.
+    await this.deps.files.remove(session.directory).catch(() => {});
   }
 }
 
