@@ -139,7 +139,7 @@ export class StreamSource {
     };
     this.sessions.set(name, session);
     const removeIfClosed = () => {
-      if (session.isClosed) void this.deps.files.remove(session.directory);
+      if (session.isClosed) this.deps.files.remove(session.directory).catch(() => {});
     };
     this.prepare(session, request)
       .then(
