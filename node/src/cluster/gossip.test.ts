@@ -198,6 +198,28 @@ test('a node that says goodbye is dead at once, and alive again after a restart 
   assert.equal(crowd.nodes[0].peerOf(hostId)?.address, '10.9.9.9');
 });
 
+test('a node that greets is alive at once for all whom it knows', async () => {
+  const crowd = new Crowd(11, 10);
+  crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === 10), 20_000);
+  const { hostId } = crowd.peers[5];
+  crowd.nodes[5].stop();
+  crowd.world.remove(crowd.peers[5]);
+  crowd.world.runSync(100);
+  crowd.start(5, crowd.peers[5], 2);
+  const unaware = () =>
+    crowd.peers.filter(
+      (peer, i) => crowd.nodes[5].isAlive(peer.hostId) && !crowd.nodes[i].isAlive(hostId),
+    );
+  for (let step = 0; unaware().length === 0; step++) {
+    assert.ok(step < 100, 'all whom it knows have always known it');
+    crowd.world.runSync(20);
+  }
+  const told = crowd.nodes[5].greet();
+  crowd.world.runSync(100);
+  await told;
+  assert.deepEqual(unaware(), []);
+});
+
 test('a node that starts with a generation of the past is heard all the same', () => {
   const crowd = new Crowd(9, 6);
   crowd.world.runSync(10_000);

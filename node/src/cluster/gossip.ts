@@ -68,10 +68,12 @@ const NODES_MAX = 20_000;
 const ANSWER_MILLIS = 2_000;
 /** This node did not run for so many intervals: nobody is judged by that. */
 const PAUSE_INTERVALS = 5;
+/** Whoever has not taken a greeting by then hears of it. */
+const GREETING_MILLIS = 1_000;
 /** Whoever has not taken the goodbye by then finds out. */
 const GOODBYE_MILLIS = 500;
-/** Goodbyes at the end. */
-const GOODBYES_MAX = 1_000;
+/** Greetings at the start, and goodbyes at the end. */
+const TOLD_MAX = 1_000;
 const GENERATION_MAX = 0xffffffff;
 /** A generation that is so much larger than the one known is a broken clock, not a restart. */
 const GENERATION_STEP_MAX = 366 * 86_400;
@@ -202,19 +204,26 @@ export class Gossip implements Liveness {
     return () => this.listeners.delete(listener);
   }
 
+  /** Tells those that are alive that this node is, so that they need not hear it from others. Resolves when they know, soon. */
+  greet(): Promise<void> {
+    return this.tellLiving({ kind: 'news', news: [this.self.newsAfter(0)] }, GREETING_MILLIS);
+  }
+
   /** Tells those that are alive that this node goes, so that they need not find out. Resolves when they know, soon. */
   async stop(): Promise<void> {
     if (this.stopTimer === null) return;
     this.stopped = true;
     this.stopTimer();
     this.stopTimer = null;
-    const digest = this.self;
+    await this.tellLiving({ kind: 'goodbye', digest: this.self }, GOODBYE_MILLIS);
+  }
+
+  private async tellLiving(message: GossipMessage, millis: number): Promise<void> {
     const living = this.list.filter((one) => one.alive && one !== this.self);
-    const told = living.slice(0, GOODBYES_MAX).map((endpoint) => {
+    const told = living.slice(0, TOLD_MAX).map((endpoint) => {
       const peer = placeOf(endpoint);
       if (peer === null) return null;
-      const message: GossipMessage = { kind: 'goodbye', digest };
-      return new Promise<unknown>((resolve) => this.call(peer, message, resolve, GOODBYE_MILLIS));
+      return new Promise<unknown>((resolve) => this.call(peer, message, resolve, millis));
     });
     await Promise.all(told);
   }

@@ -305,6 +305,8 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
   });
 
   await hearMembers(log, gossip, hostId);
+  // Who does not know yet that this node is up would not wait for it with a schema change.
+  await gossip.greet();
   // It may have been taken out of the ring while it was away, and is not told unless it asks.
   void log.barrier(CATCH_UP_MILLIS).catch(() => {});
 
@@ -364,8 +366,13 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
       const tell = (verb: typeof Verb.AwaitSchema | typeof Verb.SchemaSettled) =>
         Promise.allSettled(peers.map((peer) => request(links, peer, verb, body, SETTLE_MILLIS)));
       const answers = await tell(Verb.AwaitSchema);
-      // Who does not answer has it later, as who is down.
-      if (answers.some(({ status }) => status === 'rejected')) return;
+      const silent = peers.filter((_, i) => answers[i].status === 'rejected');
+      // They have it later, as those that are down.
+      if (silent.length > 0) {
+        const addresses = silent.map(({ address }) => address).join(',');
+        logger.warn('nodes that are up have not said that they have the schema', { addresses });
+        return;
+      }
       if (epoch > settledEpoch) {
         settledEpoch = epoch;
         changed();
