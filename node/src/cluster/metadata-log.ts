@@ -16,7 +16,7 @@ import { MetadataReplica, type ReplicaOptions } from './metadata-replica.ts';
 import type { ClusterClock, ClusterLogger, MetadataDisk } from './ports.ts';
 import type { RaftNode } from './raft.ts';
 import { chooseTokens, TOKENS_PER_NODE } from './tokens.ts';
-import { planVoters } from './voters.ts';
+import { VoterKeeper } from './voter-keeper.ts';
 
 export interface MetadataLogDeps {
   readonly hostId: string;
@@ -80,8 +80,6 @@ const PENDING_MAX = 1_024;
 const RETRY_MILLIS = 100;
 /** Who is dead is not believed sooner after a proposal has begun: this node may have just started. */
 const GIVE_UP_MILLIS = 2_000;
-/** Entries that a new voter may lack: who follows is always a little behind while there are changes. */
-const BEHIND_MAX = 16;
 /** A disk that hangs does not keep a node from stopping. */
 const STOP_MILLIS = 5_000;
 const ANNOUNCE_TIMEOUT_MILLIS = 5_000;
@@ -94,7 +92,7 @@ export class MetadataLog {
   private readonly listeners = new Set<StateListener>();
   private readonly pending = new Map<string, Settle>();
   private reaching: { readonly index: number; readonly resolve: () => void }[] = [];
-  private readonly deadSince = new Map<string, number>();
+  private readonly voters: VoterKeeper;
   private readonly timers: (() => void)[] = [];
   private readonly session: string;
   private counter = 0;
@@ -116,6 +114,13 @@ export class MetadataLog {
       fatal: (error) => deps.onFatal(error),
     });
     const { hostId, links, clock } = deps;
+    this.voters = new VoterKeeper({
+      hostId,
+      graceMillis: options.voterGraceMillis,
+      nowMillis: () => clock.nowMillis(),
+      state: () => this.current(),
+      isAlive: (id) => this.isAlive(id),
+    });
     this.leader = new LeaderDesk({
       hostId,
       links,
@@ -184,6 +189,12 @@ export class MetadataLog {
   /** Whether this node orders what is agreed, as far as it knows. */
   get isLeader(): boolean {
     return this.replica.raft?.state.role === 'leader';
+  }
+
+  /** Whether those vote who should, as far as there are any. Known to the leader; elsewhere true. */
+  get votersSettled(): boolean {
+    const { raft } = this.replica;
+    return raft === null || (!raft.state.votersChanging && this.voters.next(raft) === null);
   }
 
   /** For metrics and the admin service. */
@@ -414,24 +425,7 @@ export class MetadataLog {
     const raft = this.replica.raft;
     if (raft === null || this.stopping) return;
     this.announceSelf();
-    if (raft.state.role !== 'leader') {
-      this.deadSince.clear();
-      return;
-    }
-    const now = this.deps.clock.nowMillis();
-    const { nodes } = this.current();
-    for (const id of raft.state.voters) {
-      if (this.isAlive(id)) this.deadSince.delete(id);
-      else if (!this.deadSince.has(id)) this.deadSince.set(id, now);
-    }
-    const voters = planVoters({
-      nodes: nodes.values(),
-      voters: raft.state.voters,
-      self: this.deps.hostId,
-      isAlive: (id) => this.isAlive(id),
-      isGone: (id) => now - (this.deadSince.get(id) ?? now) >= this.options.voterGraceMillis,
-      isCaughtUp: (id) => (raft.matchOf(id) ?? 0) >= raft.state.commit - BEHIND_MAX,
-    });
+    const voters = this.voters.next(raft);
     if (voters === null || raft.state.votersChanging) return;
     if ('refused' in raft.proposeVoters(voters)) return;
     this.deps.logger.info('voters of the metadata log change', { voters });

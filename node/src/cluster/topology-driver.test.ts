@@ -156,6 +156,29 @@ test('the only one who votes leaves when another votes in its place', async () =
   await assert.rejects(last, refusedWith('INVALID', /the last one of the cluster/));
 });
 
+test('when a dead node has been replaced, or removed, another may die at once', async () => {
+  for (const kind of ['replace', 'remove']) {
+    const cluster = new TopologyCluster(7);
+    await cluster.grow(kind === 'replace' ? 4 : 5, 3);
+    for (let round = 0; round < 2; round++) {
+      const { voters = [] } = cluster.leader().status() ?? {};
+      const dead = cluster.find(voters[1]);
+      assert.ok(dead !== undefined);
+      cluster.crash(dead);
+      await cluster.until(() => cluster.members.some(({ log }) => log?.isLeader === true), 10_000);
+      const { hostId } = dead.info;
+      if (kind === 'replace') await cluster.join(cluster.add(), hostId);
+      else {
+        const [helper] = cluster.members.filter(({ log }) => log !== null);
+        await cluster.world.until(cluster.requests(helper).leave({ hostId, dead: true }));
+      }
+      await cluster.until(() => cluster.stateOf(dead) === 'left');
+      const now = cluster.leader().status()?.voters ?? [];
+      assert.equal(now.filter((id) => cluster.isUp(id)).length, 3);
+    }
+  }
+});
+
 test('who was to be replaced has left meanwhile: its successor cannot join', async () => {
   const cluster = new TopologyCluster(6);
   await cluster.grow(4, 2);

@@ -24,6 +24,8 @@ export interface TopologyLog {
   readonly isLeader: boolean;
   /** Null: not a member. */
   status(): { readonly voters: readonly string[] } | null;
+  /** Whether those vote on the log who should. */
+  readonly votersSettled: boolean;
   onChange(listener: () => void): () => void;
   propose(
     command: ClusterCommand,
@@ -244,6 +246,11 @@ export class TopologyDriver {
     // Its process may stop then, and with it the majority.
     const votes = kind === 'leave' && this.deps.log.status()?.voters.includes(hostId) === true;
     if (votes && this.isAlive(hostId)) return 'the node still votes on the metadata log';
+    // When it has ended another node may die at once.
+    const isFewer = kind === 'leave' || kind === 'replace';
+    if (isFewer && !this.deps.log.votersSettled) {
+      return 'others are to vote on the metadata log in the place of the node that goes';
+    }
     const { groups, reached } = this.factsOf(state, operation);
     const up = [...state.nodes.values()].filter(
       (node) => node.state !== 'left' && this.isAlive(node.hostId),

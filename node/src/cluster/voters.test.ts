@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { NodeInfo } from './cluster-state.ts';
+import type { NodeInfo, TopologyOperation } from './cluster-state.ts';
 import { testNode } from './testing/nodes.ts';
-import { planVoters, type VotersView } from './voters.ts';
+import { nodesThatVote, planVoters, type VotersView } from './voters.ts';
 
 function view(nodes: readonly NodeInfo[], voters: readonly number[], dead: readonly number[] = []) {
   const gone = new Set(dead.map((i) => nodes[i].hostId));
@@ -106,4 +106,20 @@ test('who leaves votes until another does in its place, and as long as it is nee
   assert.equal(planVoters({ ...alone, isGone: () => false }), null);
   const pair = [testNode(1, { state: 'leaving' }), testNode(2)];
   assert.deepEqual(settle(view(pair, [0])), [pair[1].hostId]);
+});
+
+test('who replaces a dead node votes in its place as soon as that can only go on', () => {
+  const all = [1, 2, 3, 4].map((i) => testNode(i, i === 4 ? { state: 'joining' } : {}));
+  const nodes = new Map(all.map((node) => [node.hostId, node]));
+  const [one, two, dead, fresh] = all.map(({ hostId }) => hostId);
+  const operation: TopologyOperation = {
+    ...{ id: 'o', kind: 'replace', hostId: fresh, replaces: dead, tokens: [], done: [] },
+    ...{ phase: 'streaming', startEpoch: 1, phaseEpoch: 1 },
+  };
+  const votersIn = (phase: TopologyOperation['phase']) => {
+    const known = nodesThatVote({ nodes, operations: [{ ...operation, phase }] });
+    return settle({ ...view(all, [0, 1, 2], [2]), nodes: known });
+  };
+  assert.deepEqual(votersIn('streaming'), [one, two, dead]);
+  assert.deepEqual(votersIn('switched'), [one, two, fresh]);
 });

@@ -2,7 +2,7 @@
  * Who votes on the metadata log: up to five members, an odd number, in as many datacenters and racks as there are. One is
  * replaced when it has been dead for a while, and when another place for it would spread them better.
  */
-import type { NodeInfo } from './cluster-state.ts';
+import type { ClusterState, NodeInfo } from './cluster-state.ts';
 
 export const VOTERS_TARGET = 5;
 
@@ -16,6 +16,27 @@ export interface VotersView {
   isGone(hostId: string): boolean;
   /** Has all of the log but for its last entries, so that it counts at once. */
   isCaughtUp(hostId: string): boolean;
+}
+
+/**
+ * Nodes as far as their votes go. A change that can only go on has happened for them: when it has ended, another node may
+ * die at once, and those who vote have to be complete by then.
+ */
+export function nodesThatVote({
+  nodes,
+  operations,
+}: Pick<ClusterState, 'nodes' | 'operations'>): readonly NodeInfo[] {
+  const entered = new Set<string>();
+  const replaced = new Set<string | null>();
+  for (const { phase, kind, hostId, replaces } of operations) {
+    if (phase !== 'switched' || (kind !== 'join' && kind !== 'replace')) continue;
+    entered.add(hostId);
+    replaced.add(replaces);
+  }
+  return [...nodes.values()].map((node): NodeInfo => {
+    if (entered.has(node.hostId)) return { ...node, state: 'normal' };
+    return replaced.has(node.hostId) ? { ...node, state: 'left' } : node;
+  });
 }
 
 /** How unevenly nodes lie: first by datacenter, then by rack. */
