@@ -156,6 +156,24 @@ export function isSeenByOthers(
   return tally.isMet;
 }
 
+/**
+ * Those who own a range when it is read elsewhere, and may lack what `nodes` have and is about to be shown. Nobody: enough
+ * of them have it, or cannot be asked.
+ */
+export function othersThan(
+  context: CoordinatorContext,
+  { replicated, level }: Pick<RepairRequest, 'replicated' | 'level'>,
+  move: Move | null,
+  nodes: readonly NodeInfo[],
+): readonly NodeInfo[] {
+  if (move === null || isSeenByOthers(replicated, level, move, nodes)) return [];
+  const others = [...move.kept, ...move.extras].filter(
+    (node) => !nodes.includes(node) && context.isAlive(node),
+  );
+  // A node that joins and dies takes nobody's reads away.
+  return isSeenByOthers(replicated, level, move, [...nodes, ...others]) ? others : [];
+}
+
 /** @returns null: what was read may be shown. Never throws. */
 export function repairBeforeShown(
   context: CoordinatorContext,

@@ -8,6 +8,7 @@ import type {
 } from '../storage/record-source.ts';
 import { contactsOf } from './contacts.ts';
 import type { CoordinatorContext } from './context.ts';
+import { isMonotonic } from './levels.ts';
 import { startRead } from './point-read.ts';
 import { RangeScan } from './range-scan.ts';
 import type { Topology } from './topology.ts';
@@ -55,7 +56,8 @@ export class CoordinatedSource implements RecordSource {
       const live = context.live(replicated.placement.ofKey(lower));
       const { contacts } = contactsOf(context, replicated, level, live);
       const isEnough = replicated.refusal(level, live) === null;
-      if (isEnough && contacts.length === 1 && context.isSelf(contacts[0])) {
+      const isStill = !isMonotonic(level) || replicated.moveOf(lower) === null;
+      if (isEnough && isStill && contacts.length === 1 && context.isSelf(contacts[0])) {
         const { store } = context.deps;
         return store.scan(handle, store.shardOf(lower), options);
       }

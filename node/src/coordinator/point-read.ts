@@ -10,7 +10,12 @@ import { CqlError, readFailure, readTimeout, serverError } from '../common/error
 import { type AnswerSink, LinkError, Verb } from '../internode/links.ts';
 import { ABSENT } from '../storage/kv.ts';
 import type { PointReader, TableHandle } from '../storage/record-source.ts';
-import { isSeenByOthers, type RepairPart, repairBeforeShown } from './blocking-repair.ts';
+import {
+  isSeenByOthers,
+  othersThan,
+  type RepairPart,
+  repairBeforeShown,
+} from './blocking-repair.ts';
 import { type Contacts, chooseContacts, contactsOf } from './contacts.ts';
 import {
   areTimeouts,
@@ -338,48 +343,30 @@ class PointRead implements Delayed {
       }
       return { node, entries };
     });
-    const others = repairs ? this.othersThan(contacts, keys, merged) : [];
-    const move = others.length === 0 ? null : this.move;
-    repairBeforeShown(context, { ...request, spares, move }, [...parts, ...others]).then(
-      (failure) => {
-        this.phase = 'done';
-        if (failure === null) {
-          this.deliver(answerOf(merged));
-          return;
-        }
-        const { lost, staleEpoch } = failure;
-        if (staleEpoch > 0) {
-          this.startAgain(lost[0], staleEpoch);
-          return;
-        }
-        for (const node of lost) this.failures.push({ node, reasonCode: Reason.TIMEOUT });
-        this.contacts = contacts.filter(({ node }) => !lost.includes(node));
-        this.fail();
-      },
-    );
-  }
-
-  /** Those who own the range when it is read elsewhere, and may lack what is about to be shown. */
-  private othersThan(
-    contacts: readonly Contact[],
-    keys: readonly Uint8Array[],
-    merged: readonly (Uint8Array | null)[],
-  ): readonly RepairPart[] {
-    const { move, context, request } = this;
-    const nodes = contacts.map(({ node }) => node);
-    if (move === null || isSeenByOthers(request.replicated, request.level, move, nodes)) return [];
     const entries: RepairEntry[] = [];
     for (const [i, record] of merged.entries()) {
       if (record !== null) entries.push({ key: keys[i], record });
     }
-    if (entries.length === 0) return [];
-    const others = [...move.kept, ...move.extras].filter(
-      (node) => !nodes.includes(node) && context.isAlive(node),
-    );
-    // A node that joins and dies takes nobody's reads away.
-    const { replicated, level } = request;
-    if (!isSeenByOthers(replicated, level, move, [...nodes, ...others])) return [];
-    return others.map((node) => ({ node, entries }));
+    const nodes = contacts.map(({ node }) => node);
+    const isSent = repairs && entries.length > 0;
+    const others = isSent ? othersThan(context, request, this.move, nodes) : [];
+    const move = others.length === 0 ? null : this.move;
+    const all = [...parts, ...others.map((node) => ({ node, entries }))];
+    repairBeforeShown(context, { ...request, spares, move }, all).then((failure) => {
+      this.phase = 'done';
+      if (failure === null) {
+        this.deliver(answerOf(merged));
+        return;
+      }
+      const { lost, staleEpoch } = failure;
+      if (staleEpoch > 0) {
+        this.startAgain(lost[0], staleEpoch);
+        return;
+      }
+      for (const node of lost) this.failures.push({ node, reasonCode: Reason.TIMEOUT });
+      this.contacts = contacts.filter(({ node }) => !lost.includes(node));
+      this.fail();
+    });
   }
 
   private deliver(answer: Buffer): void {

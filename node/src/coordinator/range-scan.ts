@@ -7,7 +7,7 @@ import { compareBytes, Writer } from '../common/bytes.ts';
 import { type CqlError, readFailure, readTimeout } from '../common/errors.ts';
 import { LinkError } from '../internode/links.ts';
 import type { RecordScan, ScanOptions, TableHandle } from '../storage/record-source.ts';
-import { repairBeforeShown } from './blocking-repair.ts';
+import { othersThan, type RepairPart, repairBeforeShown } from './blocking-repair.ts';
 import {
   areTimeouts,
   type CoordinatorContext,
@@ -19,7 +19,7 @@ import {
 } from './context.ts';
 import { lacks, mergeVersions, type RepairEntry } from './repair.ts';
 import { boundsAfter, ReplicaStream, type StreamBounds } from './replica-stream.ts';
-import { type Replicated, Tally } from './replicated.ts';
+import { type Move, type Replicated, Tally } from './replicated.ts';
 import { type Segment, segmentsOf } from './scan-segments.ts';
 
 const CHUNK_BYTES = 64 << 10;
@@ -46,6 +46,7 @@ class StaleScan extends Error {
 /** One segment with its replicas' streams. */
 class OpenSegment {
   readonly refused: CqlError | null;
+  readonly move: Move | null;
   streams: ReplicaStream[];
   private readonly context: CoordinatorContext;
   private readonly request: RangeRequest;
@@ -61,10 +62,11 @@ class OpenSegment {
     segment: Segment,
     expected: number,
   ) {
-    const { lower, upper, contacts, spares, refused } = segment;
+    const { lower, upper, contacts, spares, refused, move } = segment;
     this.context = context;
     this.request = request;
     this.refused = refused;
+    this.move = move;
     this.spares = [...spares];
     this.expected = expected;
     this.bounds = { lower, upper, reverse: request.scan.reverse };
@@ -223,7 +225,7 @@ export class RangeScan implements RecordScan {
   private async merge(segment: OpenSegment): Promise<number> {
     const { out } = this;
     const { streams } = segment;
-    const repairs: RepairEntry[][] = streams.map(() => []);
+    const repairs = this.partsOf(segment);
     let count = 0;
     let last: Buffer | null = null;
     out.reset();
@@ -236,10 +238,15 @@ export class RangeScan implements RecordScan {
       const merged = mergeVersions(versions);
       last = key;
       for (const [i, version] of versions.entries()) {
-        if (merged !== null && lacks(version, merged)) repairs[i].push({ key, record: merged });
+        if (merged !== null && lacks(version, merged)) {
+          repairs[i].entries.push({ key, record: merged });
+        }
         if (version !== null) streams[i].advance();
       }
       if (merged === null) continue;
+      for (const other of repairs.slice(streams.length)) {
+        other.entries.push({ key, record: merged });
+      }
       const at = out.reserve(8);
       out.buffer.writeUInt32LE(key.length, at);
       out.buffer.writeUInt32LE(merged.length, at + 4);
@@ -264,17 +271,22 @@ export class RangeScan implements RecordScan {
     return least;
   }
 
-  private async repair(
-    segment: OpenSegment,
-    repairs: readonly (readonly RepairEntry[])[],
-  ): Promise<void> {
+  /** What each is to be sent: first those that are read, then those that are to have all that is shown. */
+  private partsOf({ streams, move }: OpenSegment): { node: NodeInfo; entries: RepairEntry[] }[] {
+    const nodes = streams.map(({ node }) => node);
+    const others = othersThan(this.context, this.request, move, nodes);
+    return [...nodes, ...others].map((node) => ({ node, entries: [] }));
+  }
+
+  private async repair(segment: OpenSegment, parts: readonly RepairPart[]): Promise<void> {
     const { context, request } = this;
     if (request.handle.table.options.read_repair === 'NONE') return;
-    if (repairs.every((entries) => entries.length === 0)) return;
+    if (parts.every(({ entries }) => entries.length === 0)) return;
     const timeoutMillis = context.options.rangeTimeoutMillis;
-    const parts = segment.streams.map(({ node }, i) => ({ node, entries: repairs[i] }));
-    const { spares } = segment;
-    const failure = await repairBeforeShown(context, { ...request, timeoutMillis, spares }, parts);
+    const { spares, streams } = segment;
+    const move = parts.length > streams.length ? segment.move : null;
+    const asked = { ...request, timeoutMillis, spares, move };
+    const failure = await repairBeforeShown(context, asked, parts);
     if (failure === null) return;
     throw failure.staleEpoch > 0 ? new StaleScan(failure.staleEpoch) : segment.error(failure.lost);
   }

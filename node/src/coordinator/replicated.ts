@@ -104,8 +104,12 @@ export class Replicated {
   /** How the range of a key moves; null: it does not. */
   moveOf(key: Uint8Array): Move | null {
     const { writes } = this;
-    if (writes === this.placement) return null;
-    const replicas = writes.ofKey(key);
+    return writes === this.placement ? null : this.moveAmong(writes.ofKey(key));
+  }
+
+  /** `moveOf` of a range by those who are written to, as `writes` gives them. */
+  moveAmong(replicas: readonly NodeInfo[]): Move | null {
+    const { writes } = this;
     const extras = writes.extrasOf(replicas);
     return extras.length === 0 ? null : { extras, kept: writes.keptOf(replicas) };
   }

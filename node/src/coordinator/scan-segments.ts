@@ -3,9 +3,10 @@ import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { bucketOfKey, GRID_BUCKETS } from '../cluster/grid.ts';
 import type { TokenRange } from '../cluster/ring.ts';
 import type { CqlError } from '../common/errors.ts';
-import { contactsOf } from './contacts.ts';
+import { chooseContacts, contactsOf } from './contacts.ts';
 import type { CoordinatorContext } from './context.ts';
-import type { Replicated } from './replicated.ts';
+import { isMonotonic } from './levels.ts';
+import type { Move, Replicated } from './replicated.ts';
 
 export interface Segment {
   /** Inclusive; null: from the start. */
@@ -16,11 +17,13 @@ export interface Segment {
   readonly spares: readonly NodeInfo[];
   /** Why it cannot be read at the level. */
   readonly refused: CqlError | null;
+  /** How it moves, if that matters at the level. */
+  readonly move: Move | null;
 }
 
-type Readers = Pick<Segment, 'contacts' | 'spares' | 'refused'>;
+type Readers = Pick<Segment, 'contacts' | 'spares' | 'refused' | 'move'>;
 
-const NOBODY: readonly NodeInfo[] = [];
+const NOWHERE: TokenRange = { first: 0, last: 0, replicas: [] };
 
 /** Index of the range with the bucket. */
 function rangeOf(ranges: readonly TokenRange[], bucket: number): number {
@@ -43,9 +46,16 @@ function sameNodes(a: readonly NodeInfo[], b: readonly NodeInfo[]): boolean {
   return a.length === b.length && a.every((node) => b.includes(node));
 }
 
+function sameMove(a: Move | null, b: Move | null): boolean {
+  if (a === null || b === null) return a === b;
+  return sameNodes(a.kept, b.kept) && sameNodes(a.extras, b.extras);
+}
+
 /** Who stands in for a contact has to be a replica, too. */
 function sameReaders(a: Readers, b: Readers): boolean {
-  return sameNodes(a.contacts, b.contacts) && sameNodes(a.spares, b.spares);
+  return (
+    sameNodes(a.contacts, b.contacts) && sameNodes(a.spares, b.spares) && sameMove(a.move, b.move)
+  );
 }
 
 /** Found one after another, as they are asked for: a scan may end after the first. Neighbours with the same readers are one. */
@@ -57,19 +67,27 @@ export function* segmentsOf(
   upper: Uint8Array | null,
 ): Generator<Segment> {
   const known = new Map<readonly NodeInfo[], Readers>();
-  const readersOf = (replicas: readonly NodeInfo[]): Readers => {
+  const { placement, writes } = replicated;
+  // As far as somebody gets it who is not read yet.
+  const owners = isMonotonic(level) ? writes : placement;
+  const readersOf = ({ last, replicas }: TokenRange): Readers => {
     let readers = known.get(replicas);
     if (readers === undefined) {
-      const live = context.live(replicas);
+      const live = context.live(owners === placement ? replicas : placement.ofBucket(last));
       const refused = replicated.refusal(level, live);
-      readers = { ...contactsOf(context, replicated, level, live), refused };
+      const move = owners === placement ? null : replicated.moveAmong(replicas);
+      const chosen =
+        move === null
+          ? contactsOf(context, replicated, level, live)
+          : chooseContacts(context, replicated, level, live, move);
+      readers = { ...chosen, refused, move };
       known.set(replicas, readers);
     }
     return readers;
   };
-  const ranges = replicated.placement.ranges();
+  const ranges = owners.ranges();
   if (ranges.length === 0) {
-    yield { lower, upper, ...readersOf(NOBODY) };
+    yield { lower, upper, ...readersOf(NOWHERE) };
     return;
   }
   const padded = Buffer.alloc(2);
@@ -77,12 +95,12 @@ export function* segmentsOf(
   let i = rangeOf(ranges, bucketOfKey(padded));
   let from = lower;
   while (i < ranges.length) {
-    const readers = readersOf(ranges[i].replicas);
+    const readers = readersOf(ranges[i]);
     let { last } = ranges[i++];
     while (
       i < ranges.length &&
       readers.refused === null &&
-      sameReaders(readersOf(ranges[i].replicas), readers)
+      sameReaders(readersOf(ranges[i]), readers)
     ) {
       ({ last } = ranges[i++]);
     }

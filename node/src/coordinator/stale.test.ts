@@ -58,7 +58,7 @@ for (const [name, textOf, expected] of REQUESTS) {
     for (const one of cluster.nodes) cluster.copy(a, one, 't');
     const sent = cluster.network.sent.length;
     // A quorum of those that are read before and after is enough for a read.
-    const level = name === 'a read' ? Level.ALL : Level.QUORUM;
+    const level = name === 'a read' || name === 'a scan' ? Level.ALL : Level.QUORUM;
     const answer = cluster.send(a, textOf(key), level);
     cluster.time.after(50, () => cluster.learn(a));
     assert.deepEqual(await cluster.time.until(answer), expected);
@@ -125,6 +125,32 @@ test('a write that is begun again while too few are left is not told as one that
   const error = await cluster.fail(a, `INSERT INTO t (k, v) VALUES (${key}, 1)`);
   assert.equal(error.detail?.kind, 'write-timeout');
   assert.ok(a.coordinator.metrics.staleRestarts > 0);
+});
+
+test('what a scan shows of a range that moves is seen where it is read next', async () => {
+  for (const level of [Level.QUORUM, Level.EACH_QUORUM, Level.ALL]) {
+    const { cluster, join, key } = await joining();
+    learnAll(cluster);
+    const { placement, writes } = join.node.coordinator.topology.replicatedOf(cluster.table('t'));
+    const bucket = cluster.bucketOf('t', key);
+    const kept = writes.keptOf(writes.ofBucket(bucket)).map(({ hostId }) => hostId);
+    const before = placement.ofBucket(bucket).map(({ hostId }) => cluster.byId(hostId));
+    const loser = before.find(({ info }) => !kept.includes(info.hostId));
+    assert.ok(loser !== undefined && kept.length === 2);
+    // Only the one that gives it up has taken it, and one of the others seems to be down.
+    const { hostId } = loser.info;
+    cluster.network.fault = (_from, to, verb) =>
+      verb === Verb.Mutation && to !== hostId ? 'lose' : undefined;
+    const insert = `INSERT INTO t (k, v) VALUES (${key}, 7)`;
+    assert.equal((await cluster.fail(loser, insert)).detail?.kind, 'write-timeout');
+    cluster.network.fault = () => undefined;
+    cluster.seemsDead = (_observer, other) => level !== Level.ALL && other === kept[0];
+    assert.deepEqual(await cluster.run(loser, 'SELECT v FROM t', level), ['7']);
+    const has = [...kept.map((id) => cluster.byId(id)), join.node].map(
+      (node) => cluster.has(node, 't', key).length,
+    );
+    assert.ok(has[1] + has[2] + (level === Level.ALL ? has[0] : 0) >= 2, `${level}: ${has}`);
+  }
 });
 
 test('owners of ranges that did not move are not told to catch up', async () => {

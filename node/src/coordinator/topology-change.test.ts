@@ -128,6 +128,17 @@ class Run {
     if (rows !== null) this.saw(register, Number(rows[0] ?? 0), least, `t ${key}`);
   }
 
+  /** All keys in pages; whichever client has this. */
+  private async scan(_key: number): Promise<void> {
+    const known = this.registers.map(({ least }) => least);
+    const rows = await this.attempt('SELECT k, v FROM t', Level.QUORUM);
+    if (rows === null) return;
+    const seen = new Map(rows.map((row) => row.split(' ').map(Number) as [number, number]));
+    for (const [key, register] of this.registers.entries()) {
+      this.saw(register, seen.get(key) ?? 0, known[key], `t ${key} of a scan`);
+    }
+  }
+
   private async count(key: number): Promise<void> {
     const counter = this.counters[key];
     counter.tried++;
@@ -265,7 +276,7 @@ class Run {
     const clients = keys.flatMap((key) => [
       this.client(key, this.write),
       this.client(key, this.read),
-      this.client(key, this.read),
+      this.client(key, this.scan),
       this.client(key, this.count),
       this.client(key, this.change),
       this.client(key, this.change),

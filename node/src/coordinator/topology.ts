@@ -94,7 +94,7 @@ export class Topology {
     return this.hasAnyMoved(epoch, table, concern, () => [bucket]);
   }
 
-  /** `hasMoved` for what is read of a run of keys. @param lower inclusive @param upper exclusive */
+  /** `hasMoved` for a run of keys, of all owners. @param lower inclusive @param upper exclusive */
   hasRunMoved(
     epoch: number,
     table: Pick<TableDef, 'keyspace'>,
@@ -104,7 +104,7 @@ export class Topology {
     if (epoch >= this.epoch) return false;
     const first = lower === null ? 0 : bucketOfBound(lower);
     const last = upper === null ? GRID_BUCKETS - 1 : bucketOfBound(upper);
-    return this.hasAnyMoved(epoch, table, 'read', (placements) => {
+    return this.hasAnyMoved(epoch, table, 'all', (placements) => {
       const ends = placements.flatMap((one) => one.ranges().map((range) => range.last));
       return [last, ...ends.filter((end) => end >= first && end < last)];
     });
