@@ -203,6 +203,7 @@ class Rounds {
       case 'join': {
         const added = await cluster.add('dc1', { seeds: this.seeds() }, FIRST_LINE);
         if (await this.disturb(plan, 'join', added)) this.members = [...this.members, added];
+        else await this.buryIfMember(added);
         return;
       }
       case 'decommission': {
@@ -237,6 +238,7 @@ class Rounds {
           this.members = [...this.members, added];
           return;
         }
+        if (await this.buryIfMember(added, true)) return;
         // It is as before: the old one comes back.
         await this.restart(plan.subject);
         this.members = [...this.members, plan.subject];
@@ -244,6 +246,28 @@ class Rounds {
         this.excusedUntil = Date.now() + EXCUSE_MILLIS;
       }
     }
+  }
+
+  /**
+   * A new node is dead for good, and what it was to do was undone; or had ended before: then it is a member.
+   * @param inItsPlace another takes its place; else it is removed
+   * @returns whether it was a member
+   */
+  private async buryIfMember(index: number, inItsPlace = false): Promise<boolean> {
+    const { cluster } = this;
+    const members = await membersOf(cluster, this.witness());
+    const found = members.find((one) => one.address.startsWith(`${cluster.addresses[index]}:`));
+    if (found === undefined) return false;
+    const { hostId } = found;
+    await this.seen(hostId, false);
+    if (inItsPlace) {
+      const flags = { seeds: this.seeds(), 'replace-host-id': hostId };
+      this.members = [...this.members, await cluster.add('dc1', flags, FIRST_LINE)];
+    } else {
+      await withAdmin(cluster, this.witness(), (admin) => admin.removeNode({ hostId, dead: true }));
+    }
+    console.log('  it had ended before it was cancelled');
+    return true;
   }
 
   private without(index: number): number[] {

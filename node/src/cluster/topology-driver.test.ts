@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gridToken } from './grid.ts';
+import { gainersOf } from './operations.ts';
 import { newTable, TopologyCluster } from './testing/topology-world.ts';
 import { TopologyRefusedError } from './topology-requests.ts';
+import { decodeWaits, encodeWaits } from './topology-waits.ts';
 
 const refusedWith = (code: string, why: RegExp) => (error: unknown) => {
   assert.ok(error instanceof TopologyRefusedError);
@@ -126,7 +128,7 @@ test('nodes that are down and needed are waited for', async () => {
   const id = await cluster.world.until(desk.leave({ hostId, dead: false }));
   await cluster.world.run(10_000);
   assert.equal(cluster.stateOf(third), 'leaving');
-  assert.match(waitingOf(cluster, id), /data is on its way to .*0002/);
+  assert.match(waitingOf(cluster, id), /get data are down: .*0002/);
   await cluster.start(second);
   await cluster.until(() => cluster.stateOf(third) === 'left');
 
@@ -154,6 +156,85 @@ test('the only one who votes leaves when another votes in its place', async () =
   assert.equal((await alone).reason, null);
   const last = cluster.requests(second).leave({ hostId: second.info.hostId, dead: false });
   await assert.rejects(last, refusedWith('INVALID', /the last one of the cluster/));
+});
+
+test('who leaves brings what it keeps for others to them first; who is dead is not waited for', async () => {
+  const cluster = new TopologyCluster(8);
+  await cluster.grow(5, 3);
+  const [first, second, third] = cluster.members;
+  const desk = cluster.requests(third);
+  second.keeps = { hints: 3, hintBytes: 2 << 20, batches: null };
+  const id = await cluster.world.until(desk.leave({ hostId: second.info.hostId, dead: false }));
+  await cluster.world.run(60_000);
+  assert.equal(cluster.newest().operations[0].phase, 'switched');
+  assert.match(waitingOf(cluster, id), /keeps for others .*: 3 hints \(2.0 MiB\) and some logged/);
+  second.keeps = { hints: 0, hintBytes: 0, batches: 0 };
+  await cluster.until(() => cluster.stateOf(second) === 'left', 2_000);
+
+  const { hostId } = third.info;
+  third.keeps = { hints: 1, hintBytes: 1, batches: 1 };
+  const next = await cluster.world.until(cluster.requests(first).leave({ hostId, dead: false }));
+  await cluster.until(() => cluster.newest().operations[0].phase === 'switched');
+  cluster.crash(third);
+  await cluster.until(() => cluster.members.some(({ log }) => log?.isLeader === true));
+  await cluster.world.run(10_000);
+  assert.match(waitingOf(cluster, next), /is down, and may keep writes for others. Start it/);
+  await cluster.until(() => cluster.stateOf(third) === 'left', 40_000);
+});
+
+test('a change by which somebody gets data who is dead is undone, whatever it is', async () => {
+  for (const kind of ['leave', 'remove', 'move'] as const) {
+    const cluster = new TopologyCluster(9);
+    await cluster.grow(6, 3);
+    for (const member of cluster.members) member.streams = false;
+    const [helper, subject] = cluster.members;
+    const { hostId } = subject.info;
+    if (kind === 'remove') cluster.crash(subject);
+    await cluster.until(() => cluster.members.some(({ log }) => log?.isLeader === true));
+    const desk = cluster.requests(helper);
+    const asked =
+      kind === 'move'
+        ? desk.move({ hostId, tokens: [gridToken(3)] })
+        : desk.leave({ hostId, dead: kind === 'remove' });
+    const id = await cluster.world.until(asked);
+    const state = cluster.newest();
+    const gainers = gainersOf(state, state.operations[0]);
+    const dead = cluster.find([...gainers].find((one) => one !== helper.info.hostId) ?? '');
+    assert.ok(dead !== undefined);
+    cluster.crash(dead);
+    await cluster.until(() => cluster.members.some(({ log }) => log?.isLeader === true));
+    await cluster.world.run(10_000);
+    const told = waitingOf(cluster, id);
+    assert.match(
+      told,
+      /are down: [^.]*000.*Start them; else .* undone in \d+ s, and `ilion cancel op/,
+    );
+    await cluster.until(() => cluster.newest().operations.length === 0, 40_000);
+    const [ended] = cluster.newest().ended;
+    assert.equal(ended.outcome, 'cancelled');
+    assert.match(ended.reason, new RegExp(`${dead.info.hostId} was down for 30 s`));
+    assert.equal(cluster.stateOf(subject), 'normal');
+  }
+});
+
+test('a change that needs the only owner of a range says whom, and what to do', async () => {
+  const cluster = new TopologyCluster(10);
+  await cluster.grow(4, 1);
+  for (const member of cluster.members) member.streams = false;
+  const fresh = cluster.add();
+  fresh.streams = false;
+  await cluster.join(fresh);
+  await cluster.until(() => cluster.newest().operations.length === 1);
+  const [, owner] = cluster.members;
+  cluster.crash(owner);
+  await cluster.until(() => cluster.members.some(({ log }) => log?.isLeader === true));
+  await cluster.world.run(60_000);
+  const [{ id }] = cluster.newest().operations;
+  const told = waitingOf(cluster, id);
+  assert.match(told, new RegExp(`on nodes that are down: ${owner.info.hostId} .*Start them`));
+  assert.match(told, new RegExp(`if they do not come back, \`ilion cancel ${id}\` undoes`));
+  const waits = new Map([[id, told]]);
+  assert.deepEqual(decodeWaits(encodeWaits(waits)), waits);
 });
 
 test('when a dead node has been replaced, or removed, another may die at once', async () => {

@@ -3,7 +3,7 @@
  * go on after another is in the log.
  *
  *     node is joining ─▶ begin ─▶ all gaining nodes are done ─▶ switch ─▶ all know it ─▶ finish
- *     joining node is down for long ─▶ cancel
+ *     a node that gets data is down for long ─▶ cancel
  */
 import type {
   ClusterCommand,
@@ -12,11 +12,13 @@ import type {
   NodeInfo,
   TopologyOperation,
 } from './cluster-state.ts';
+import { describeLeftOver, isNothing, type LeftOver } from './left-over.ts';
 import { describeOperation } from './operation-rules.ts';
 import { gainersOf, operationOfNode } from './operations.ts';
 import type { ClusterClock, ClusterLogger } from './ports.ts';
 import { goneOf, type OwnerGroup, ownerGroups, refusalOfFinish } from './topology-barrier.ts';
 import { planEntry } from './topology-plans.ts';
+import { describeStreaming } from './topology-waits.ts';
 
 /** The part of the metadata log that is used. */
 export interface TopologyLog {
@@ -46,17 +48,25 @@ export interface TopologyDriverDeps {
    * reached or no answer in time: false.
    */
   reached(node: NodeInfo, epoch: number): Promise<boolean>;
+  /**
+   * Asks a node that leaves, perhaps this one, what it still keeps for others; null: it does not answer. Not given: nodes
+   * keep nothing for each other.
+   */
+  leftOver?(node: NodeInfo): Promise<LeftOver | null>;
 }
 
 export interface TopologyDriverOptions {
-  /** A new node that is down for so long has left. */
+  /** A new node that is down for so long has left; a change by which somebody gets data who is down for so long is undone. */
   readonly joinGiveUpMillis: number;
+  /** A node that leaves and is down is waited for so long: it may keep something for others. */
+  readonly leaveGiveUpMillis: number;
   /** Between two looks at what there is to do. */
   readonly lookMillis: number;
 }
 
 export const TOPOLOGY_DRIVER_DEFAULTS: TopologyDriverOptions = {
   joinGiveUpMillis: 600_000,
+  leaveGiveUpMillis: 60_000,
   lookMillis: 500,
 };
 
@@ -193,16 +203,20 @@ export class TopologyDriver {
     return null;
   }
 
-  /** Since when new nodes are down, as long as this node leads. */
-  private noteDown({ nodes }: ClusterState): void {
+  /** Since when nodes that a change needs are down, as long as this node leads. */
+  private noteDown(state: ClusterState): void {
+    const { nodes, operations } = state;
+    const joining = [...nodes.values()].filter((node) => node.state === 'joining');
+    const needed = new Set(joining.map(({ hostId }) => hostId));
+    for (const hostId of this.waits.keys()) if (!needed.has(hostId)) this.waits.delete(hostId);
+    for (const operation of operations) {
+      needed.add(operation.hostId);
+      for (const gainer of this.factsOf(state, operation).gainers) needed.add(gainer);
+    }
     for (const hostId of this.downSince.keys()) {
-      if (nodes.get(hostId)?.state !== 'joining') this.downSince.delete(hostId);
+      if (!needed.has(hostId)) this.downSince.delete(hostId);
     }
-    for (const hostId of this.waits.keys()) {
-      if (nodes.get(hostId)?.state !== 'joining') this.waits.delete(hostId);
-    }
-    for (const { hostId, state } of nodes.values()) {
-      if (state !== 'joining') continue;
+    for (const hostId of needed) {
       if (this.isAlive(hostId)) this.downSince.delete(hostId);
       else if (!this.downSince.has(hostId)) {
         this.downSince.set(hostId, this.deps.clock.nowMillis());
@@ -210,10 +224,14 @@ export class TopologyDriver {
     }
   }
 
-  private isGivenUp(hostId: string): boolean {
+  /** Milliseconds; null: it is up. */
+  private downFor(hostId: string): number | null {
     const since = this.downSince.get(hostId);
-    const now = this.deps.clock.nowMillis();
-    return since !== undefined && now - since >= this.options.joinGiveUpMillis;
+    return since === undefined ? null : this.deps.clock.nowMillis() - since;
+  }
+
+  private isGivenUp(hostId: string): boolean {
+    return (this.downFor(hostId) ?? 0) >= this.options.joinGiveUpMillis;
   }
 
   private givenUpReason(hostId: string): string {
@@ -226,16 +244,24 @@ export class TopologyDriver {
     state: ClusterState,
     operation: TopologyOperation,
   ): ClusterCommand | string {
-    const { id, hostId, done } = operation;
+    const { id, kind, hostId, done } = operation;
     const { gainers } = this.factsOf(state, operation);
     const missing = [...gainers].filter((gainer) => !done.includes(gainer));
     if (missing.length === 0) return { kind: 'switch-operation', id };
-    if (this.isGivenUp(hostId)) {
-      const reason = this.givenUpReason(hostId);
+    // Who leaves, dead or not, gets nothing.
+    const needed = kind === 'leave' ? missing : [hostId, ...missing];
+    const lost = needed.find((one) => this.isGivenUp(one));
+    if (lost !== undefined) {
+      const reason = this.givenUpReason(lost);
       this.deps.logger.warn('a topology change is cancelled', { id, reason });
       return { kind: 'cancel-operation', id, reason };
     }
-    return `data is on its way to ${missing.join(', ')}`;
+    const view = { state, isAlive: (one: string) => this.isAlive(one) };
+    return describeStreaming(view, operation, {
+      missing,
+      downFor: (one) => this.downFor(one),
+      giveUpMillis: this.options.joinGiveUpMillis,
+    });
   }
 
   private async afterSwitch(
@@ -263,7 +289,33 @@ export class TopologyDriver {
     const reason = refusalOfFinish(goneOf(state, operation), groups, reached, (one) =>
       this.isAlive(one),
     );
-    return reason ?? { kind: 'finish-operation', id };
+    return (
+      reason ?? (await this.refusalOfLeftOver(state, operation)) ?? { kind: 'finish-operation', id }
+    );
+  }
+
+  /** What a node that leaves has to bring to others first; null: nothing, or it is dead. */
+  private async refusalOfLeftOver(
+    { nodes }: ClusterState,
+    { kind, hostId, dead }: TopologyOperation,
+  ): Promise<string | null> {
+    const node = nodes.get(hostId);
+    if (kind !== 'leave' || dead === true || node === undefined) return null;
+    if (this.deps.leftOver === undefined) return null;
+    const downMillis = this.downFor(hostId);
+    if (downMillis !== null) {
+      const leftMillis = this.options.leaveGiveUpMillis - downMillis;
+      if (leftMillis > 0) {
+        return `the node that leaves is down, and may keep writes for others. Start it; it is waited for another ${Math.ceil(leftMillis / 1000)} s`;
+      }
+      const reason = 'hints that it kept for others are lost';
+      this.deps.logger.warn('a node that leaves is dead', { hostId, reason });
+      return null;
+    }
+    const left = await this.deps.leftOver(node);
+    if (left === null) return 'the node that leaves does not say what it still keeps for others';
+    if (isNothing(left)) return null;
+    return `the node that leaves brings what it keeps for others to those who stay: ${describeLeftOver(left)}`;
   }
 
   private async ask(

@@ -98,10 +98,12 @@ function refusalOfDown(view: TopologyView, plan: OperationPlan): OperationRefusa
     ...{ ...plan, phase: 'switched', startEpoch: 0, phaseEpoch: 0, done: [] },
   };
   for (const replication of replicationsOf(view.state.schema)) {
-    const reason =
-      refusalOfQuorum(view, operation, replication) ??
-      refusalOfSources(view, operation, replication);
-    if (reason !== null) return { code: 'DOWN', reason };
+    const refusal = refusalOfQuorum(view, operation, replication);
+    if (refusal !== null) return { code: 'DOWN', reason: refusal };
+    const sources = missingSources(view, operation, replication);
+    if (sources === null) continue;
+    const reason = `the data of a range is on nodes that are down: ${sources}. Start or replace them first`;
+    return { code: 'DOWN', reason };
   }
   return null;
 }
@@ -138,12 +140,18 @@ function refusalOfQuorum(
   return null;
 }
 
-function refusalOfSources(
+/**
+ * Nodes that are down and have data without which nothing can be moved, for people; null: none.
+ * @param gainers those who are to get it; not given: all who get something
+ */
+export function missingSources(
   view: TopologyView,
   operation: TopologyOperation,
   replication: Replication,
+  gainers?: readonly string[],
 ): string | null {
   for (const [hostId, movements] of movementsOf(view.state, operation, replication)) {
+    if (gainers?.includes(hostId) === false) continue;
     const datacenter = view.state.nodes.get(hostId)?.datacenter ?? '';
     for (const movement of movements) {
       const sources = sourcesOf(movement, {
@@ -151,8 +159,7 @@ function refusalOfSources(
         isUsable: (node) => view.isAlive(node.hostId),
         isGone: (node) => isGoneBy(operation, node),
       });
-      if (sources !== null) continue;
-      return `the data of a range is on nodes that are down: ${downOf(view, [...movement.losers, ...movement.keepers])}. Start or replace them first`;
+      if (sources === null) return downOf(view, [...movement.losers, ...movement.keepers]);
     }
   }
   return null;

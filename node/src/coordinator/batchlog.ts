@@ -29,6 +29,8 @@ const COPIES = 2;
 const SCAN_ENTRIES = 128;
 /** Of what a coordinator may take for a batch: only then others finish it. */
 const PATIENCE_TIMEOUTS = 2;
+/** Between two looks of a node that leaves: it stays until none is left. */
+const LEAVING_MILLIS = 1_000;
 /** Batches of tables that are gone, and the like, are not tried for ever. */
 const AGE_MILLIS_MAX = 24 * 60 * 60 * 1000;
 
@@ -39,6 +41,8 @@ export class Batchlog {
   private readonly column: number;
   private cancel: (() => void) | null = null;
   private isStopped = false;
+  /** Batches of others that are kept here, as of the last look; null: there was none since this node leaves. */
+  left: number | null = 0;
 
   constructor(context: CoordinatorContext, topology: Topology, replica: Replica) {
     this.context = context;
@@ -166,11 +170,23 @@ export class Batchlog {
   start(): void {
     if (this.context.options.worker !== 0 || this.isStopped) return;
     const { deps, options } = this.context;
-    this.cancel = deps.timers.after(options.batchReplayMillis, () => {
+    const millis = this.topology.isLeaving ? LEAVING_MILLIS : options.batchReplayMillis;
+    this.cancel = deps.timers.after(millis, () => {
+      this.cancel = null;
       this.replayAll()
         .catch((error: unknown) => deps.logError('batches cannot be replayed', error))
         .finally(() => this.start());
     });
+  }
+
+  /** This node leaves: what is kept here is finished now, and as soon as it may be. */
+  hurry(): void {
+    if (this.context.options.worker !== 0) return;
+    this.left = null;
+    // Else it is looking, and goes on with that when it has ended.
+    if (this.cancel === null) return;
+    this.cancel();
+    this.start();
   }
 
   stop(): void {
@@ -181,6 +197,7 @@ export class Batchlog {
   private async replayAll(): Promise<void> {
     const { deps, options } = this.context;
     let lower: Buffer | null = null;
+    let left = 0;
     while (!this.isStopped) {
       const page = await localPage(deps.store, this.handle, {
         lower,
@@ -191,23 +208,26 @@ export class Batchlog {
       });
       for (const [key, record] of entriesOf(page.entries)) {
         lower = Buffer.concat([key, Buffer.of(0)]);
-        await this.replay(key, record);
+        if (!(await this.replay(key, record))) left++;
       }
-      if (page.isLast) return;
+      if (page.isLast) break;
     }
+    this.left = left;
   }
 
-  private async replay(key: Buffer, record: Buffer): Promise<void> {
+  /** @returns false: it stays here for now */
+  private async replay(key: Buffer, record: Buffer): Promise<boolean> {
     const { deps, options, metrics } = this.context;
     const cell = decodeRecord(record).cells.find(({ column }) => column === this.column);
-    if (cell === undefined || cell.value === null) return;
+    if (cell === undefined || cell.value === null) return true;
     const ageMillis = deps.clock.micros() / 1000 - Number(cell.timestamp / 1000n);
-    if (ageMillis < PATIENCE_TIMEOUTS * options.writeTimeoutMillis) return;
+    if (ageMillis < PATIENCE_TIMEOUTS * options.writeTimeoutMillis) return false;
     const message = Buffer.from(cell.value);
     const isDelivered = await deliver(this.context, this.topology, message);
-    if (!isDelivered && ageMillis < AGE_MILLIS_MAX) return;
+    if (!isDelivered && ageMillis < AGE_MILLIS_MAX) return false;
     metrics.batchesReplayed++;
     await this.put(key, deletionRecord(cell.timestamp));
+    return true;
   }
 }
 

@@ -2,6 +2,8 @@
  * One worker's coordinator: takes requests of clients to the replicas of the ring, and serves as a replica for the
  * coordinators of its peers.
  */
+
+import type { LeftOver } from '../cluster/left-over.ts';
 import { CqlError, readTimeout } from '../common/errors.ts';
 import type { DataPath } from '../query/data-path.ts';
 import type { Schema } from '../schema/schema.ts';
@@ -65,6 +67,8 @@ export interface Coordinator {
   settleMoving(): Promise<number>;
   /** Bytes and number of hints that wait for a node, in this worker. */
   hintsFor(hostId: string): { readonly bytes: number; readonly count: number };
+  /** What this worker still keeps for others. A node that leaves brings it to them, and stays until nothing is left. */
+  leftOver(): LeftOver;
   /** Serves peers, and finds and replays what was left open before. After `setNodes` and `setSchema`. @throws KvError */
   start(): Promise<void>;
   stop(): void;
@@ -86,6 +90,7 @@ class CoordinatorImpl implements Coordinator {
     this.topology = this.context.topology;
     const replica = new Replica(this.context);
     replica.register(deps.links);
+    this.hints.listen(replica);
     this.context.wide = new Relays(this.context, this.topology, replica);
     this.batchlog = new Batchlog(this.context, this.topology, replica);
     this.parts = {
@@ -106,7 +111,9 @@ class CoordinatorImpl implements Coordinator {
   }
 
   setNodes(state: TopologyState): void {
+    const { isLeaving } = this.topology;
     this.topology.setNodes(state);
+    if (this.topology.isLeaving && !isLeaving) this.batchlog.hurry();
     this.context.news.came();
     this.hints.setMembers(state.nodes);
     this.context.latencies.retain(state.nodes);
@@ -155,6 +162,11 @@ class CoordinatorImpl implements Coordinator {
 
   hintsFor(hostId: string): { readonly bytes: number; readonly count: number } {
     return this.hints.keptFor(hostId);
+  }
+
+  leftOver(): LeftOver {
+    const { bytes, count } = this.hints.left;
+    return { hintBytes: bytes, hints: count, batches: this.batchlog.left };
   }
 
   async start(): Promise<void> {

@@ -1,10 +1,11 @@
 /**
  * Writes for replicas that were away, kept in this node's own `system.hints` and sent again, oldest first, when they are
- * there. Bounded in bytes and age; each worker has hints of its own, those of a worker that is no more go to another.
+ * there. Bounded in bytes and age; each worker has hints of its own, those of a worker that is no more go to another. A node
+ * that leaves delivers what it has, and what is for nodes that are down it gives to others (hand-over.ts).
  */
 import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { compareBytes, Writer } from '../common/bytes.ts';
-import { request, Verb } from '../internode/links.ts';
+import { type Responder, request, Verb } from '../internode/links.ts';
 import {
   decodeClustering,
   decodePartitionKey,
@@ -17,11 +18,15 @@ import type { TableHandle } from '../storage/record-source.ts';
 import { formatUuid, parseUuid, timeUuidMillis } from '../types/uuid.ts';
 import type { CoordinatorContext, HintKeeper } from './context.ts';
 import { deliver } from './deliver.ts';
+import { handOver, readKeptHint } from './hand-over.ts';
 import { localPage } from './local-page.ts';
-import { addMutation, beginRequest, readMutations } from './messages.ts';
+import { addMutation, beginRequest, DONE, readMutations } from './messages.ts';
+import type { Replica } from './replica.ts';
 import { columnId, deletionRecord, entriesOf, rowRecord, systemTable } from './system-rows.ts';
 
 const SCAN_ENTRIES = 512;
+/** A node that leaves and can give its hints to nobody gives them up when nothing has gone for so long. */
+const GIVE_UP_MILLIS = 10 * 60_000;
 const NOTHING = Buffer.alloc(0);
 
 /** What is kept for one node by one worker. */
@@ -35,11 +40,15 @@ interface Kept {
   /** Nothing is left before this key. */
   cursor: Buffer;
   isReplaying: boolean;
+  /** Are being stored. */
+  writing: number;
 }
 
 /** One hint as it is stored. */
 interface Hint {
   readonly key: Buffer;
+  /** A time UUID: when it was stored. */
+  readonly id: Uint8Array;
   readonly storedMillis: number;
   readonly timestamp: bigint;
   readonly message: Buffer;
@@ -54,6 +63,10 @@ export class Hints implements HintKeeper {
   private readonly own = new Map<string, Kept>();
   private bytes = 0;
   private inFlightBytes = 0;
+  /** On their way to another node that is to keep them. */
+  private leavingCount = 0;
+  /** When a hint has last found its way, or the first one has not; null: neither. */
+  private wentMillis: number | null = null;
   private isStopped = false;
   private cancel: (() => void) | null = null;
   /** Members of the cluster; null: not known yet. */
@@ -86,6 +99,13 @@ export class Hints implements HintKeeper {
     return { bytes, count };
   }
 
+  /** What waits for nodes of any kind. */
+  get left(): { readonly bytes: number; readonly count: number } {
+    let count = this.leavingCount;
+    for (const kept of this.kept.values()) count += kept.count;
+    return { bytes: this.bytes, count };
+  }
+
   private partitionOf(hostId: string): Buffer {
     const worker = Buffer.alloc(4);
     worker.writeInt32BE(this.context.options.worker);
@@ -115,6 +135,7 @@ export class Hints implements HintKeeper {
         oldestMillis: 0,
         cursor: Buffer.concat([partition, Buffer.of(0)]),
         isReplaying: false,
+        writing: 0,
       };
       this.kept.set(name, kept);
     }
@@ -122,7 +143,8 @@ export class Hints implements HintKeeper {
   }
 
   private add(kept: Kept, bytes: number, storedMillis: number): void {
-    if (kept.count === 0) kept.oldestMillis = storedMillis;
+    const isFirst = kept.count === 0;
+    kept.oldestMillis = isFirst ? storedMillis : Math.min(kept.oldestMillis, storedMillis);
     kept.count++;
     kept.bytes += bytes;
     this.bytes += bytes;
@@ -137,32 +159,81 @@ export class Hints implements HintKeeper {
   }
 
   store(hostId: string, body: Buffer, done: ((stored: boolean) => void) | null): void {
-    const { deps, options, metrics } = this.context;
-    const { bytesMax, windowMillis } = options.hints;
+    const { deps, options, metrics, topology } = this.context;
     const kept = this.ownFor(hostId);
-    const nowMicros = Math.floor(deps.clock.micros());
-    const nowMillis = Math.floor(nowMicros / 1000);
-    const isTooLate = kept.count > 0 && nowMillis - kept.oldestMillis > windowMillis;
-    if (this.isStopped || isTooLate || this.bytes + body.length > bytesMax) {
+    const ageMillis = deps.clock.micros() / 1000 - kept.oldestMillis;
+    const isTooLate = kept.count > 0 && ageMillis > options.hints.windowMillis;
+    if (isTooLate) {
+      metrics.hintsRefused++;
+      done?.(false);
+      return;
+    }
+    const id = deps.timeUuid();
+    if (!topology.isLeaving) {
+      this.put(kept, id, body, done);
+      return;
+    }
+    // It has no time to keep it. If nobody else can it does, for now.
+    this.leavingCount++;
+    this.inFlightBytes += body.length;
+    void handOver(this.context, { hostId, id, message: body }).then((isKept) => {
+      this.leavingCount--;
+      this.inFlightBytes -= body.length;
+      if (isKept) done?.(true);
+      else this.put(kept, id, body, done);
+    });
+  }
+
+  /** Keeps hints of nodes that leave. */
+  listen(replica: Replica): void {
+    const { links } = this.context.deps;
+    links.handle(
+      Verb.HintKeep,
+      replica.guarded((body, responder) => this.keep(body, responder)),
+    );
+  }
+
+  private keep(body: Uint8Array, responder: Responder): void {
+    const { hostId, id, message } = readKeptHint(body);
+    if (this.context.topology.isLeaving) {
+      responder.fail('FAILED', 'this node leaves, too');
+      return;
+    }
+    this.put(this.ownFor(hostId), id, message, (isStored) => {
+      if (isStored) responder.answer(DONE);
+      else responder.fail('OVERLOADED', 'there is no room for more hints');
+    });
+  }
+
+  /** @param id when it was stored first */
+  private put(
+    kept: Kept,
+    id: Uint8Array,
+    body: Buffer,
+    done: ((stored: boolean) => void) | null,
+  ): void {
+    const { deps, options, metrics } = this.context;
+    if (this.isStopped || this.bytes + body.length > options.hints.bytesMax) {
       metrics.hintsRefused++;
       done?.(false);
       return;
     }
     const out = new Writer(64);
     out.raw(kept.partition);
-    writeClustering(this.handle.keys, [deps.timeUuid()], out);
-    const timestamp = BigInt(nowMicros);
-    const record = rowRecord(this.column, timestamp, body);
+    writeClustering(this.handle.keys, [id], out);
+    const record = rowRecord(this.column, BigInt(Math.floor(deps.clock.micros())), body);
     this.inFlightBytes += body.length;
-    this.add(kept, body.length, nowMillis);
+    this.add(kept, body.length, Number(timeUuidMillis(id)));
+    kept.writing++;
     const { store } = deps;
     const shard = store.merge(this.handle, out.buffer, out.length, record, record.length);
     store.addSink(shard, {
       written: (error) => {
         this.inFlightBytes -= body.length;
+        kept.writing--;
         if (error === null) {
           metrics.hintsStored++;
-          // Time went back over a restart of this node: it is older than what was replayed.
+          // Time went back over a restart of this node, or it was stored elsewhere before: older than what was replayed.
           if (compareBytes(out.view(), kept.cursor) < 0) kept.cursor = out.copy();
         } else {
           metrics.hintsRefused++;
@@ -211,6 +282,7 @@ export class Hints implements HintKeeper {
     const [id] = decodeClustering(this.handle.keys, key, partitionLength(this.handle.keys, key));
     return {
       key,
+      id,
       storedMillis: Number(timeUuidMillis(id)),
       timestamp: cell.timestamp,
       message: Buffer.from(cell.value),
@@ -237,7 +309,7 @@ export class Hints implements HintKeeper {
       if (kept.count === 0 || kept.isReplaying) continue;
       const node = this.members.get(kept.hostId);
       const isGone = node === undefined || node.state === 'left';
-      if (!isGone && !this.context.isAlive(node)) continue;
+      if (!isGone && !this.context.isAlive(node) && !this.context.topology.isLeaving) continue;
       kept.isReplaying = true;
       this.replay(kept, isGone ? null : node)
         .catch((error: unknown) => this.context.deps.logError('hints cannot be replayed', error))
@@ -252,7 +324,7 @@ export class Hints implements HintKeeper {
     const { deps, options } = this.context;
     const { batchBytes, bytesPerSecond } = options.hints;
     while (!this.isStopped && kept.count > 0) {
-      const { cursor } = kept;
+      const { cursor, count, writing } = kept;
       const page = await localPage(deps.store, this.handle, {
         lower: cursor,
         upper: Buffer.concat([kept.partition, Buffer.of(0xff)]),
@@ -267,12 +339,20 @@ export class Hints implements HintKeeper {
         const hint = this.hintOf(key, record);
         if (hint !== null) hints.push(hint);
       }
-      if (lastKey === null) return;
+      if (lastKey === null) {
+        // What came twice was counted twice.
+        if (writing === 0 && kept.count === count) this.clear(kept);
+        return;
+      }
       const sent = await Promise.all(hints.map((hint) => this.send(hint, node)));
       const firstLost = sent.indexOf(false);
       const gone = hints.filter((_, i) => sent[i]);
       await this.forget(kept, gone);
-      if (firstLost >= 0) return;
+      if (gone.length > 0) this.wentMillis = deps.clock.monotonicMillis();
+      if (firstLost >= 0) {
+        await this.giveUpIfLate(kept, hints);
+        return;
+      }
       // Else something was stored before it in the meantime.
       const isPassed = kept.cursor === cursor;
       if (isPassed) kept.cursor = Buffer.concat([lastKey, Buffer.of(0)]);
@@ -280,6 +360,25 @@ export class Hints implements HintKeeper {
       const bytes = hints.reduce((sum, { message }) => sum + message.length, 0);
       await this.pause((bytes / bytesPerSecond) * 1000);
     }
+  }
+
+  /** A node that leaves does not stay for hints that nobody takes. */
+  private async giveUpIfLate(kept: Kept, hints: readonly Hint[]): Promise<void> {
+    const { deps, metrics, topology } = this.context;
+    const since = this.wentMillis ?? deps.clock.monotonicMillis();
+    this.wentMillis = since;
+    if (!topology.isLeaving || deps.clock.monotonicMillis() - since < GIVE_UP_MILLIS) return;
+    const reason = `no node has room for ${kept.count} hints for ${kept.hostId}: repair what it owns when it is back`;
+    deps.logError('this node leaves, and hints are lost', new RangeError(reason));
+    metrics.hintsDropped += hints.length;
+    await this.forget(kept, hints);
+  }
+
+  private clear(kept: Kept): void {
+    this.bytes -= kept.bytes;
+    kept.bytes = 0;
+    kept.count = 0;
+    this.context.metrics.hintBytes = this.bytes;
   }
 
   private pause(millis: number): Promise<void> {
@@ -291,22 +390,36 @@ export class Hints implements HintKeeper {
   /** @returns false if it has to be sent again later */
   private async send(hint: Hint, node: NodeInfo | null): Promise<boolean> {
     const { context } = this;
-    const { deps, options, metrics } = context;
+    const { metrics } = context;
     const { own, others } = this.usefulParts(hint, node);
     if (own === null && others === null) {
       metrics.hintsDropped++;
       return true;
     }
     if (others !== null && !(await deliver(context, context.topology, others))) return false;
-    try {
-      if (own !== null && node !== null) {
-        await request(deps.links, node, Verb.Hint, own, options.writeTimeoutMillis);
-      }
-      metrics.hintsReplayed++;
-      return true;
-    } catch {
-      return false;
+    if (own !== null && node !== null && !(await this.sendTo(node, hint, own))) return false;
+    metrics.hintsReplayed++;
+    return true;
+  }
+
+  /** To the node that it is for; if this one leaves, else to another that keeps it. */
+  private async sendTo(node: NodeInfo, { id }: Hint, message: Buffer): Promise<boolean> {
+    const { context } = this;
+    const { deps, options, topology } = context;
+    if (context.isAlive(node)) {
+      const isTaken = await request(
+        deps.links,
+        node,
+        Verb.Hint,
+        message,
+        options.writeTimeoutMillis,
+      ).then(
+        () => true,
+        () => false,
+      );
+      if (isTaken) return true;
     }
+    return topology.isLeaving && (await handOver(context, { hostId: node.hostId, id, message }));
   }
 
   /**

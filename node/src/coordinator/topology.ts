@@ -30,6 +30,8 @@ export class Topology {
   nodes: ReadonlyMap<string, NodeInfo> = new Map();
   /** This node is the only one of the ring, and nobody is about to be in it. */
   isAlone = false;
+  /** This node owns nothing any more, or is about to: what it keeps for others is to go to those who stay. */
+  isLeaving = false;
   /** Grows with every change. */
   version = 0;
   /** `ClusterState.topologyEpoch`: since when this is how the ring is. */
@@ -52,6 +54,11 @@ export class Topology {
     const [first, ...others] = this.ring.nodes;
     const isOnly = first?.hostId === this.self.hostId && others.length === 0;
     this.isAlone = isOnly && operations.length === 0;
+    const { hostId } = this.self;
+    const goes = operations.some(
+      (one) => one.kind === 'leave' && one.phase === 'switched' && one.hostId === hostId,
+    );
+    this.isLeaving = goes || state.nodes.get(hostId)?.state === 'left';
   }
 
   setSchema(schema: Schema): void {

@@ -95,6 +95,8 @@ export interface OperationInfo {
   readonly replaces: string;
   readonly phase: string;
   readonly gainers: readonly OperationGainer[];
+  /** What it waits for, and what to do; empty: not known. */
+  readonly waits: string;
 }
 
 export interface OperationList {

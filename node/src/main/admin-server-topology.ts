@@ -24,6 +24,9 @@ const PROGRESS_MILLIS = 2_000;
 /** An operation waits so long for others that move the same ranges. */
 const WAIT_MILLIS = 60 * 60_000;
 
+const NO_LEADER =
+  'the leader of the metadata log, which drives it, does not answer: more than half of those who vote have to be up';
+
 export interface TopologyAdminDeps {
   readonly hostId: string;
   /** Null: the node is alone. */
@@ -53,8 +56,12 @@ export class TopologyAdmin {
     const { control, movements } = this.deps;
     if (control === null || movements === null) return { operations: [], streamBytesPerSecond: 0 };
     const state = control.current();
+    const waits = state.operations.length === 0 ? new Map<string, string>() : await control.waits();
     const operations = await Promise.all(
-      state.operations.map((operation) => this.describe(state, operation)),
+      state.operations.map(async (operation) => ({
+        ...(await this.describe(state, operation)),
+        waits: waits?.get(operation.id) ?? (waits === null ? NO_LEADER : ''),
+      })),
     );
     const { nodes } = state;
     const self = nodes.get(this.deps.hostId);
@@ -64,7 +71,7 @@ export class TopologyAdmin {
       const address = addressOf(self);
       const gainers = [{ hostId, address, done: false, ...shown(progress) }];
       const place = { id: progress.operation, kind: 'rebuild', hostId, address, replaces: '' };
-      return { ...place, phase: 'streaming', gainers };
+      return { ...place, phase: 'streaming', gainers, waits: '' };
     });
     return {
       operations: [...operations, ...own],
@@ -75,7 +82,7 @@ export class TopologyAdmin {
   private async describe(
     state: ClusterState,
     operation: TopologyOperation,
-  ): Promise<OperationInfo> {
+  ): Promise<Omit<OperationInfo, 'waits'>> {
     const { id, kind, hostId, replaces, phase } = operation;
     const gainers = [...gainersOf(state, operation)].flatMap((one) => state.nodes.get(one) ?? []);
     return {

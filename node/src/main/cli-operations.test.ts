@@ -46,11 +46,13 @@ test('what moves, and how far it is', () => {
     replaces: 'h2',
     phase: 'streaming',
     gainers: [GAINER, done, stuck],
+    waits: 'data is on its way',
   };
   assert.equal(
     showOperations({ operations: [operation], streamBytesPerSecond: 0 }),
     [
       'replace of h4 (127.0.0.4:7000) in place of h2: streaming, operation o1',
+      '  waits: data is on its way',
       '  127.0.0.4:7000  [#####...............] 25 %   3.0 MiB of 12.0 MiB   3/12 files   4/16 ranges   2.0 MiB/s  ETA 4s',
       '  127.0.0.5:7000  [####################] 100 %  12.0 MiB of 12.0 MiB  12/12 files  16/16 ranges  8.0 MiB/s  done',
       '  127.0.0.6:7000  [#####...............] 25 %   0 B of 0 B            3/12 files   4/16 ranges   0.0 MiB/s  waits: the disk is full',

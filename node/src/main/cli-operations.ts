@@ -39,10 +39,12 @@ function gainerLine(gainer: OperationGainer): string[] {
   ];
 }
 
-function showOperation({ id, kind, hostId, address, replaces, phase, gainers }: OperationInfo) {
+function showOperation(operation: OperationInfo): string {
+  const { id, kind, hostId, address, replaces, phase, gainers, waits } = operation;
   const place = replaces === '' ? '' : ` in place of ${replaces}`;
   const head = `${kind} of ${hostId} (${address})${place}: ${phase}, operation ${id}`;
-  return gainers.length === 0 ? head : `${head}\n${showTable(gainers.map(gainerLine))}`;
+  const table = gainers.length === 0 ? [] : [showTable(gainers.map(gainerLine))];
+  return [head, ...(waits === '' ? [] : [`  waits: ${waits}`]), ...table].join('\n');
 }
 
 export function showOperations({ operations }: OperationList): string {

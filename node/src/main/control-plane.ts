@@ -14,6 +14,7 @@ import type { ClusterCommand, ClusterState, NodeInfo } from '../cluster/cluster-
 import { refusalOfReplication } from '../cluster/commands.ts';
 import { decodeEpoch, EpochWaits, encodeEpoch, sharedRounds } from '../cluster/epoch-waits.ts';
 import { Gossip, StateKey } from '../cluster/gossip.ts';
+import { decodeLeftOver, encodeLeftOver, type LeftOver } from '../cluster/left-over.ts';
 import { MetadataError } from '../cluster/metadata-errors.ts';
 import { MetadataLog } from '../cluster/metadata-log.ts';
 import { requireOwnPlace } from '../cluster/own-place.ts';
@@ -21,6 +22,7 @@ import type { ClusterClock } from '../cluster/ports.ts';
 import type { SchemaChange } from '../cluster/schema-change.ts';
 import { TopologyDriver } from '../cluster/topology-driver.ts';
 import { TopologyRequests } from '../cluster/topology-requests.ts';
+import { decodeWaits, encodeWaits } from '../cluster/topology-waits.ts';
 import { type CqlError, invalidRequest, overloaded, serverError } from '../common/errors.ts';
 import type { ClusterSettings, Settings } from '../config/settings.ts';
 import { LinkHub } from '../internode/link-hub.ts';
@@ -44,6 +46,7 @@ const CHANGED_MILLIS = 10;
 /** How long a schema change waits for the nodes that are up; drivers wait for the rest. */
 const SETTLE_MILLIS = 5_000;
 const CATCH_UP_MILLIS = 2_000;
+const NOTHING = new Uint8Array(0);
 
 /** What became of a command. */
 export interface CommandVerdict {
@@ -74,6 +77,10 @@ export interface ControlPlane {
   readonly requests: TopologyRequests;
   /** The workers of this node have the topology of this epoch. */
   announceTopology(epoch: number): void;
+  /** What changes of the ring wait for, by their ids, as the leader of the log says; null: it does not answer. */
+  waits(): Promise<ReadonlyMap<string, string> | null>;
+  /** @param leftOver what this node keeps for others */
+  serveLeftOver(leftOver: () => Promise<LeftOver>): void;
   /** Waits until the nodes that are up have a schema of this epoch, for a while. */
   settled(epoch: number): Promise<void>;
   /** @param listener called when the state or the liveness has changed */
@@ -323,9 +330,31 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
       () => false,
     );
   };
+  // The workers have it, and are not there yet.
+  let ownLeftOver: () => Promise<LeftOver | null> = () => Promise.resolve(null);
+  links.handle(Verb.LeftOver, (_from, _body, responder) => {
+    ownLeftOver().then(
+      (left) => {
+        if (left === null) responder.fail('OVERLOADED', 'this node is starting');
+        else responder.answer(encodeLeftOver(left));
+      },
+      (error: unknown) => responder.fail('FAILED', String(error)),
+    );
+  });
+  const leftOver = (node: NodeInfo): Promise<LeftOver | null> => {
+    if (node.hostId === hostId) return ownLeftOver();
+    const peer = gossip.peerOf(node.hostId) ?? node;
+    return request(links, peer, Verb.LeftOver, NOTHING, REACHED_MILLIS).then(
+      decodeLeftOver,
+      () => null,
+    );
+  };
   const newId = randomUUID;
   const topology = { hostId, log, liveness: gossip, clock, logger, newId };
-  const driver = new TopologyDriver({ ...topology, reached });
+  const driver = new TopologyDriver({ ...topology, reached, leftOver });
+  links.handle(Verb.TopologyWaits, (_from, _body, responder) =>
+    responder.answer(encodeWaits(driver.waiting())),
+  );
   return {
     current: () => log.current(),
     requests: new TopologyRequests(topology),
@@ -352,6 +381,20 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
       } catch (error) {
         throw schemaFailure(error);
       }
+    },
+    waits: async () => {
+      const leader = log.status()?.leader ?? null;
+      if (leader === hostId) return driver.waiting();
+      const peer =
+        leader === null ? null : (gossip.peerOf(leader) ?? log.current().nodes.get(leader));
+      if (peer == null) return null;
+      const answer = await request(links, peer, Verb.TopologyWaits, NOTHING, REACHED_MILLIS).catch(
+        () => null,
+      );
+      return answer === null ? null : decodeWaits(answer);
+    },
+    serveLeftOver: (serve) => {
+      ownLeftOver = serve;
     },
     announceTopology: (epoch) => topologies.reached(epoch),
     announceSchema: ({ version, epoch }) => {

@@ -85,6 +85,8 @@ export type ToWorker =
       readonly message: string;
       readonly detail: unknown;
     }
+  /** Acknowledged with a `LeftOver`. */
+  | { readonly kind: 'left-over'; readonly call: number }
   | { readonly kind: 'status'; readonly call: number }
   | { readonly kind: 'drain'; readonly call: number };
 

@@ -33,6 +33,7 @@ import { type ClusterView, clusterView, loneView } from './cluster-view.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { keepGrids } from './grid-keeper.ts';
 import { JoinUndoneError } from './join-undone.ts';
+import { leftOverOf } from './left-over-of.ts';
 import type {
   AsideTable,
   PreparedText,
@@ -444,6 +445,7 @@ export async function startNode(
     throw error;
   }
   if (control !== null) {
+    control.serveLeftOver(leftOverOf(workers, logger, STREAM_CLOCK.nowMillis));
     control.onChange(() => void publisher.follow());
     control.announceSchema(authority.current);
     // What has changed while the workers started.

@@ -7,6 +7,7 @@ import { createNativeEngine } from '../../native/index.ts';
 import { createSharedLocks } from '../adapters/shared-locks.ts';
 import { createSerialClock, createSystemClock } from '../adapters/system-clock.ts';
 import { createTcpListener } from '../adapters/tcp-listener.ts';
+import { NOTHING_LEFT } from '../cluster/left-over.ts';
 import { CqlError } from '../common/errors.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Coordinator } from '../coordinator/coordinator.ts';
@@ -344,6 +345,11 @@ async function start(): Promise<void> {
         const { code, message: text, detail } = message;
         calls.get(message.call)?.reject(new CqlError(code as never, text, detail as never));
         calls.delete(message.call);
+        break;
+      }
+      case 'left-over': {
+        const value = data?.coordinator.leftOver() ?? NOTHING_LEFT;
+        post({ kind: 'acknowledged', call: message.call, value });
         break;
       }
       case 'status':

@@ -1,6 +1,7 @@
 /** Nodes with a metadata log and a driver of topology changes on virtual time; their data is only said to be there. */
 import { DEFAULT_TABLE_OPTIONS } from '../../schema/schema.ts';
 import type { ClusterCommand, ClusterState, NodeInfo } from '../cluster-state.ts';
+import { type LeftOver, NOTHING_LEFT } from '../left-over.ts';
 import { MetadataLog } from '../metadata-log.ts';
 import { missingGainers } from '../operations.ts';
 import { TopologyDriver } from '../topology-driver.ts';
@@ -10,6 +11,8 @@ import { VirtualDisk, VirtualWorld } from './virtual-world.ts';
 
 const QUIET = { info: () => {}, warn: () => {} };
 const GIVE_UP_MILLIS = 30_000;
+
+const FRESH = { streams: true, keeps: NOTHING_LEFT };
 
 /** A keyspace with one table. */
 export function newTable(keyspace: string, factor: number): ClusterCommand {
@@ -32,6 +35,8 @@ export interface TopologyMember {
   driver: TopologyDriver | null;
   /** Whether it gets its data. */
   streams: boolean;
+  /** What it keeps for others. */
+  keeps: LeftOver;
 }
 
 export class TopologyCluster {
@@ -81,8 +86,9 @@ export class TopologyCluster {
         ...{ hostId, log, liveness, clock: world.clock(), logger: QUIET },
         newId: () => `op${this.ids++}`,
         reached: (node, epoch) => this.reached(node, epoch),
+        leftOver: async (node) => (this.isUp(node.hostId) ? this.keptBy(node) : null),
       },
-      { joinGiveUpMillis: GIVE_UP_MILLIS },
+      { joinGiveUpMillis: GIVE_UP_MILLIS, leaveGiveUpMillis: GIVE_UP_MILLIS },
     );
     this.stream(member, log);
     return log;
@@ -92,6 +98,10 @@ export class TopologyCluster {
     await new Promise<void>((resolve) => this.world.at(this.world.now + 5, resolve));
     const log = this.find(hostId)?.log;
     return log != null && log.current().topologyEpoch >= epoch;
+  }
+
+  private keptBy({ hostId }: NodeInfo): LeftOver {
+    return this.find(hostId)?.keeps ?? NOTHING_LEFT;
   }
 
   /** Some time after an operation begins the node has all it gets. */
@@ -114,7 +124,7 @@ export class TopologyCluster {
   add(parts: Partial<NodeInfo> = {}): TopologyMember {
     const info = testNode(this.members.length + 1, parts);
     const disk = new VirtualDisk(this.world);
-    const member: TopologyMember = { info, disk, log: null, driver: null, streams: true };
+    const member: TopologyMember = { info, disk, log: null, driver: null, ...FRESH };
     this.members.push(member);
     return member;
   }

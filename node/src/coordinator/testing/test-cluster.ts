@@ -91,6 +91,10 @@ export class TestCluster {
   skewMillis = 0;
   /** What a node takes for dead; by default who is down. */
   seemsDead: (observer: string, hostId: string) => boolean = () => false;
+  /** Hears of what the coordinators log. */
+  onError: (message: string, error: unknown) => void = (message, error) => {
+    throw new TypeError(message, { cause: error });
+  };
   private readonly options: TestClusterOptions;
   private ids = 0;
 
@@ -197,9 +201,7 @@ export class TestCluster {
       locks: new Locks(time),
       serialMicros,
       self: node.info,
-      logError: (message: string, error: unknown) => {
-        throw new TypeError(message, { cause: error });
-      },
+      logError: (message: string, error: unknown) => this.onError(message, error),
     };
     node.coordinator = createCoordinator(deps, this.options.coordinator);
     node.executor = new Executor({
