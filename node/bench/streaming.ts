@@ -1,9 +1,9 @@
 /**
  * A second node joins one that has a table: how fast its half of it moves and what that costs both, as whole files, over
- * TLS, and row by row; beside what the kernel does with files of the same sizes.
+ * TLS, and row by row; beside what the kernel does with the same files.
  */
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createNativeEngine, receiveFile, sendFile } from '../native/index.ts';
@@ -23,8 +23,6 @@ const CONTROL_PORT = 7000;
 const LOOK_MILLIS = 20;
 const LANES = 2;
 const STALLED_MILLIS = 30_000;
-/** As the cells of the grid are. */
-const PIECE_BYTES = 8 << 20;
 
 /** The calls that move files belong to one. */
 const ENGINE = {
@@ -114,11 +112,12 @@ function pidOf(directory: string): number | null {
   return null;
 }
 
+/** @returns what moved, and the same files moved by the kernel alone right before and after it */
 async function bootstrap(
   options: BenchOptions,
   mode: (typeof MODES)[number],
   gib: number,
-): Promise<Moved> {
+): Promise<{ readonly moved: Moved; readonly kernel: Moved }> {
   const directory = temporaryDirectory(options.directory);
   const nodes: BenchServer[] = [];
   const start = async (index: number) => {
@@ -151,12 +150,15 @@ async function bootstrap(
     await runLoad(source, 'fill', LARGE_ROWS, { rows, connections: options.connections });
     const admin = connectAdmin(`${addressOf(0)}:9043`);
     await admin.compact({ keyspace: '', table: '' });
+    const files = halfOf(join(directory, 'n1'));
+    const copies = join(directory, 'raw');
+    const before = await raw(files, copies);
     let pid: number | null = null;
     const second = join(directory, 'n2');
     const watched = watch(admin, source, () => (pid ??= pidOf(second)));
     const [moved] = await Promise.all([watched, start(1)]);
     admin.close();
-    return moved;
+    return { moved, kernel: together(before, await raw(files, copies)) };
   } finally {
     await Promise.all(nodes.map((node) => node.stop()));
     removeDirectory(directory);
@@ -177,35 +179,32 @@ function fdOf(socket: Socket): number {
   return Number(Reflect.get(Reflect.get(socket, '_handle'), 'fd'));
 }
 
-/** Files as large as those of a table, sent by sendfile over loopback into files that are synced. */
-async function raw(options: BenchOptions, bytes: number): Promise<Moved> {
-  const directory = temporaryDirectory(options.directory);
-  const count = Math.max(1, Math.round(bytes / PIECE_BYTES));
-  mkdirSync(join(directory, 'in'));
-  for (let i = 0; i < count; i++) {
-    writeFileSync(join(directory, String(i)), Buffer.alloc(PIECE_BYTES, i));
-  }
-  createNativeEngine(ENGINE);
+/** Half of what a node has on its disk: as much as moves. */
+function halfOf(dataDirectory: string): readonly string[] {
+  const files = readdirSync(dataDirectory, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.sst'))
+    .map((name) => join(dataDirectory, name));
+  return files.slice(0, Math.ceil(files.length / 2));
+}
+
+/** Files sent as they are by sendfile over loopback into files that are synced. */
+async function raw(files: readonly string[], directory: string): Promise<Moved> {
+  mkdirSync(directory);
   const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
+  const sizes = files.map((path) => statSync(path).size);
   const before = process.cpuUsage();
   const began = performance.now();
   const lane = async (first: number, [client, peer]: readonly [Socket, Socket]) => {
-    for (let i = first; i < count; i += LANES) {
-      const length = statSync(join(directory, String(i))).size;
-      const shared = { length, timeoutMs: STALLED_MILLIS };
+    for (let i = first; i < files.length; i += LANES) {
+      const shared = { length: sizes[i], timeoutMs: STALLED_MILLIS };
       await Promise.all([
-        sendFile({
-          ...shared,
-          socketFd: fdOf(client),
-          path: join(directory, String(i)),
-          offset: 0,
-        }),
+        sendFile({ ...shared, socketFd: fdOf(client), path: files[i], offset: 0 }),
         receiveFile({
           ...shared,
           socketFd: fdOf(peer),
-          path: join(directory, 'in', String(i)),
+          path: join(directory, String(i)),
           fsync: true,
         }),
       ]);
@@ -224,15 +223,26 @@ async function raw(options: BenchOptions, bytes: number): Promise<Moved> {
   const { user, system } = process.cpuUsage(before);
   server.close();
   removeDirectory(directory);
-  const cpu = (user + system) / 1e6;
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
   return {
-    bytes: count * PIECE_BYTES,
-    wholeBytes: count * PIECE_BYTES,
+    bytes,
+    wholeBytes: bytes,
     seconds,
-    sourceCpu: cpu,
+    sourceCpu: (user + system) / 1e6,
     targetCpu: 0,
     sourceGrowth: 0,
     targetGrowth: 0,
+  };
+}
+
+/** What two runs of the same together come to. */
+function together(a: Moved, b: Moved): Moved {
+  return {
+    ...a,
+    bytes: a.bytes + b.bytes,
+    wholeBytes: a.wholeBytes + b.wholeBytes,
+    seconds: a.seconds + b.seconds,
+    sourceCpu: a.sourceCpu + b.sourceCpu,
   };
 }
 
@@ -242,15 +252,17 @@ export async function measureStreaming(
   options: BenchOptions,
   gib: number,
 ): Promise<void> {
-  const moved = new Map<string, Moved>();
-  for (const mode of MODES) moved.set(mode.name, await bootstrap(options, mode, gib));
-  const { bytes } = moved.get(MODES[0].name) as Moved;
-  const kernel = await raw(options, bytes);
-  moved.set('sendfile and fsync alone', kernel);
+  createNativeEngine(ENGINE);
+  const runs = new Map<string, Awaited<ReturnType<typeof bootstrap>>>();
+  for (const mode of MODES) runs.set(mode.name, await bootstrap(options, mode, gib));
   const rateOf = (one: Moved) => one.bytes / MIB / one.seconds;
   const perCpu = (one: Moved) => one.bytes / MIB / (one.sourceCpu + one.targetCpu);
-  const rows = moved.get('row by row') as Moved;
-  for (const [name, one] of moved) {
+  const rows = runs.get('row by row')?.moved as Moved;
+  const all = [...runs].flatMap(([name, { moved, kernel }]) => [
+    { name, one: moved, kernel },
+    { name: `sendfile and fsync beside ${name}`, one: kernel, kernel },
+  ]);
+  for (const { name, one, kernel } of all) {
     report.add({
       name,
       figures: {

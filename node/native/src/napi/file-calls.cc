@@ -94,6 +94,8 @@ napi_value ingest(napi_env env, napi_callback_info info) {
   options.link_files = flags & kLink;
   options.allow_db_generated_files = flags & kDatabaseMade;
   options.verify_checksums_before_ingest = flags & kVerify;
+  // Who names the checksums has compared them: it would read the whole file once more.
+  options.verify_file_checksum = flags & kVerify;
   options.fill_cache = false;
   if (options.allow_db_generated_files) {
     // Their keys keep their sequence numbers: only where there is nothing yet, in memory neither.
