@@ -33,7 +33,6 @@ const KILL_WITHIN_MILLIS = 4_000;
 const FIRST_LINE = '"message":"';
 /** Down nodes are noticed, and requests that were under way have failed. */
 const EXCUSE_MILLIS = 15_000;
-const VOTERS_MILLIS = 3_000;
 
 type Kind = 'join' | 'decommission' | 'removenode' | 'replace';
 type Victim = 'gets' | 'gives' | 'leads';
@@ -173,8 +172,6 @@ class Rounds {
     assert.deepEqual(report.failures, []);
     const changed = performance.now();
     await this.verify(report, deleted);
-    // Three vote on the log: after one was replaced, another may only die when its successor votes.
-    await pause(VOTERS_MILLIS);
     const seconds = (from: number, to: number) => ((to - from) / 1000).toFixed(1);
     console.log(
       `  ${report.requests} requests, ${seconds(began, changed)} s, checked in ${seconds(changed, performance.now())} s`,
