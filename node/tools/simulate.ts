@@ -2,7 +2,7 @@
  * `npm run simulate -- --seeds N [--from SEED] [--dcs dc1:5] [--replication dc1:3] [--faults crash,partition]`: whole
  * clusters on virtual time, one for each seed. A seed that fails is printed with what is wrong; `--from SEED --seeds 1
  * --trace` replays it with the nodes' logs, `--history l5` with what clients did to a key. `--bugs` lists the bugs that can be planted; `--bug NAME` (or `all`) plants one
- * and succeeds only if it is found.
+ * and succeeds only if it is found. `--topology`: the ring changes, each `--interval` milliseconds; `--clients N`.
  */
 import { parseArgs } from 'node:util';
 import { huntBug } from '../src/simulation/bug-hunt.ts';
@@ -21,6 +21,8 @@ const { values } = parseArgs({
     replication: { type: 'string' },
     faults: { type: 'string' },
     topology: { type: 'boolean', default: false },
+    clients: { type: 'string' },
+    interval: { type: 'string' },
     trace: { type: 'boolean', default: false },
     history: { type: 'string' },
     bug: { type: 'string' },
@@ -63,6 +65,8 @@ async function simulate(first: number, count: number): Promise<boolean> {
       .join(', ')}}`,
     faultMillis: Number(values.seconds) * 1000,
     ring: values.topology,
+    ...(values.clients === undefined ? {} : { clients: Number(values.clients) }),
+    ...(values.interval === undefined ? {} : { ringMillis: Number(values.interval) }),
     ...(values.faults === undefined ? {} : { faults: faultsOf(values.faults) }),
   };
   const failed: number[] = [];

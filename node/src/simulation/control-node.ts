@@ -7,9 +7,10 @@ import { MetadataLog } from '../cluster/metadata-log.ts';
 import { requireOwnPlace } from '../cluster/own-place.ts';
 import { TopologyDriver } from '../cluster/topology-driver.ts';
 import { TopologyRequests } from '../cluster/topology-requests.ts';
-import { LinkHub } from '../internode/link-hub.ts';
+import type { LinkHub } from '../internode/link-hub.ts';
 import { request, Verb } from '../internode/links.ts';
 import { formatUuid, randomUuid } from '../types/uuid.ts';
+import { WatchedLinks } from './watched-links.ts';
 import type { NodeWorld, SimulatedNode } from './world.ts';
 
 const CLUSTER_NAME = 'simulation';
@@ -57,11 +58,12 @@ export class ControlNode implements SimulatedNode {
     this.options = options;
     const { hostId, carrier, clock, log, schedule } = facts;
     const random = () => facts.random.next();
-    this.links = new LinkHub({
+    const links = {
       ...{ hostId, carrier, clock, log, schedule, random },
       clusterName: CLUSTER_NAME,
       clusterId: () => this.clusterId,
-    });
+    };
+    this.links = new WatchedLinks(links, facts.moment);
     this.gossip = new Gossip({
       ...{ hostId, clock, random, links: this.links },
       clusterId: () => this.clusterId,

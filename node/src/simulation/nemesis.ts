@@ -1,7 +1,7 @@
 /** What goes wrong in a world, drawn from its seed: one fault after another, some at the same time, all of them ending. */
 import type { SeededRandom } from './random.ts';
-import type { Moment } from './watched-links.ts';
-import type { NodeSlot, SimulatedNode, World } from './world.ts';
+import { LEARNS_SWITCH, type Moment } from './watched-links.ts';
+import { DATA_PORT, type NodeSlot, type SimulatedNode, type World } from './world.ts';
 
 export type FaultKind =
   | 'partition' // two halves cannot talk
@@ -17,7 +17,11 @@ export type FaultKind =
   | 'clock' // jumps of the wall clock
   | 'aimed' // a crash between two steps of a request
   | 'blackout' // all nodes crash
-  | 'datacenter'; // all nodes of one crash
+  | 'datacenter' // all nodes of one crash
+  | 'data-cut' // coordinators and replicas of one node are cut off, what agrees with others is not
+  | 'aimed-cut' // the same, between two steps of a request
+  | 'late-mail' // workers of one node hear late of what the main thread knows
+  | 'aimed-late'; // the same, from a step of a request on
 
 export const ALL_FAULTS: readonly FaultKind[] = [
   'partition',
@@ -34,7 +38,14 @@ export const ALL_FAULTS: readonly FaultKind[] = [
   'aimed',
   'blackout',
   'datacenter',
+  'data-cut',
+  'aimed-cut',
+  'late-mail',
+  'aimed-late',
 ];
+
+/** What matters only where the ring changes. */
+const RING_FAULTS: readonly FaultKind[] = ['data-cut', 'aimed-cut', 'late-mail', 'aimed-late'];
 
 /** Between what was said and what comes next, something is known to one node only. */
 export const MOMENTS: readonly Moment[] = [
@@ -52,6 +63,20 @@ export const MOMENTS: readonly Moment[] = [
   'answers PaxosCommit',
 ];
 
+/** Steps of ranges that move, of which there are few. */
+const RARE_MOMENTS: readonly Moment[] = [
+  'answers StreamOpen',
+  'hears StreamOpen',
+  'hears StreamRows',
+  'asks StreamClose',
+  'answers StreamClose',
+  'answers TopologyReached',
+  'hears TopologyReached',
+];
+
+/** Steps of ranges that move. */
+const RING_MOMENTS: readonly Moment[] = [...RARE_MOMENTS, LEARNS_SWITCH];
+
 export interface NemesisOptions {
   readonly faults: readonly FaultKind[];
   /** Between the beginnings of two faults, and their length: up to twice of these. */
@@ -64,17 +89,27 @@ export interface NemesisOptions {
 }
 
 export const DEFAULT_NEMESIS: NemesisOptions = {
-  faults: ALL_FAULTS.filter((fault) => fault !== 'datacenter'),
+  faults: ALL_FAULTS.filter((fault) => fault !== 'datacenter' && !RING_FAULTS.includes(fault)),
   intervalMillis: 1000,
   lengthMillis: 2000,
   downMax: 1,
   moments: MOMENTS,
 };
 
+/** Where the ring changes. */
+export const RING_NEMESIS = {
+  faults: [...DEFAULT_NEMESIS.faults, ...RING_FAULTS],
+  moments: [...MOMENTS, ...RING_MOMENTS],
+} satisfies Partial<NemesisOptions>;
+
 const FLAP_MILLIS = 300;
 /** An aimed crash lets so many of its moments pass, and comes so long after one, at most. */
 const SKIPPED_MAX = 8;
+/** Of those that do not come often. */
+const SKIPPED_RARE_MAX = 2;
 const AIM_MILLIS_MAX = 2;
+/** What was just said is still on its way. */
+const AIM_CUT_MILLIS_MAX = 0.3;
 /** All nodes crash, and not only the one of the moment. */
 const AIMED_AT_ALL_RATE = 0.25;
 const CLOCK_MICROS_MAX = 5_000_000;
@@ -85,6 +120,8 @@ const HEALED_AS_ONE_RATE = 0.7;
 interface Way {
   readonly from: string;
   readonly to: string;
+  /** By default all. */
+  readonly port?: number;
 }
 
 interface Addressed {
@@ -168,7 +205,19 @@ export class Nemesis<Node extends SimulatedNode> {
         this.crash([node]);
         break;
       case 'aimed':
-        this.aim();
+        this.aim(AIM_MILLIS_MAX, (one, isWide) => this.crash(isWide ? world.nodes : [one]));
+        break;
+      case 'aimed-cut':
+        this.aim(AIM_CUT_MILLIS_MAX, (one) => this.cutData(one));
+        break;
+      case 'data-cut':
+        this.cutData(node);
+        break;
+      case 'late-mail':
+        this.delayMail(node);
+        break;
+      case 'aimed-late':
+        this.aim(AIM_CUT_MILLIS_MAX, (one) => this.delayMail(one));
         break;
       case 'blackout':
         this.crash(world.nodes);
@@ -214,10 +263,29 @@ export class Nemesis<Node extends SimulatedNode> {
   /** Ways in one direction; they are healed all at one time, or one after another. */
   private cut(ways: readonly Way[]): void {
     const { network } = this.world;
-    const heal = ({ from, to }: Way) => network.unblock(from, to);
-    for (const { from, to } of ways) network.block(from, to);
+    const heal = ({ from, to, port }: Way) => network.unblock(from, to, port);
+    for (const { from, to, port } of ways) network.block(from, to, port);
     if (this.random.chance(HEALED_AS_ONE_RATE)) this.later(() => ways.forEach(heal));
     else for (const way of ways) this.later(() => heal(way));
+  }
+
+  /** It hears nothing, or is not heard, or both. */
+  private cutData(node: NodeSlot<Node>): void {
+    const others = this.others(node);
+    const [hears, isHeard] = this.random.pick([
+      [true, false],
+      [false, true],
+      [false, false],
+    ]);
+    const ways = [
+      ...(hears ? [] : pairsOf(others, [node])),
+      ...(isHeard ? [] : pairsOf([node], others)),
+    ];
+    this.cut(ways.map((way) => ({ ...way, port: DATA_PORT })));
+  }
+
+  private delayMail(node: NodeSlot<Node>): void {
+    node.mailAtMillis = this.world.now + this.random.between(0, 2 * this.options.lengthMillis);
   }
 
   private flap(node: NodeSlot<Node>, times: number): void {
@@ -244,26 +312,30 @@ export class Nemesis<Node extends SimulatedNode> {
     }
   }
 
-  /** Whoever comes to a certain step next crashes there, or a moment later. */
-  private aim(): void {
+  /** It strikes whoever comes to a certain step next there, or a moment later. */
+  private aim(millisMax: number, strike: (node: NodeSlot<Node>, isWide: boolean) => void): void {
     const { world, random, options } = this;
     const moment = random.pick(options.moments);
     const isWide = random.chance(AIMED_AT_ALL_RATE);
-    const millis = random.chance(0.3) ? 0 : random.between(0, AIM_MILLIS_MAX);
-    let skipped = random.below(SKIPPED_MAX);
+    const millis = random.chance(0.3) ? 0 : random.between(0, millisMax);
+    let skipped = random.below(RARE_MOMENTS.includes(moment) ? SKIPPED_RARE_MAX : SKIPPED_MAX);
+    const hearers = new Map<NodeSlot<Node>, (name: string) => void>();
+    // The next aim may have taken the place of this one.
     const end = () => {
-      for (const node of world.nodes) node.onMoment = null;
+      for (const [node, hear] of hearers) if (node.onMoment === hear) node.onMoment = null;
     };
     for (const node of world.nodes) {
-      node.onMoment = (name) => {
+      const hear = (name: string) => {
         if (name !== moment || skipped-- > 0) return;
         end();
         world.scheduler.after(millis, () => {
           if (!this.running) return;
           world.note(node.index, `nemesis: aimed at ${name}`);
-          this.crash(isWide ? world.nodes : [node]);
+          strike(node, isWide);
         });
       };
+      hearers.set(node, hear);
+      node.onMoment = hear;
     }
     this.later(end);
   }

@@ -39,8 +39,9 @@ interface Endpoint {
   readonly port: number;
 }
 
-function pairOf(from: string, to: string): string {
-  return `${from} ${to}`;
+/** @param port null: all of them */
+function pairOf(from: string, to: string, port: number | null = null): string {
+  return port === null ? `${from} ${to}` : `${from} ${to} ${port}`;
 }
 
 export class VirtualNetwork {
@@ -97,18 +98,21 @@ export class VirtualNetwork {
     return this.qualities.get(pairOf(from, to)) ?? this.standard;
   }
 
-  /** Nothing goes from one to the other; what is written waits, as TCP's does, until the stream breaks. */
-  block(from: string, to: string): void {
-    this.blocked.add(pairOf(from, to));
+  /**
+   * Nothing goes from one to the other; what is written waits, as TCP's does, until the stream breaks.
+   * @param port only streams that were opened to it; null: all
+   */
+  block(from: string, to: string, port: number | null = null): void {
+    this.blocked.add(pairOf(from, to, port));
     for (const stream of this.streams) {
-      if (stream.goes(from, to)) stream.cut();
-      if (stream.goes(from, to) || stream.goes(to, from)) stream.watchCut();
+      if (stream.goes(from, to, port)) stream.cut();
+      if (stream.goes(from, to, port) || stream.goes(to, from, port)) stream.watchCut();
     }
   }
 
-  unblock(from: string, to: string): void {
-    this.blocked.delete(pairOf(from, to));
-    for (const stream of this.streams) if (stream.goes(from, to)) stream.goOn();
+  unblock(from: string, to: string, port: number | null = null): void {
+    this.blocked.delete(pairOf(from, to, port));
+    for (const stream of this.streams) if (stream.goes(from, to, port)) stream.goOn();
   }
 
   /** Cuts two groups off from each other, both ways. */
@@ -123,15 +127,13 @@ export class VirtualNetwork {
 
   /** Takes back all blocks; qualities stay. */
   heal(): void {
-    const pairs = [...this.blocked];
+    const healed = [...this.streams].filter(({ isCut }) => isCut);
     this.blocked.clear();
-    for (const stream of this.streams) {
-      if (pairs.includes(pairOf(stream.from, stream.to))) stream.goOn();
-    }
+    for (const stream of healed) stream.goOn();
   }
 
-  isBlocked(from: string, to: string): boolean {
-    return this.blocked.has(pairOf(from, to));
+  isBlocked(from: string, to: string, port: number): boolean {
+    return this.blocked.has(pairOf(from, to)) || this.blocked.has(pairOf(from, to, port));
   }
 
   /** Breaks every stream between two addresses; what is under way is lost. */
@@ -184,7 +186,7 @@ export class VirtualNetwork {
   }
 
   private open(from: string, to: Endpoint, events: StreamEvents): CarrierStream {
-    const near = new VirtualStream(this, from, to.address);
+    const near = new VirtualStream(this, from, to.address, to.port);
     near.events = events;
     this.connect(near, to, this.scheduler.now + CONNECT_MILLIS);
     return near;
@@ -193,7 +195,8 @@ export class VirtualNetwork {
   /** Tries until the path is there, or the time is over. */
   private connect(near: VirtualStream, to: Endpoint, end: number): void {
     const { from } = near;
-    const cut = this.isBlocked(from, to.address) || this.isBlocked(to.address, from);
+    const { address, port } = to;
+    const cut = this.isBlocked(from, address, port) || this.isBlocked(address, from, port);
     if (cut) {
       this.scheduler.after(RETRANSMIT_MILLIS, () => {
         if (near.ended) return;
@@ -210,7 +213,7 @@ export class VirtualNetwork {
         near.fail('cannot connect: refused');
         return;
       }
-      const far = new VirtualStream(this, to.address, from);
+      const far = new VirtualStream(this, address, from, port);
       near.join(far);
       far.events = accept(far);
       near.goOn();
@@ -229,6 +232,8 @@ export class VirtualNetwork {
 class VirtualStream implements CarrierStream {
   readonly from: string;
   readonly to: string;
+  /** That the stream was opened to, at either end. */
+  private readonly port: number;
   events: StreamEvents | null = null;
   /** Nothing is sent or heard any more at this end. */
   ended = false;
@@ -246,10 +251,11 @@ class VirtualStream implements CarrierStream {
   private flight = 0;
   private broken = false;
 
-  constructor(network: VirtualNetwork, from: string, to: string) {
+  constructor(network: VirtualNetwork, from: string, to: string, port: number) {
     this.network = network;
     this.from = from;
     this.to = to;
+    this.port = port;
     network.add(this);
   }
 
@@ -257,8 +263,14 @@ class VirtualStream implements CarrierStream {
     return this.to;
   }
 
-  goes(from: string, to: string): boolean {
-    return this.from === from && this.to === to;
+  /** @param port null: any */
+  goes(from: string, to: string, port: number | null = null): boolean {
+    return this.from === from && this.to === to && (port === null || port === this.port);
+  }
+
+  /** Nothing goes from this end to the other. */
+  get isCut(): boolean {
+    return this.network.isBlocked(this.from, this.to, this.port);
   }
 
   join(far: VirtualStream): void {
@@ -316,9 +328,9 @@ class VirtualStream implements CarrierStream {
 
   /** Breaks this end if it is still cut off after the keepalive time. */
   watchCut(): void {
-    const { network, from, to } = this;
+    const { network, from, to, port } = this;
     network.scheduler.after(KEEPALIVE_MILLIS, () => {
-      if (this.ended || !(network.isBlocked(from, to) || network.isBlocked(to, from))) return;
+      if (this.ended || !(this.isCut || network.isBlocked(to, from, port))) return;
       this.lose();
       this.fail('keepalive: no answer');
     });
@@ -326,8 +338,8 @@ class VirtualStream implements CarrierStream {
 
   /** Sends what waits, if there is a way. */
   goOn(): void {
-    const { network, far } = this;
-    if (far === null || this.ended || network.isBlocked(this.from, this.to)) return;
+    const { far } = this;
+    if (far === null || this.ended || this.isCut) return;
     const packets = this.waiting;
     this.waiting = [];
     for (const packet of packets) this.transmit(packet, far);
@@ -347,7 +359,7 @@ class VirtualStream implements CarrierStream {
     this.underWay.push(packet);
     scheduler.at(this.lastArrival, () => {
       // A stream that is closed is not cut, but nothing passes a cut.
-      if (this.flight !== flight || network.isBlocked(this.from, this.to)) return;
+      if (this.flight !== flight || this.isCut) return;
       this.underWay.shift();
       this.arrived(packet.length);
       if (far.ended) return;
@@ -380,7 +392,7 @@ class VirtualStream implements CarrierStream {
     const arrival = scheduler.now + network.latency(this.from, this.to);
     scheduler.at(Math.max(this.lastArrival, arrival), () => {
       if (this.broken) return;
-      if (!network.isBlocked(this.from, this.to)) far.fail(reason);
+      if (!this.isCut) far.fail(reason);
       else scheduler.after(KEEPALIVE_MILLIS, () => far.fail('keepalive: no answer'));
     });
   }

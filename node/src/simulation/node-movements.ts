@@ -11,6 +11,7 @@ import { createRowApplier } from '../streaming/row-applier.ts';
 import { TopologyPublisher } from '../streaming/topology-publisher.ts';
 import type { ControlNode } from './control-node.ts';
 import { createFetcher, listenForStreams } from './stream-network.ts';
+import { LEARNS_SWITCH } from './watched-links.ts';
 import type { NodeWorld } from './world.ts';
 
 const DIRECTORY = 'streams';
@@ -99,7 +100,16 @@ export class NodeMovements {
   /** @param worker that goes by the state for which this is prepared */
   async follow(worker: MovingWorker): Promise<void> {
     this.worker = worker;
-    this.deps.control.log.onChange(() => void this.publisher.follow());
+    const { control, facts } = this.deps;
+    const switched = new Set<string>();
+    control.log.onChange(({ operations }) => {
+      for (const { id, phase } of operations) {
+        if (phase !== 'switched' || switched.has(id)) continue;
+        switched.add(id);
+        facts.moment(LEARNS_SWITCH);
+      }
+      void this.publisher.follow();
+    });
     await this.publisher.follow();
   }
 
@@ -119,10 +129,13 @@ export class NodeMovements {
 
   /** @returns when the worker has answered */
   private post(work: (worker: MovingWorker) => unknown): Promise<void> {
-    const { clock, random } = this.deps.facts;
-    const delivered = this.mail.then(
-      () => new Promise<void>((resolve) => clock.after(random.between(0, POST_MILLIS), resolve)),
-    );
+    const { clock, random, mailAtMillis } = this.deps.facts;
+    const after = (millis: number) => new Promise<void>((resolve) => clock.after(millis, resolve));
+    const delivered = this.mail.then(async () => {
+      await after(random.between(0, POST_MILLIS));
+      const late = mailAtMillis() - clock.nowMillis();
+      if (late > 0) await after(late);
+    });
     this.mail = delivered;
     return delivered.then(async () => {
       if (this.worker !== null) await work(this.worker);

@@ -1,4 +1,4 @@
-/** Which keys clients meet at: a few hot ones, and those that have come up lately. */
+/** Which keys clients meet at: a few hot ones, and those that have come up lately. At others nobody meets. */
 import type { SeededRandom } from './random.ts';
 
 const RECENT_MAX = 8;
@@ -7,6 +7,8 @@ export class RecentKeys {
   private readonly random: SeededRandom;
   private readonly hotCount: number;
   private next: number;
+  /** The newest last. */
+  private recent: readonly number[] = [];
 
   constructor(random: SeededRandom, hotCount: number) {
     this.random = random;
@@ -20,14 +22,21 @@ export class RecentKeys {
 
   /** One that nobody has used. */
   fresh(): number {
+    const key = this.next++;
+    this.recent = [...this.recent, key].slice(-RECENT_MAX);
+    return key;
+  }
+
+  /** One that nobody has used, and only who gets it now will: what is wrong with it nobody makes good. */
+  quiet(): number {
     return this.next++;
   }
 
   /** A hot one, or one of the last that were fresh. */
   any(): number {
-    const recent = Math.min(RECENT_MAX, this.next - this.hotCount);
-    if (recent === 0 || this.random.chance(0.5)) return this.hot();
-    return this.next - 1 - this.random.below(recent);
+    const { recent } = this;
+    if (recent.length === 0 || this.random.chance(0.5)) return this.hot();
+    return recent[recent.length - 1 - this.random.below(recent.length)];
   }
 
   /** All that were used. */

@@ -2,40 +2,66 @@
 import type { PlantedBug } from './planted-bugs.ts';
 import {
   acceptStale,
+  askNobody,
   askOneSource,
   clearAsOfBefore,
   doneAtOnce,
   doneForAll,
   exportUnfenced,
   forgetPending,
-  knowAlways,
   loseAside,
   settleNothing,
 } from './ring-sabotage.ts';
 import type { SimulationOptions } from './run.ts';
+import { LEARNS_SWITCH } from './watched-links.ts';
 
-const RING: Partial<SimulationOptions> = { ring: true, faultMillis: 20_000 };
-
-/** Long enough to be taken for dead, while others go on. */
-const AWAY: Partial<SimulationOptions> = {
-  ...RING,
-  faults: ['partition', 'partition', 'one-way'],
-  faultMillis: 40_000,
-  pace: { intervalMillis: 3_000, lengthMillis: 5_000 },
+/** Nobody dies for good, so that there are keys of one replica: nothing hides what it lacks. */
+const RING: Partial<SimulationOptions> = {
+  ring: true,
+  kills: false,
+  ringMillis: 1_000,
+  faultMillis: 20_000,
 };
 
-/** Ranges take long to come, and of what was written meanwhile not all replicas have everything. */
-const SLOW: Partial<SimulationOptions> = {
+/** Dead nodes are replaced. */
+const DEATHS: Partial<SimulationOptions> = { ...RING, kills: true };
+
+/** What is written takes long to be seen, and much of it is on its way. */
+const SLOW: Partial<SimulationOptions> = { ...RING, clients: 16, faults: ['slow-disk'] };
+
+/** Workers take requests of the topology before for a while. */
+const BEHIND: Partial<SimulationOptions> = {
   ...RING,
-  clients: 16,
-  faults: ['slow-disk', 'slow-disk', 'crash', 'one-way'],
+  faults: ['late-mail'],
+  pace: { intervalMillis: 500, lengthMillis: 1_000 },
+};
+
+/** Some hear late that others own what they go on to serve. */
+const LATE: Partial<SimulationOptions> = {
+  ...RING,
+  clients: 10,
+  faults: ['aimed-late'],
+  moments: [LEARNS_SWITCH],
+  pace: { intervalMillis: 1_000, lengthMillis: 6_000 },
+};
+
+/** Of what is decided only one node knows. */
+const CUT: Partial<SimulationOptions> = {
+  ...RING,
+  datacenters: { dc1: 5 },
+  clients: 8,
+  quiet: 20,
+  ringMillis: 500,
+  faults: ['aimed-cut'],
+  moments: ['asks PaxosCommit'],
+  pace: { intervalMillis: 2_500, lengthMillis: 8_000 },
 };
 
 export const RING_BUGS: Readonly<Record<string, PlantedBug>> = {
   'export-without-fence': {
     breaks: 'sources give a range while requests of the topology before are under way',
-    seeds: 50,
-    cluster: SLOW,
+    seeds: 20,
+    cluster: BEHIND,
     moving: exportUnfenced,
   },
   'reads-switched-early': {
@@ -71,20 +97,20 @@ export const RING_BUGS: Readonly<Record<string, PlantedBug>> = {
   'one-source': {
     breaks: 'the data of a dead node is taken from one of the others',
     seeds: 50,
-    cluster: RING,
+    cluster: DEATHS,
     moving: askOneSource,
   },
   'stale-accepted': {
     breaks: 'replicas take requests of a topology from before',
     seeds: 50,
-    cluster: AWAY,
+    cluster: BEHIND,
     after: acceptStale,
   },
   'switch-not-awaited': {
     breaks: 'the owners before are given up before all know of the switch',
-    seeds: 50,
-    cluster: AWAY,
-    before: knowAlways,
+    seeds: 20,
+    cluster: LATE,
+    after: askNobody,
   },
   'flipped-file-taken': {
     breaks: 'files are taken whatever their checksum',
@@ -105,7 +131,7 @@ export const RING_BUGS: Readonly<Record<string, PlantedBug>> = {
   'decisions-not-moved': {
     breaks: 'what conditional writes have accepted is not settled before a range is given',
     seeds: 50,
-    cluster: RING,
+    cluster: CUT,
     after: settleNothing,
   },
 };

@@ -4,6 +4,7 @@
  */
 import type { ClusterState } from '../cluster/cluster-state.ts';
 import { GRID_BUCKETS, gridToken } from '../cluster/grid.ts';
+import { gainersOf } from '../cluster/operations.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import type { SeededRandom } from './random.ts';
 import { Tallies } from './tallies.ts';
@@ -24,6 +25,8 @@ export interface RingChangesOptions {
 type Slot = NodeSlot<ClusterNode>;
 
 const LOOK_MILLIS = 500;
+/** Changes may be a flip of a bit at this interval, or a longer one. */
+const FLIP_MILLIS = 3_000;
 const JOINERS_MAX = 3;
 const TOKENS = 4;
 /** Of looks at an operation that goes on while a member is dead. */
@@ -51,6 +54,16 @@ export class RingChanges {
     this.world = world;
     this.options = options;
     this.random = world.random.fork('ring');
+    world.onCrash = (slot) => this.tallies.add('crashes', this.partOf(slot));
+  }
+
+  /** What a node is in the changes that go on. */
+  private partOf({ hostId, running }: Slot): string {
+    const state = this.state();
+    if (state === null || state.operations.length === 0) return 'while nothing moved';
+    if (state.operations.some((one) => one.hostId === hostId)) return 'of who joins, leaves, moves';
+    if (state.operations.some((one) => gainersOf(state, one).has(hostId))) return 'of who gains';
+    return running?.control.logIfStarted?.isLeader ? 'of who leads' : 'of who gives';
   }
 
   start(): void {
@@ -217,7 +230,9 @@ export class RingChanges {
     this.ask(`cancel a ${kind}`, (requests) => requests.cancel(id, 'changed their minds'));
   }
 
+  /** The faster the ring changes the fewer: who has sent such a file is not asked for half a minute. */
   private flip(): void {
+    if (!this.random.chance(this.options.intervalMillis / FLIP_MILLIS)) return;
     this.random.pick(this.world.nodes).disk.planted.flipsNextFile = true;
     this.tallies.add('ring', 'flipped file');
   }

@@ -1,15 +1,14 @@
 /** What must hold of a ring when its changes have come to their end. */
 
 import type { NodeInfo } from '../cluster/cluster-state.ts';
-import { bucketOfKey } from '../cluster/grid.ts';
 import { Ring } from '../cluster/ring.ts';
+import { withoutSystemKeyspaces } from '../query/virtual/definitions.ts';
 import type { Schema } from '../schema/schema.ts';
 import type { ReplicaContents } from './checkers.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import { strayFamilies } from './node-movements.ts';
+import { ownersBy } from './replica-contents.ts';
 import type { World } from './world.ts';
-
-const KEYSPACE = 'sim';
 
 /** All nodes have the same state, and each range the replicas that it is to have. */
 export function checkRing(world: World<ClusterNode>, schema: Schema): string[] {
@@ -19,13 +18,14 @@ export function checkRing(world: World<ClusterNode>, schema: Schema): string[] {
   const problems = states.flatMap((state, i) =>
     state?.epoch === first.epoch ? [] : [`node ${i} is at ${state?.epoch}, not at ${first.epoch}`],
   );
-  const replication = schema.keyspaces.get(KEYSPACE)?.replication ?? {};
   const ring = new Ring(first);
   const members = [...first.nodes.values()].filter(({ state }) => state === 'normal');
-  for (const { first: from, replicas } of ring.placement(replication).ranges()) {
+  for (const { name, replication } of withoutSystemKeyspaces(schema).keyspaces.values()) {
     const wanted = wantedOf(replication, members);
-    if (replicas.length !== wanted) {
-      problems.push(`the range from ${from} has ${replicas.length} replicas, not ${wanted}`);
+    for (const { first: from, replicas } of ring.placement(replication).ranges()) {
+      if (replicas.length === wanted) continue;
+      const what = `the range of ${name} from ${from}`;
+      problems.push(`${what} has ${replicas.length} replicas, not ${wanted}`);
     }
   }
   return problems;
@@ -49,16 +49,10 @@ export function checkLeftovers(
   schema: Schema,
   held: readonly ReplicaContents[],
 ): string[] {
-  const [first] = world.nodes;
-  const state = first.node.control.log.current();
-  const replication = schema.keyspaces.get(KEYSPACE)?.replication ?? {};
-  const placement = new Ring(state).placement(replication);
+  const owners = ownersBy(world);
   const problems: string[] = [];
   for (const { hostId, entries } of held.map(({ name, entries }) => ({ hostId: name, entries }))) {
-    const foreign = [...entries.keys()].filter((entry) => {
-      const bucket = bucketOfKey(Buffer.from(entry.split(' ')[1] ?? '', 'hex'));
-      return !placement.ofBucket(bucket).some((node) => node.hostId === hostId);
-    });
+    const foreign = [...entries.keys()].filter((entry) => !owners(entry).includes(hostId));
     if (foreign.length === 0) continue;
     problems.push(`${hostId} has ${foreign.length} records that are not its own: ${foreign[0]}`);
   }

@@ -1,7 +1,6 @@
 /** Bugs of moving ranges, put into running nodes: see `sabotage.ts`. */
-import type { ClusterState } from '../cluster/cluster-state.ts';
+import type { ClusterState, NodeInfo } from '../cluster/cluster-state.ts';
 import { gainersOf } from '../cluster/operations.ts';
-import type { Responder } from '../internode/links.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import { part, patch } from './sabotage.ts';
 
@@ -96,17 +95,12 @@ export function acceptStale({ coordinator }: ClusterNode): void {
   patch<() => boolean>(topology, 'hasRunMoved', () => () => false);
 }
 
-/** Says that it knows any switch. */
-export function knowAlways({ control }: ClusterNode): void {
-  const topologies = part(control, 'topologies');
-  Reflect.set(topologies, 'epoch', Number.MAX_SAFE_INTEGER);
-  type Serve = (body: Uint8Array, responder: Responder) => void;
-  patch<Serve>(
-    topologies,
-    'serve',
-    () => (_body, responder) => responder.answer(new Uint8Array(0)),
-  );
-  patch<() => void>(topologies, 'reached', () => () => {});
+/** The leader takes it that all know of a switch whom it can reach. */
+export function askNobody({ control }: ClusterNode): void {
+  type Ask = (up: readonly NodeInfo[], operation: object, reached: Set<string>) => Promise<void>;
+  patch<Ask>(part(control, 'moving', 'driver'), 'ask', () => async (up, _operation, reached) => {
+    for (const { hostId } of up) reached.add(hostId);
+  });
 }
 
 /** What conditional writes have decided stays where it was decided. */

@@ -3,7 +3,7 @@ import { JoinRefusedError } from '../cluster/metadata-errors.ts';
 import { OwnPlaceError } from '../cluster/own-place.ts';
 import { schemaChangeOf } from '../cluster/schema-change.ts';
 import { withoutSystemKeyspaces } from '../query/virtual/definitions.ts';
-import { EMPTY_SCHEMA, familyName, type Schema } from '../schema/schema.ts';
+import { EMPTY_SCHEMA, type Schema } from '../schema/schema.ts';
 import type { CounterInput, CounterOutput, RegisterInput, RegisterOutput } from './checkers.ts';
 import { checkBatches, checkConvergence, checkCounter, checkRegister } from './checkers.ts';
 import { ClusterNode } from './cluster-node.ts';
@@ -15,7 +15,14 @@ import {
   checkLinearizable,
   withoutTraceless,
 } from './linearizability.ts';
-import { DEFAULT_NEMESIS, type FaultKind, Nemesis, type NemesisOptions } from './nemesis.ts';
+import {
+  DEFAULT_NEMESIS,
+  type FaultKind,
+  Nemesis,
+  type NemesisOptions,
+  RING_NEMESIS,
+} from './nemesis.ts';
+import { contentsOf, ownersBy, REPLICATED_TABLES, SINGLE_TABLES } from './replica-contents.ts';
 import { RingChanges } from './ring-changes.ts';
 import { checkLeftovers, checkRing } from './ring-checks.ts';
 import type { Sabotage } from './sabotage.ts';
@@ -42,6 +49,12 @@ export interface SimulationOptions {
   readonly sabotage?: Sabotage;
   /** Nodes join, leave, die for good, move; those of `datacenters` are there at the beginning. */
   readonly ring?: boolean;
+  /** Between two changes of the ring, on average. */
+  readonly ringMillis: number;
+  /** Where the ring changes: see `Workload`. */
+  readonly quiet: number;
+  /** Nodes die for good; not given: in half of the seeds. */
+  readonly kills?: boolean;
 }
 
 export const DEFAULT_SIMULATION: SimulationOptions = {
@@ -52,6 +65,8 @@ export const DEFAULT_SIMULATION: SimulationOptions = {
   faults: DEFAULT_NEMESIS.faults,
   moments: DEFAULT_NEMESIS.moments,
   pace: { intervalMillis: 700 },
+  ringMillis: 3_000,
+  quiet: 4,
 };
 
 export interface SeedResult {
@@ -75,11 +90,9 @@ const START_MILLIS = 120_000;
 /** Hints are replayed, batches and proposals that were left open are ended. */
 const REST_MILLIS = 40_000;
 const READ_MILLIS = 60_000;
-const RING_MILLIS = 3_000;
 /** Clients go on while what was begun ends. */
 const RING_REST_MILLIS = 10_000;
 const RING_END_MILLIS = 300_000;
-const TABLES = ['r', 'l', 'c', 'b'];
 const METRICS = [
   'hintsStored',
   'hintsReplayed',
@@ -108,37 +121,6 @@ function judge(world: World<ClusterNode>, workload: Workload, undecided: string[
   return problems;
 }
 
-/** What each node holds of the clients' tables. */
-async function contents(world: World<ClusterNode>, schema: Schema) {
-  const tables = schema.keyspaces.get('sim')?.tables;
-  return Promise.all(
-    world.nodes.map(async ({ hostId, node: { kv } }) => {
-      const entries = new Map<string, string>();
-      for (const name of TABLES) {
-        const table = tables?.get(name);
-        const family = table === undefined ? undefined : kv.families().get(familyName(table));
-        if (family === undefined) throw new TypeError(`no table ${name}`);
-        const iterator = kv.iterator(family, null, null);
-        const out = Buffer.alloc(1 << 20);
-        for (;;) {
-          const count = await iterator.nextAsync(out, 1 << 16);
-          if (count <= 0) break;
-          let at = 0;
-          for (let i = 0; i < count; i++) {
-            const keyEnd = at + 8 + out.readUInt32LE(at);
-            const end = keyEnd + out.readUInt32LE(at + 4);
-            const key = out.toString('hex', at + 8, keyEnd);
-            entries.set(`${name} ${key}`, out.toString('hex', keyEnd, end));
-            at = end;
-          }
-        }
-        iterator.close();
-      }
-      return { name: hostId, entries };
-    }),
-  );
-}
-
 /** Those that have replicas of what clients write. */
 function datacentersWithReplicas(world: World<ClusterNode>): string[] {
   const { topology } = world.node(0).node.coordinator;
@@ -155,7 +137,10 @@ function talliesOf(
   const tallies = new Tallies();
   if (changes !== null) {
     tallies.addAll(changes.tallies);
-    for (const { kind, outcome } of changes.state()?.ended ?? []) tallies.add(kind, outcome);
+    for (const { kind, outcome } of changes.state()?.ended ?? []) {
+      tallies.add(kind, outcome);
+      tallies.add('all changes of the ring', outcome);
+    }
   }
   tallies.addAll(workload.tallies);
   for (const [fault, count] of nemesis.counts) tallies.add('faults', fault, count);
@@ -167,22 +152,12 @@ function talliesOf(
   return tallies;
 }
 
-/** Who has to hold a key, by the ring as a node sees it. */
-function ownersBy(world: World<ClusterNode>): (entry: string) => readonly string[] {
-  const { topology } = world.nodes[0].node.coordinator;
-  const { placement } = topology.replicatedOf({ keyspace: 'sim' });
-  return (entry) => {
-    const [, key = ''] = entry.split(' ');
-    return placement.ofKey(Buffer.from(key, 'hex')).map(({ hostId }) => hostId);
-  };
-}
-
 /** Reads everything at ALL, by which replicas that differ are repaired. @returns problems */
-async function repairAll(world: World<ClusterNode>): Promise<string[]> {
+async function repairAll(world: World<ClusterNode>, tables: readonly string[]): Promise<string[]> {
   const problems: string[] = [];
-  for (const name of TABLES) {
-    const answer = await world.nodes[0].node.query(`SELECT * FROM sim.${name}`, { consistency: 5 });
-    if (answer.body.readInt32BE(0) !== 2) problems.push(`sim.${name} cannot be read at ALL`);
+  for (const name of tables) {
+    const answer = await world.nodes[0].node.query(`SELECT * FROM ${name}`, { consistency: 5 });
+    if (answer.body.readInt32BE(0) !== 2) problems.push(`${name} cannot be read at ALL`);
   }
   return problems;
 }
@@ -217,8 +192,18 @@ export async function runSeed(
   seed: number,
   options: Partial<SimulationOptions> = {},
 ): Promise<SeedResult> {
-  const { datacenters, replication, clients, faultMillis, faults, moments, pace, sabotage, ring } =
-    { ...DEFAULT_SIMULATION, ...options };
+  const isRing = options.ring === true;
+  const {
+    datacenters,
+    replication,
+    clients,
+    faultMillis,
+    faults,
+    moments,
+    pace,
+    sabotage,
+    ...rest
+  } = { ...DEFAULT_SIMULATION, ...(isRing ? RING_NEMESIS : {}), ...options };
   const schema = simulationSchema(replication, sabotage?.readRepair);
   const lives: ClusterNode[] = [];
   const world = new World(seed, {
@@ -228,7 +213,7 @@ export async function runSeed(
       const options = {
         schema,
         ...(sabotage === undefined ? {} : { sabotage }),
-        ...(ring === true ? { moves: ringStyle(world).moves } : {}),
+        ...(isRing ? { moves: ringStyle(world).moves } : {}),
       };
       const node = new ClusterNode(facts, options);
       lives.push(node);
@@ -238,20 +223,20 @@ export async function runSeed(
   for (const { disk } of world.nodes) sabotage?.disk?.(disk);
   await world.startAll(START_MILLIS);
   await world.runFor(5_000);
-  const style = ringStyle(world);
-  const changes =
-    ring === true
-      ? new RingChanges(world, {
-          nodesMin: Math.max(...Object.values(datacenters)),
-          nodesMax: Math.max(...Object.values(datacenters)) + 3,
-          kills: style.kills,
-          intervalMillis: RING_MILLIS,
-          prepare: ({ disk }) => sabotage?.disk?.(disk),
-        })
-      : null;
+  const kills = isRing && (rest.kills ?? ringStyle(world).kills);
+  const nodesMin = Math.max(...Object.values(datacenters));
+  const changes = isRing
+    ? new RingChanges(world, {
+        ...{ nodesMin, nodesMax: nodesMin + 3, kills },
+        intervalMillis: rest.ringMillis,
+        prepare: ({ disk }) => sabotage?.disk?.(disk),
+      })
+    : null;
   if (changes !== null) await world.settle(agreeOnSchema(world, schema), START_MILLIS);
   const nemesis = new Nemesis(world, { faults, moments, ...pace });
-  const workload = new Workload(world, datacentersWithReplicas(world), changes === null);
+  const quiet = isRing ? rest.quiet : 0;
+  const fates = { isRing, kills };
+  const workload = new Workload(world, datacentersWithReplicas(world), fates, quiet);
   workload.start(clients);
   nemesis.start();
   changes?.start();
@@ -273,9 +258,10 @@ export async function runSeed(
       workload.batches.map(({ acknowledged }, i) => ({ ...batches[i], acknowledged })),
     ),
   );
-  problems.push(...(await world.settle(repairAll(world), READ_MILLIS)));
+  const tables = [...REPLICATED_TABLES, ...(isRing && !kills ? SINGLE_TABLES : [])];
+  problems.push(...(await world.settle(repairAll(world, tables), READ_MILLIS)));
   await world.runFor(2_000);
-  const held = await world.settle(contents(world, schema), READ_MILLIS);
+  const held = await world.settle(contentsOf(world, schema, tables), READ_MILLIS);
   problems.push(...checkConvergence(held, ownersBy(world)));
   if (changes !== null) {
     problems.push(...checkRing(world, schema), ...checkLeftovers(world, schema, held));

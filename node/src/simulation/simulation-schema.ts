@@ -13,11 +13,14 @@ export function simulationSchema(replication: string, readRepair = 'BLOCKING'): 
   for (const text of [
     `CREATE KEYSPACE sim WITH replication = ${replication}`,
     `CREATE TABLE sim.r (k int PRIMARY KEY, v text) ${repair}`,
+    `CREATE TABLE sim.a (k int PRIMARY KEY, v text) ${repair}`,
     `CREATE TABLE sim.l (k int PRIMARY KEY, v int) ${repair}`,
     `CREATE TABLE sim.c (k int PRIMARY KEY, n counter) ${repair}`,
     `CREATE TABLE sim.b (k int PRIMARY KEY, v int) ${repair}`,
     "CREATE KEYSPACE single WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
     'CREATE TABLE single.h (k int PRIMARY KEY, v text)',
+    'CREATE TABLE single.r (k int PRIMARY KEY, v text)',
+    'CREATE TABLE single.l (k int PRIMARY KEY, v int)',
   ]) {
     schema = planSchemaChange(parseStatement(text) as SchemaStatement, schema, null, {
       newId: () => `00000000-0000-1000-8000-${String(++ids).padStart(12, '0')}`,

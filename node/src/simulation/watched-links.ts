@@ -3,7 +3,10 @@ import { LinkHub, type LinkHubOptions } from '../internode/link-hub.ts';
 import { type AnswerSink, type Peer, type RequestHandler, Verb } from '../internode/links.ts';
 
 /** asks: a request was sent; answers: a request of a peer was answered; hears: the answer has come. */
-export type Moment = `${'asks' | 'answers' | 'hears'} ${keyof typeof Verb}`;
+export type Moment = `${'asks' | 'answers' | 'hears'} ${keyof typeof Verb}` | typeof LEARNS_SWITCH;
+
+/** A node has it in its log that a range is to be read elsewhere; its workers have not heard of it. */
+export const LEARNS_SWITCH = 'learns of a switch';
 
 const VERB_NAMES = new Map<Verb, string>(Object.entries(Verb).map(([name, verb]) => [verb, name]));
 

@@ -13,6 +13,7 @@ import { CLIENT_VERSION, type ClusterNode } from './cluster-node.ts';
 import {
   type CasContract,
   casContracts,
+  type Fates,
   levelName,
   type RegisterContract,
   registerContracts,
@@ -22,7 +23,7 @@ import type { CasInput, CasOutput } from './linearizability.ts';
 import type { SeededRandom } from './random.ts';
 import { RecentKeys } from './recent-keys.ts';
 import { Tallies } from './tallies.ts';
-import type { World } from './world.ts';
+import type { NodeSlot, World } from './world.ts';
 
 const HOT_KEYS = 4;
 /** Counters from here on are counted at ONE. */
@@ -39,6 +40,12 @@ const PAUSE_MILLIS = 60;
 const SCAN_ROWS = 5000;
 /** Looks at once, mostly at another node, whether what was told is so. */
 const LOOK_BACK_RATE = 0.3;
+/** Of things that a client does, and meets others. */
+const KINDS = 14;
+/** Where the ring changes, some look when others may own the key: so late on average. */
+const LOOK_LATE_MILLIS = 4_000;
+/** Who looks late is somebody else. */
+const LATE_CLIENT = 10_000;
 
 type Rows = readonly (readonly (Buffer | null)[])[];
 /** What a client was told; null: nothing. */
@@ -51,6 +58,13 @@ interface Sending {
   readonly timestamp?: bigint;
   readonly datacenter?: string | null;
   readonly pageSize?: number;
+  /** The node that is asked; null: any. */
+  readonly at?: NodeSlot<ClusterNode> | null;
+}
+
+/** When all has come to rest. */
+interface LastLook {
+  readonly at: NodeSlot<ClusterNode> | null;
 }
 
 function told(answer: Answer): Told {
@@ -91,6 +105,7 @@ export class Workload {
   private readonly registers: readonly RegisterContract[];
   private readonly conditionals: readonly CasContract[];
   private readonly counters: number;
+  private readonly quiet: number;
   private readonly registerKeys: RecentKeys;
   private readonly casKeys: RecentKeys;
   private going = true;
@@ -98,13 +113,22 @@ export class Workload {
   private nextValue = 0;
   private readonly lastSeen = new Map<number, number | null>();
 
-  /** @param datacenters those with replicas @param keepsNodes none goes for good */
-  constructor(world: World<ClusterNode>, datacenters: readonly string[], keepsNodes = true) {
+  /**
+   * @param datacenters those with replicas
+   * @param quiet things that a client does besides `KINDS` others, on keys at which nobody meets
+   */
+  constructor(
+    world: World<ClusterNode>,
+    datacenters: readonly string[],
+    fates: Fates,
+    quiet: number,
+  ) {
     this.world = world;
     this.random = world.random.fork('clients');
-    this.registers = registerContracts(datacenters, keepsNodes);
-    this.counters = keepsNodes ? COUNTERS + COUNTERS_AT_ONE : COUNTERS;
-    this.conditionals = casContracts(datacenters);
+    this.registers = registerContracts(datacenters, fates);
+    this.counters = fates.kills ? COUNTERS : COUNTERS + COUNTERS_AT_ONE;
+    this.conditionals = casContracts(datacenters, fates);
+    this.quiet = quiet;
     this.registerKeys = new RecentKeys(this.random, HOT_KEYS);
     this.casKeys = new RecentKeys(this.random, HOT_KEYS);
   }
@@ -132,7 +156,7 @@ export class Workload {
 
   private step(client: number): Promise<void> {
     const { random, registerKeys, casKeys } = this;
-    switch (random.below(14)) {
+    switch (random.below(KINDS + this.quiet)) {
       case 0:
       case 1:
         return this.writeRegister(client, registerKeys.hot());
@@ -155,8 +179,12 @@ export class Workload {
         return this.scanRegisters(client);
       case 12:
         return this.addToCounter(client, random.below(this.counters));
-      default:
+      case 13:
         return this.logBatch();
+      default:
+        return random.chance(0.3)
+          ? this.writeQuietly(client, registerKeys.quiet())
+          : this.decideQuietly(client);
     }
   }
 
@@ -172,9 +200,12 @@ export class Workload {
   /** @returns null: no answer came, or the node died */
   private async ask(text: string, sending: Sending): Promise<Told | null> {
     const { consistency, serial = Level.SERIAL, timestamp, datacenter = null, pageSize } = sending;
+    const { at = null } = sending;
     const nodes = this.world.alive.filter(
-      ({ running, place }) =>
-        running?.isServing && (datacenter === null || place.datacenter === datacenter),
+      (slot) =>
+        slot.running?.isServing &&
+        (datacenter === null || slot.place.datacenter === datacenter) &&
+        (at === null || at === slot),
     );
     if (nodes.length === 0) return null;
     const { node, disk } = this.random.pick(nodes);
@@ -222,6 +253,11 @@ export class Workload {
   }
 
   private async writeRegister(client: number, key: number): Promise<void> {
+    await this.write(client, key);
+    if (this.random.chance(LOOK_BACK_RATE)) await this.readRegister(client, key);
+  }
+
+  private async write(client: number, key: number): Promise<void> {
     const { table, write, datacenter } = this.contractOf(key);
     const timestamp = ++this.timestamps;
     const value = this.random.chance(0.1) ? null : `v${timestamp}`;
@@ -233,17 +269,40 @@ export class Workload {
         : `INSERT INTO ${table} (k, v) VALUES (${key}, '${value}')`;
     const sending = { consistency: write, timestamp: BigInt(timestamp), datacenter };
     await this.run(`write ${levelName(write)}`, open, this.ask(text, sending), () => ({}));
-    if (this.random.chance(LOOK_BACK_RATE)) await this.readRegister(client, key);
   }
 
-  private async readRegister(client: number, key: number, isLast = false): Promise<void> {
+  /** Written once, and not looked at before others may own it. */
+  private async writeQuietly(client: number, key: number): Promise<void> {
+    await this.write(client, key);
+    this.lookLate(() => this.readRegister(client + LATE_CLIENT, key));
+  }
+
+  /** A decision that its replicas may hear of late. */
+  private async decideQuietly(client: number): Promise<void> {
+    let key = this.casKeys.quiet();
+    while (this.casContractOf(key).commit !== Level.ANY) key = this.casKeys.quiet();
+    await this.decide(client, key, null);
+    this.lookLate(() => this.readConditional(client + LATE_CLIENT, key));
+  }
+
+  private lookLate(look: () => Promise<void>): void {
+    this.world.scheduler.after(this.random.between(0, 2 * LOOK_LATE_MILLIS), () => {
+      if (this.going) void look();
+    });
+  }
+
+  private async readRegister(
+    client: number,
+    key: number,
+    last: LastLook | null = null,
+  ): Promise<void> {
     const { table, read, datacenter, isReadLate } = this.contractOf(key);
-    if (isReadLate && !isLast) return;
+    if (isReadLate && last === null) return;
     const open = this.world.history.begin<RegisterOutput>('register', client, `r${key}`, {
       kind: 'read',
     });
     const text = `SELECT v, writetime(v) FROM ${table} WHERE k = ${key}`;
-    const asked = this.ask(text, { consistency: read, datacenter });
+    const asked = this.ask(text, { consistency: read, datacenter, at: last?.at ?? null });
     await this.run(`read ${levelName(read)}`, open, asked, ([row]) => {
       return { read: readOf(row) };
     });
@@ -288,16 +347,21 @@ export class Workload {
     );
   }
 
-  /** Each value is used once: the checker has less to try. */
   private async compareWith(client: number, key: number, expected: number | null): Promise<void> {
-    const { serial, commit, datacenter } = this.casContractOf(key);
+    await this.decide(client, key, expected);
+    if (this.random.chance(LOOK_BACK_RATE)) await this.readConditional(client, key);
+  }
+
+  /** Each value is used once: the checker has less to try. */
+  private async decide(client: number, key: number, expected: number | null): Promise<void> {
+    const { table, serial, commit, datacenter } = this.casContractOf(key);
     const value = this.nextValue++;
     const input: CasInput = { kind: 'cas', expected, value };
     const open = this.world.history.begin<CasOutput>('cas', client, `l${key}`, input);
     const text =
       expected === null
-        ? `INSERT INTO sim.l (k, v) VALUES (${key}, ${value}) IF NOT EXISTS`
-        : `UPDATE sim.l SET v = ${value} WHERE k = ${key} IF v = ${expected}`;
+        ? `INSERT INTO ${table} (k, v) VALUES (${key}, ${value}) IF NOT EXISTS`
+        : `UPDATE ${table} SET v = ${value} WHERE k = ${key} IF v = ${expected}`;
     const kind = `cas ${levelName(serial)} ${levelName(commit)}`;
     const asked = this.ask(text, { consistency: commit, serial, datacenter });
     await this.run(kind, open, asked, ([row]) => {
@@ -308,15 +372,14 @@ export class Workload {
       this.tallies.add('conditions', applied ? 'met' : 'not met');
       return applied ? { applied } : { applied, value: found };
     });
-    if (this.random.chance(LOOK_BACK_RATE)) await this.readConditional(client, key);
   }
 
   /** @param level by default one of those at which the key is linearizable */
   private readConditional(client: number, key: number, level?: number): Promise<void> {
-    const { reads, datacenter } = this.casContractOf(key);
+    const { table, reads, datacenter } = this.casContractOf(key);
     const consistency = level ?? this.random.pick(reads);
     const open = this.world.history.begin<CasOutput>('cas', client, `l${key}`, { kind: 'read' });
-    const text = `SELECT v FROM sim.l WHERE k = ${key}`;
+    const text = `SELECT v FROM ${table} WHERE k = ${key}`;
     const asked = this.ask(text, { consistency, datacenter });
     return this.run(`read ${levelName(consistency)}`, open, asked, ([row]) => {
       const value = intOf(row?.[0]);
@@ -364,11 +427,16 @@ export class Workload {
     this.tallies.add('batch', record.acknowledged ? 'ok' : isRefused ? 'failed' : 'unknown');
   }
 
+  private lastLooks(key: number): Promise<void>[] {
+    const everywhere = this.contractOf(key).isEverywhere ? this.world.alive : [null];
+    return everywhere.map((at) => this.readRegister(-1, key, { at }));
+  }
+
   /** When all has come to rest: reads everything once more, for the checkers. @returns the batches' parts */
   async readAll(): Promise<
     readonly { readonly name: string; readonly parts: readonly boolean[] }[]
   > {
-    await Promise.all(this.registerKeys.all().map((key) => this.readRegister(-1, key, true)));
+    await Promise.all(this.registerKeys.all().flatMap((key) => this.lastLooks(key)));
     for (const key of this.casKeys.all()) {
       const { reads, serial } = this.casContractOf(key);
       // The weaker ones first: a serial read mends what they could miss.

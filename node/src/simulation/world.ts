@@ -22,7 +22,8 @@ import { StreamDisk } from './stream-disk.ts';
 import { type CrashKind, VirtualDisk } from './virtual-disk.ts';
 
 const CONTROL_PORT = 7000;
-const DATA_PORT = 7001;
+/** Of coordinators and replicas. */
+export const DATA_PORT = 7001;
 /** Lines of the log that are kept. */
 const LINES_MAX = 5000;
 const RESTART_MILLIS = 1000;
@@ -80,6 +81,8 @@ export interface NodeWorld extends Peer, NodePlace {
   schedule(run: () => void): void;
   /** Tells of a step, at which a fault may strike. */
   moment(name: string): void;
+  /** What the main thread tells its workers does not come before this, of the world's time. */
+  mailAtMillis(): number;
   /** The process ends by itself, at once; it is started again a second later. */
   exit(reason: string): void;
 }
@@ -124,6 +127,8 @@ export class NodeSlot<Node extends SimulatedNode> {
   address: string;
   /** The wall clock's error. */
   skewMicros = 0;
+  /** Until then workers hear nothing of the main thread. */
+  mailAtMillis = 0;
   /** Hears of each step that the process tells of. */
   onMoment: ((name: string) => void) | null = null;
   private readonly world: World<Node>;
@@ -188,6 +193,7 @@ export class NodeSlot<Node extends SimulatedNode> {
   crash(kind: CrashKind = 'power'): void {
     if (this.process === null) return;
     this.world.note(this.index, `crashes (${kind})`);
+    this.world.onCrash?.(this);
     this.end(kind);
   }
 
@@ -264,6 +270,7 @@ export class NodeSlot<Node extends SimulatedNode> {
       moment: (name) => {
         if (alive()) this.onMoment?.(name);
       },
+      mailAtMillis: () => this.mailAtMillis,
       exit: (reason) => {
         if (alive()) this.exit(reason);
       },
@@ -305,6 +312,8 @@ export class World<Node extends SimulatedNode> {
   readonly isOver: (error: unknown) => boolean;
   /** What clients did, for the checkers. */
   readonly history = new History();
+  /** Hears of each crash, while the node is still there. */
+  onCrash: ((node: NodeSlot<Node>) => void) | null = null;
   private readonly slots: NodeSlot<Node>[];
   private lines: string[] = [];
   private hash = 0x811c9dc5;
@@ -379,6 +388,7 @@ export class World<Node extends SimulatedNode> {
     for (const node of this.nodes) {
       node.disk.heal();
       node.skewMicros = 0;
+      node.mailAtMillis = 0;
       node.onMoment = null;
     }
     const down = this.nodes.filter(({ running }) => running === null);
