@@ -3,8 +3,9 @@
  * it they pass through this process, and everything else is the same.
  */
 import { open } from 'node:fs/promises';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type OnReadOpts, type Server, type Socket } from 'node:net';
 import {
+  type ConnectionOptions,
   connect as connectTls,
   createServer as createTlsServer,
   Server as TlsServer,
@@ -22,6 +23,7 @@ import {
   secureContextOf,
   tlsServerOptions,
 } from './grpc-links-tls.ts';
+import { StreamIntake } from './stream-intake.ts';
 
 /** Nothing moves for so long: the other side is gone. */
 const STALLED_MILLIS = 30_000;
@@ -229,82 +231,32 @@ export async function listenForStreams(options: StreamListenerOptions): Promise<
   };
 }
 
-/** Bytes of a TLS connection, of one file after another. */
-async function receiveThroughProcess(
+/**
+ * @param ask lets the other side send so many bytes
+ * @returns when they are in the file, behind those that it has, and on disk
+ */
+type Receive = (
   socket: Socket,
   path: string,
   offset: number,
   length: number,
-): Promise<void> {
-  const file = await open(path, offset === 0 ? 'w' : 'r+');
-  try {
-    await file.truncate(offset);
-    for (let left = length; left > 0; ) {
-      const chunk: Buffer | null = socket.read() ?? null;
-      if (chunk === null) {
-        await readable(socket);
-        continue;
-      }
-      if (chunk.length > left) throw new StreamError('BROKEN', 'more bytes than were asked for');
-      await file.write(chunk, 0, chunk.length, offset + length - left);
-      left -= chunk.length;
-    }
-    await file.datasync();
-  } finally {
-    await file.close();
-  }
-}
-
-function readable(socket: Socket): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      socket.off('readable', go);
-      socket.off('close', over);
-      socket.off('end', over);
-    };
-    const go = () => {
-      stop();
-      resolve();
-    };
-    const over = () => {
-      stop();
-      reject(new StreamError('BROKEN', 'the source closed the connection'));
-    };
-    if (socket.destroyed || socket.readableEnded) {
-      over();
-      return;
-    }
-    socket.once('readable', go);
-    socket.once('close', over);
-    socket.once('end', over);
-  });
-}
+  ask: () => void,
+) => Promise<unknown>;
 
 class Lane implements FetchLane {
   private readonly socket: Socket;
-  /** Null: the bytes are encrypted. */
-  private readonly mover: FileMover | null;
+  private readonly receive: Receive;
 
-  constructor(socket: Socket, mover: FileMover | null) {
+  constructor(socket: Socket, receive: Receive) {
     this.socket = socket;
-    this.mover = mover;
+    this.receive = receive;
   }
 
   async fetch(hello: Hello, path: string, length: number): Promise<void> {
     const { socket } = this;
     const { offset } = hello;
     try {
-      await new Promise<void>((resolve, reject) => {
-        socket.write(encodeHello(hello), (error) => {
-          if (error) reject(error);
-          else resolve();
-        });
-      });
-      if (this.mover !== null) {
-        const timeoutMs = STALLED_MILLIS;
-        const socketFd = descriptorOf(socket);
-        await this.mover.receiveFile({ socketFd, path, offset, length, timeoutMs, fsync: true });
-      } else await receiveThroughProcess(socket, path, offset, length);
+      await this.receive(socket, path, offset, length, () => socket.write(encodeHello(hello)));
     } catch (error) {
       throw fetchError(error);
     }
@@ -325,35 +277,59 @@ function fetchError(error: unknown): Error {
   return new StreamError('BROKEN', message, { cause: error });
 }
 
+/** Resolves with the lane when the socket says that it is connected. */
+function connected(
+  socket: Socket,
+  event: 'connect' | 'secureConnect',
+  where: string,
+  receive: Receive,
+): Promise<FetchLane> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => socket.destroy(new Error('no answer')), CONNECT_MILLIS);
+    socket.once(event, () => {
+      clearTimeout(timer);
+      resolve(new Lane(socket, receive));
+    });
+    socket.on('error', (error) => {
+      clearTimeout(timer);
+      reject(new StreamError('BROKEN', `${where}: ${error.message}`, { cause: error }));
+    });
+  });
+}
+
 /** @param tls null: plain TCP */
 export function createFetcher(tls: LinkTlsSource | null, mover: FileMover): Fetcher {
+  if (tls !== null) {
+    return {
+      connect: (host, port) => {
+        const intake = new StreamIntake();
+        const settings = tls.current();
+        // The types of Node do not know `onread` here, its documentation does.
+        const options: ConnectionOptions & { readonly onread: OnReadOpts } = {
+          host,
+          port,
+          ...secureContextOf(settings),
+          ...(settings.verifyAddress ? {} : { checkServerIdentity: () => undefined }),
+          onread: intake.onread,
+        };
+        const socket = connectTls(options);
+        socket.setTimeout(STALLED_MILLIS, () => socket.destroy());
+        return connected(socket, 'secureConnect', `${host}:${port}`, intake.receive);
+      },
+    };
+  }
+  const receive: Receive = (socket, path, offset, length, ask) => {
+    const timeoutMs = STALLED_MILLIS;
+    const socketFd = descriptorOf(socket);
+    ask();
+    return mover.receiveFile({ socketFd, path, offset, length, timeoutMs, fsync: true });
+  };
   return {
-    connect: (address, port) =>
-      new Promise((resolve, reject) => {
-        const socket =
-          tls === null
-            ? connect({ host: address, port, noDelay: true })
-            : connectTls({
-                host: address,
-                port,
-                ...secureContextOf(tls.current()),
-                ...(tls.current().verifyAddress ? {} : { checkServerIdentity: () => undefined }),
-              });
-        // The kernel's bytes are for `receiveFile` alone: libuv must not read a single one.
-        if (tls === null) socket.pause();
-        const timer = setTimeout(() => socket.destroy(new Error('no answer')), CONNECT_MILLIS);
-        socket.once(tls === null ? 'connect' : 'secureConnect', () => {
-          clearTimeout(timer);
-          resolve(new Lane(socket, tls === null ? mover : null));
-        });
-        socket.on('error', (error) => {
-          clearTimeout(timer);
-          const where = `${address}:${port}`;
-          reject(new StreamError('BROKEN', `${where}: ${error.message}`, { cause: error }));
-        });
-        if (tls !== null) {
-          socket.setTimeout(STALLED_MILLIS, () => socket.destroy());
-        }
-      }),
+    connect: (host, port) => {
+      const socket = connect({ host, port, noDelay: true });
+      // The kernel's bytes are for `receiveFile` alone: libuv must not read a single one.
+      socket.pause();
+      return connected(socket, 'connect', `${host}:${port}`, receive);
+    },
   };
 }
