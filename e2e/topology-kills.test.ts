@@ -433,6 +433,13 @@ test('ranges that only one node has wait until it is back', { timeout: 120_000 }
   await until('it waits for the dead one', async () =>
     /not enough of the nodes/.test((await gainer())?.problem ?? ''),
   );
+  // Whoever is asked says what to do.
+  await until('it says so', async () => {
+    const { operations } = await withAdmin(cluster, added, (admin) => admin.operations());
+    return /data of a range is on nodes that are down: .*Start them; .*`ilion cancel /.test(
+      operations[0].waits,
+    );
+  });
   await pause(2_000);
   assert.equal((await gainer())?.done, false);
   await cluster.restart(1);
