@@ -5,10 +5,11 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
-const SOURCE = join(ROOT, 'node/src');
 
-/** Which rooms of node/src a room may import. A room that is not named here is not allowed to exist. */
-const LAYERS: Readonly<Record<string, readonly string[]>> = {
+/** Which rooms of the same tree a room may import. A room that is not named here is not allowed to exist. */
+type Layers = Readonly<Record<string, readonly string[]>>;
+
+const NODE_LAYERS: Layers = {
   common: [],
   config: ['common'],
   types: ['common'],
@@ -78,8 +79,30 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** Rooms that may touch the real world. */
-const IMPURE: ReadonlySet<string> = new Set(['adapters', 'main', 'cli', 'admin', 'config']);
+const OPERATOR_LAYERS: Layers = {
+  api: [],
+  ports: ['api'],
+  resources: ['api', 'ports'],
+  observe: ['api', 'ports', 'resources'],
+  decide: ['api', 'ports', 'resources', 'observe'],
+  act: ['api', 'ports', 'resources', 'observe', 'decide'],
+  runtime: ['api', 'ports', 'resources', 'observe', 'decide', 'act'],
+  adapters: ['api', 'ports'],
+  testing: ['api', 'ports', 'resources', 'observe', 'decide', 'act', 'runtime'],
+  main: ['api', 'ports', 'resources', 'observe', 'decide', 'act', 'runtime', 'adapters'],
+};
+
+interface Tree {
+  readonly source: string;
+  readonly layers: Layers;
+  /** Rooms that may touch the real world. */
+  readonly impure: ReadonlySet<string>;
+  /** Modules that rooms may use that may not: they only compute. */
+  readonly pure: ReadonlySet<string>;
+  /** What rooms may have of other trees. */
+  readonly outside: Readonly<Record<string, RegExp>>;
+}
+
 /** Pure functions of Node that inner rooms may use. */
 const PURE_MODULES: ReadonlySet<string> = new Set([
   'node:buffer',
@@ -87,6 +110,28 @@ const PURE_MODULES: ReadonlySet<string> = new Set([
   'node:util',
   'node:zlib',
 ]);
+
+const TREES: readonly Tree[] = [
+  {
+    source: join(ROOT, 'node/src'),
+    layers: NODE_LAYERS,
+    impure: new Set(['adapters', 'main', 'cli', 'admin', 'config']),
+    pure: PURE_MODULES,
+    outside: { main: /./ },
+  },
+  {
+    source: join(ROOT, 'operator/src'),
+    layers: OPERATOR_LAYERS,
+    impure: new Set(['adapters', 'main', 'testing']),
+    pure: new Set([...PURE_MODULES, 'typebox', 'yaml']),
+    outside: {
+      api: /node\/src\/config\/options\.ts$/,
+      ports: /node\/src\/main\/admin-messages\.ts$/,
+      adapters: /node\/src\/main\/admin-(client|messages)\.ts$/,
+      main: /./,
+    },
+  },
+];
 
 function* sourceFiles(directory: string): Generator<string> {
   for (const name of readdirSync(directory)) {
@@ -100,11 +145,12 @@ function isForTests(path: string): boolean {
   return /\.(test|fuzz|bench)\.ts$/.test(path) || path.includes('/testing/');
 }
 
-function checkLayers(): string[] {
+function checkLayers({ source, layers, impure, pure, outside }: Tree): string[] {
   const problems: string[] = [];
-  for (const path of sourceFiles(SOURCE)) {
-    const [room] = relative(SOURCE, path).split('/');
-    const allowed = LAYERS[room];
+  for (const path of sourceFiles(source)) {
+    // A file of its own beside the rooms is a room.
+    const room = relative(source, path).split('/')[0].replace(/\.ts$/, '');
+    const allowed = layers[room];
     const shown = relative(ROOT, path);
     if (allowed === undefined) {
       problems.push(`${shown}: the room ${room} is not in the layers of node/tools/check.ts`);
@@ -114,21 +160,22 @@ function checkLayers(): string[] {
     const text = readFileSync(path, 'utf8');
     for (const [, target] of text.matchAll(/^(?:import|export)\b[^'"]*?from '([^']+)'/gms)) {
       if (target.startsWith('.')) {
-        const [other] = relative(SOURCE, resolve(dirname(path), target)).split('/');
-        const outside = other === '..';
-        if (outside ? room !== 'main' : other !== room && !allowed.includes(other)) {
-          problems.push(`${shown}: ${room} may not import ${target}`);
-        }
-      } else if (!IMPURE.has(room) && !PURE_MODULES.has(target) && !isCompression(path, target)) {
-        problems.push(`${shown}: only adapters, admin, config, cli and main may import ${target}`);
+        const [other] = relative(source, resolve(dirname(path), target)).split('/');
+        const isAllowed =
+          other === '..'
+            ? outside[room]?.test(target) === true
+            : other === room || allowed.includes(other);
+        if (!isAllowed) problems.push(`${shown}: ${room} may not import ${target}`);
+      } else if (!impure.has(room) && !pure.has(target) && !isCompression(path, target)) {
+        problems.push(`${shown}: only ${[...impure].join(', ')} may import ${target}`);
       }
     }
-    if (!IMPURE.has(room)) {
-      const impure =
+    if (!impure.has(room)) {
+      const found =
         /\b(Date\.now|Math\.random|setTimeout|setInterval|setImmediate|performance\.now)\(/.exec(
           text,
         );
-      if (impure !== null) problems.push(`${shown}: ${impure[1]} is for adapters and main only`);
+      if (found !== null) problems.push(`${shown}: ${found[1]} is for ${[...impure].join(', ')}`);
     }
   }
   return problems;
@@ -147,7 +194,7 @@ function run(name: string, command: string, args: readonly string[]): boolean {
   return status === 0;
 }
 
-const problems = checkLayers();
+const problems = TREES.flatMap(checkLayers);
 for (const problem of problems) console.error(problem);
 const tool = (path: string) => join(ROOT, 'node_modules', path);
 const results = [

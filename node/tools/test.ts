@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const chosen = process.argv.slice(2);
-const files = globSync(['node/**/*.test.ts', 'e2e/**/*.test.ts'], {
+const files = globSync(['node/**/*.test.ts', 'operator/**/*.test.ts', 'e2e/**/*.test.ts'], {
   cwd: ROOT,
   exclude: (name) => name.includes('node_modules'),
 })
@@ -59,7 +59,7 @@ if (chosen.length === 0) {
   note(check.status === 0, 'layers, lint and types', check.stdout + check.stderr);
 }
 await runFiles(
-  files.filter((file) => file.startsWith('node/')),
+  files.filter((file) => !file.startsWith('e2e/')),
   2,
 );
 await runFiles(

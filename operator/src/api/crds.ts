@@ -1,0 +1,140 @@
+/** The CustomResourceDefinitions, as crds/ has them: `npm run crds` writes them, a test compares. */
+import type { TSchema } from 'typebox';
+import { stringify } from 'yaml';
+import { nodeSpec, nodeStatus } from './database-node.ts';
+import { clusterSpec, clusterStatus } from './datacenter-cluster.ts';
+
+export const GROUP = 'ilion.dev';
+export const VERSION = 'v1alpha1';
+
+interface Column {
+  readonly name: string;
+  readonly type: 'string' | 'integer' | 'date';
+  readonly jsonPath: string;
+  /** Above 0: only with `-o wide`. */
+  readonly priority?: number;
+}
+
+interface Definition {
+  readonly kind: string;
+  readonly plural: string;
+  readonly short: string;
+  readonly spec: TSchema;
+  readonly status: TSchema;
+  readonly subresources: Readonly<Record<string, unknown>>;
+  readonly columns: readonly Column[];
+}
+
+const AGE: Column = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' };
+
+const DEFINITIONS: readonly Definition[] = [
+  {
+    kind: 'DatacenterCluster',
+    plural: 'datacenterclusters',
+    short: 'dcc',
+    spec: clusterSpec,
+    status: clusterStatus,
+    subresources: {
+      status: {},
+      scale: {
+        specReplicasPath: '.spec.replicas',
+        statusReplicasPath: '.status.replicas',
+        labelSelectorPath: '.status.selector',
+      },
+    },
+    columns: [
+      { name: 'Ready', type: 'integer', jsonPath: '.status.ready' },
+      { name: 'Desired', type: 'integer', jsonPath: '.status.desired' },
+      { name: 'State', type: 'string', jsonPath: '.status.state' },
+      { name: 'Progress', type: 'string', jsonPath: '.status.progress' },
+      { name: 'Version', type: 'string', jsonPath: '.status.version' },
+      AGE,
+    ],
+  },
+  {
+    kind: 'DatabaseNode',
+    plural: 'databasenodes',
+    short: 'dbn',
+    spec: nodeSpec,
+    status: nodeStatus,
+    subresources: { status: {} },
+    columns: [
+      { name: 'Cluster', type: 'string', jsonPath: '.spec.cluster' },
+      { name: 'DC', type: 'string', jsonPath: '.spec.datacenter' },
+      { name: 'Rack', type: 'string', jsonPath: '.spec.rack' },
+      { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
+      { name: 'Progress', type: 'string', jsonPath: '.status.progress' },
+      { name: 'Host id', type: 'string', jsonPath: '.status.hostId', priority: 1 },
+      { name: 'Address', type: 'string', jsonPath: '.status.address', priority: 1 },
+      AGE,
+    ],
+  },
+];
+
+function manifest({
+  kind,
+  plural,
+  short,
+  spec,
+  status,
+  subresources,
+  columns,
+}: Definition): object {
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: `${plural}.${GROUP}` },
+    spec: {
+      group: GROUP,
+      scope: 'Namespaced',
+      names: {
+        kind,
+        listKind: `${kind}List`,
+        plural,
+        singular: kind.toLowerCase(),
+        shortNames: [short],
+        categories: ['ilion'],
+      },
+      versions: [
+        {
+          name: VERSION,
+          served: true,
+          storage: true,
+          subresources,
+          additionalPrinterColumns: columns,
+          schema: {
+            openAPIV3Schema: {
+              type: 'object',
+              required: ['spec'],
+              properties: {
+                apiVersion: { type: 'string' },
+                kind: { type: 'string' },
+                metadata: {
+                  type: 'object',
+                  properties: { name: { type: 'string', maxLength: 40 } },
+                },
+                spec,
+                status,
+              },
+            },
+          },
+        },
+      ],
+    },
+  };
+}
+
+/** File names in crds/ and what they hold. */
+export function customResourceDefinitions(): ReadonlyMap<string, string> {
+  return new Map(
+    DEFINITIONS.map((definition) => {
+      // Without TypeBox' own marks.
+      const plain: unknown = JSON.parse(JSON.stringify(manifest(definition)));
+      const text = stringify(plain, { lineWidth: 120, aliasDuplicateObjects: false });
+      return [
+        `${GROUP}_${definition.plural}.yaml`,
+        `# Generated from operator/src/api by \`npm run crds\`.\n${text}`,
+      ];
+    }),
+  );
+}
