@@ -5,23 +5,29 @@ import { applyMutations } from '../query/apply-mutations.ts';
 import type { Mutation } from '../query/modify.ts';
 import { type CoordinatorContext, staleEpochOf } from './context.ts';
 import { encodeMutations, readMutations } from './messages.ts';
+import type { Replicated } from './replicated.ts';
 import type { Topology } from './topology.ts';
+
+/** Everyone who is written to. */
+const toAll = ({ writes }: Replicated, key: Uint8Array) => writes.ofKey(key);
 
 /**
  * @param message a Mutation; what is of tables that are gone is left out
+ * @param replicasOf those of a key that are meant
  * @returns whether every replica has its part, or a durable hint waits for it
  */
 export async function deliver(
   context: CoordinatorContext,
   topology: Topology,
   message: Buffer,
+  replicasOf: (replicated: Replicated, key: Uint8Array) => readonly NodeInfo[] = toAll,
 ): Promise<boolean> {
   const byNode = new Map<NodeInfo, Mutation[]>();
   const { epoch } = topology;
   readMutations(message, (ref, key, record) => {
     const handle = context.tables.find(ref);
     if (handle === null) return;
-    for (const node of topology.replicatedOf(handle.table).writes.ofKey(key)) {
+    for (const node of replicasOf(topology.replicatedOf(handle.table), key)) {
       const own = byNode.get(node) ?? [];
       own.push({ handle, key, record });
       byNode.set(node, own);

@@ -22,6 +22,7 @@ import { handOver, readKeptHint } from './hand-over.ts';
 import { localPage } from './local-page.ts';
 import { addMutation, beginRequest, DONE, readMutations } from './messages.ts';
 import type { Replica } from './replica.ts';
+import type { Replicated } from './replicated.ts';
 import { columnId, deletionRecord, entriesOf, rowRecord, systemTable } from './system-rows.ts';
 
 const SCAN_ENTRIES = 512;
@@ -52,6 +53,19 @@ interface Hint {
   readonly storedMillis: number;
   readonly timestamp: bigint;
   readonly message: Buffer;
+}
+
+/** Of what a hint carries; null: nothing. */
+interface Parts {
+  readonly own: Buffer | null;
+  readonly moving: Buffer | null;
+  readonly others: Buffer | null;
+}
+
+/** Those who own a key before a change, or after it, and not both. */
+function whoChanges(replicated: Replicated, key: Uint8Array): readonly NodeInfo[] {
+  const kept = replicated.moveOf(key)?.kept ?? [];
+  return replicated.writes.ofKey(key).filter((node) => !kept.includes(node));
 }
 
 export class Hints implements HintKeeper {
@@ -391,13 +405,19 @@ export class Hints implements HintKeeper {
   private async send(hint: Hint, node: NodeInfo | null): Promise<boolean> {
     const { context } = this;
     const { metrics } = context;
-    const { own, others } = this.usefulParts(hint, node);
+    const { own, moving, others } = this.usefulParts(hint, node);
     if (own === null && others === null) {
       metrics.hintsDropped++;
       return true;
     }
     if (others !== null && !(await deliver(context, context.topology, others))) return false;
     if (own !== null && node !== null && !(await this.sendTo(node, hint, own))) return false;
+    const isOther = ({ hostId }: NodeInfo) => hostId !== node?.hostId;
+    const counterparts = (replicated: Replicated, key: Uint8Array) =>
+      whoChanges(replicated, key).filter(isOther);
+    if (moving !== null && !(await deliver(context, context.topology, moving, counterparts))) {
+      return false;
+    }
     metrics.hintsReplayed++;
     return true;
   }
@@ -424,29 +444,31 @@ export class Hints implements HintKeeper {
 
   /**
    * Without what is of no use any more: of tables that are gone, or so old that a deletion may have been forgotten. What
-   * the node does not own any more, in `others`, is for those that do.
+   * the node does not own any more, in `others`, is for those that do. What moves to it or from it, in `moving` again, is for the
+   * other side, too: the range may be on its way already, and without this.
    */
-  private usefulParts(
-    { message, storedMillis }: Hint,
-    node: NodeInfo | null,
-  ): { readonly own: Buffer | null; readonly others: Buffer | null } {
+  private usefulParts({ message, storedMillis }: Hint, node: NodeInfo | null): Parts {
     const { tables, deps, topology } = this.context;
     const ageSeconds = deps.clock.micros() / 1e6 - storedMillis / 1e3;
     const own = new Writer(message.length + 16);
+    const moving = new Writer(64);
     const others = new Writer(64);
-    beginRequest(own, topology.epoch);
-    beginRequest(others, topology.epoch);
+    for (const out of [own, moving, others]) beginRequest(out, topology.epoch);
     const start = own.length;
     readMutations(message, (ref, key, record) => {
       const handle = tables.find(ref);
       if (handle === null || ageSeconds > handle.table.options.gc_grace_seconds) return;
-      const owners = topology.replicatedOf(handle.table).writes.ofKey(key);
-      const isOwner = owners.some(({ hostId }) => hostId === node?.hostId);
-      const out = isOwner ? own : others;
-      addMutation(out, handle.table, key, key.length, record, record.length);
+      const replicated = topology.replicatedOf(handle.table);
+      const isNode = ({ hostId }: NodeInfo) => hostId === node?.hostId;
+      const isOwner = replicated.writes.ofKey(key).some(isNode);
+      const keeps = replicated.moveOf(key)?.kept.some(isNode) ?? true;
+      const outs = isOwner ? (keeps ? [own] : [own, moving]) : [others];
+      for (const out of outs) {
+        addMutation(out, handle.table, key, key.length, record, record.length);
+      }
     });
     const part = (out: Writer) => (out.length === start ? null : out.copy());
-    return { own: part(own), others: part(others) };
+    return { own: part(own), moving: part(moving), others: part(others) };
   }
 
   /** Resolves when they are gone for good. */
