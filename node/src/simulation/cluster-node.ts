@@ -195,6 +195,7 @@ export class ClusterNode implements SimulatedNode {
     facts.listen(facts.dataPort, this.dataLinks.accept);
     await coordinator.start();
     this.parts = { store, kv, coordinator };
+    this.control.serveLeftOver(() => coordinator.leftOver());
     const leftAlone = () => handler.leftAlone();
     sabotage?.after?.(this);
     if (this.moving === null) this.control.log.onChange((next) => coordinator.setNodes(next));

@@ -81,7 +81,7 @@ export function registerContracts(
     all,
     ...local,
     ...(datacenters.length > 1 ? [each] : []),
-    ...(isRing ? [] : [any, single]),
+    ...(kills ? [] : [any, single]),
     ...(isRing && !kills ? ONLY_REPLICA : []),
   ];
 }

@@ -2,6 +2,7 @@
 import type { NodeInfo } from '../cluster/cluster-state.ts';
 import { EpochWaits, encodeEpoch } from '../cluster/epoch-waits.ts';
 import { Gossip } from '../cluster/gossip.ts';
+import { decodeLeftOver, encodeLeftOver, type LeftOver } from '../cluster/left-over.ts';
 import { MetadataError } from '../cluster/metadata-errors.ts';
 import { MetadataLog } from '../cluster/metadata-log.ts';
 import { requireOwnPlace } from '../cluster/own-place.ts';
@@ -19,6 +20,7 @@ const SEEDS = 3;
 const ALONE_MILLIS = 3000;
 const JOIN_MILLIS = 10_000;
 const REACHED_MILLIS = 2_000;
+const NOTHING = new Uint8Array(0);
 /** A joining node that is down for so long is given up. */
 const GIVE_UP_MILLIS = 20_000;
 
@@ -50,6 +52,7 @@ export class ControlNode implements SimulatedNode {
   private entered: MetadataLog | null = null;
   private started: MetadataLog | null = null;
   private readonly topologies = new EpochWaits();
+  private ownLeftOver: (() => LeftOver) | null = null;
   private moving: { readonly driver: TopologyDriver; readonly requests: TopologyRequests } | null =
     null;
 
@@ -98,6 +101,11 @@ export class ControlNode implements SimulatedNode {
     return this.moving?.driver.waiting() ?? new Map();
   }
 
+  /** @param leftOver what the worker keeps for others, now that it is there */
+  serveLeftOver(leftOver: () => LeftOver): void {
+    this.ownLeftOver = leftOver;
+  }
+
   /** All of this node's workers go by this topology. */
   announceTopology(epoch: number): void {
     this.topologies.reached(epoch);
@@ -110,6 +118,10 @@ export class ControlNode implements SimulatedNode {
     links.handle(Verb.TopologyReached, (_from, body, responder) =>
       this.topologies.serve(body, responder),
     );
+    links.handle(Verb.LeftOver, (_from, _body, responder) => {
+      if (this.ownLeftOver === null) responder.fail('OVERLOADED', 'this node is starting');
+      else responder.answer(encodeLeftOver(this.ownLeftOver()));
+    });
     const log = await MetadataLog.start(
       {
         ...{ hostId, links, clock },
@@ -154,7 +166,16 @@ export class ControlNode implements SimulatedNode {
         () => false,
       );
     };
-    const driver = new TopologyDriver({ ...deps, reached }, { joinGiveUpMillis: GIVE_UP_MILLIS });
+    const leftOver = async (node: NodeInfo): Promise<LeftOver | null> => {
+      if (node.hostId === hostId) return this.ownLeftOver?.() ?? null;
+      const peer = gossip.peerOf(node.hostId) ?? node;
+      return request(links, peer, Verb.LeftOver, NOTHING, REACHED_MILLIS).then(
+        decodeLeftOver,
+        () => null,
+      );
+    };
+    const options = { joinGiveUpMillis: GIVE_UP_MILLIS };
+    const driver = new TopologyDriver({ ...deps, reached, leftOver }, options);
     this.moving = { driver, requests: new TopologyRequests(deps) };
   }
 
