@@ -125,18 +125,25 @@ export class Gossip implements Liveness {
    *   is not known is empty
    */
   start(peer: Peer, states: ReadonlyMap<StateKey, string>, seeds: readonly Peer[]): void {
-    this.seeds = seeds.filter(
-      ({ address, controlPort }) => address !== peer.address || controlPort !== peer.controlPort,
-    );
     this.set(StateKey.Address, peer.address);
     this.set(StateKey.ControlPort, String(peer.controlPort));
     this.set(StateKey.DataPort, String(peer.dataPort));
+    this.setSeeds(seeds);
     this.set(StateKey.Status, 'normal');
     for (const [key, value] of states) this.set(key, value);
     const { links, clock } = this.deps;
     links.handle(Verb.Gossip, (from, body, responder) => this.onRequest(from, body, responder));
     this.stopTimer = clock.every(this.options.intervalMillis, () => this.round());
     this.round();
+  }
+
+  /** Where to find others; this node may be among them. */
+  setSeeds(seeds: readonly Peer[]): void {
+    const own = this.self.get(StateKey.Address);
+    const ownPort = Number(this.self.get(StateKey.ControlPort));
+    this.seeds = seeds.filter(
+      ({ address, controlPort }) => address !== own || controlPort !== ownPort,
+    );
   }
 
   /** Says something else of this node. Values are cut at 512 characters. */

@@ -65,7 +65,9 @@ test('what is unknown or impossible is refused where it stands', () => {
     ['client_key: k\n', /line 1: TLS needs client_certificate, too/],
     ['rpc_address: example.org\n', /must be an IPv4 address/],
     ['listen_address: here\n', /line 1: listen_address is 'here', but must be an IPv4 address/],
-    ['listen_address: 10.0.0.1\nseeds: a,b\n', /line 2: seeds has 'a', but must be like/],
+    ['listen_address: 10.0.0.1\nseeds: a_,b\n', /line 2: seeds has 'a_', but must be like/],
+    ['listen_address: 10.0.0.1\nseeds: 10.0.0\n', /line 2: seeds has '10.0.0', but must be like/],
+    ['host_id: 12\n', /line 1: host_id is '12', but must be a UUID/],
     [
       'listen_address: 10.0.0.1\ninternode_data_port: 7000\n',
       /line 2: .* must not be internode_port/,
@@ -87,10 +89,12 @@ test('what is unknown or impossible is refused where it stands', () => {
 
 test('a node with a listen_address is one of a cluster', () => {
   assert.equal(load(null).settings.cluster, null);
-  const { cluster } = load('listen_address: 10.0.0.2\nseeds: 10.0.0.1, 10.0.0.2:7100\n').settings;
+  const { cluster } = load(
+    'listen_address: 10.0.0.2\nseeds: 10.0.0.1, demo-seeds.ns.svc:7100\n',
+  ).settings;
   assert.deepEqual(cluster?.seeds, [
-    { address: '10.0.0.1', port: 7000 },
-    { address: '10.0.0.2', port: 7100 },
+    { host: '10.0.0.1', port: 7000 },
+    { host: 'demo-seeds.ns.svc', port: 7100 },
   ]);
 });
 

@@ -2,7 +2,7 @@
 import { isMap, isScalar, LineCounter, type Pair, parseDocument } from 'yaml';
 import { internodeEncryption, SERVER_ENCRYPTION_OPTIONS } from './encryption.ts';
 import { OPTIONS, type Option, type OptionName } from './options.ts';
-import type { ClusterSettings, Settings } from './settings.ts';
+import type { ClusterSettings, Seed, Settings } from './settings.ts';
 
 /** A setting is unknown or impossible. `where` is a line of the file, a variable or a flag. */
 export class ConfigError extends Error {
@@ -184,23 +184,26 @@ function gather(sources: Sources): Map<string, Given> {
   return given;
 }
 
-function readSeeds(
-  { text, where }: Given,
-  defaultPort: number,
-): readonly { readonly address: string; readonly port: number }[] {
+const IPV4 = /^\d{1,3}(\.\d{1,3}){3}$/;
+const HOST_NAME =
+  /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\.?$/i;
+
+function readSeeds({ text, where }: Given, defaultPort: number): readonly Seed[] {
   return text
     .split(',')
     .map((seed) => seed.trim())
     .filter((seed) => seed !== '')
     .map((seed) => {
-      const [, address, port] = /^(\d{1,3}(?:\.\d{1,3}){3})(?::(\d{1,5}))?$/.exec(seed) ?? [];
-      if (address === undefined) {
+      const [, host, port] = /^([^:]*)(?::(\d{1,5}))?$/.exec(seed) ?? [];
+      // Digits and dots are meant as an address.
+      const isName = host !== undefined && !/^[\d.]*$/.test(host) && HOST_NAME.test(host);
+      if (host === undefined || (!isName && !IPV4.test(host))) {
         throw new ConfigError(
           where,
-          `seeds has '${seed}', but must be like 10.0.0.1 or 10.0.0.1:7000, several by commas`,
+          `seeds has '${seed}', but must be like 10.0.0.1, 10.0.0.1:7000 or seeds.example.org, several by commas`,
         );
       }
-      return { address, port: port === undefined ? defaultPort : Number(port) };
+      return { host, port: port === undefined ? defaultPort : Number(port) };
     });
 }
 
@@ -253,7 +256,7 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
   };
   const address = (name: OptionName) => {
     const { given: value } = entry(name);
-    if (!/^\d{1,3}(\.\d{1,3}){3}$/.test(value.text)) {
+    if (!IPV4.test(value.text)) {
       throw new ConfigError(value.where, `${name} is '${value.text}', but must be an IPv4 address`);
     }
     return value.text;
@@ -300,6 +303,7 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
     clusterName: text('cluster_name'),
     datacenter: text('data_center'),
     rack: text('rack'),
+    hostId: hostId('host_id'),
     dataDirectory: text('data_directory'),
     rpcAddress: address('rpc_address'),
     nativeTransportPort: number('native_transport_port'),

@@ -115,7 +115,7 @@ export const OPTIONS = [
     type: TEXT,
     default: '',
     about:
-      'Where to find the cluster: ADDRESS or ADDRESS:INTERNODE_PORT of some nodes, by commas. A new node without any other than itself starts a new cluster.',
+      'Where to find the cluster: ADDRESS or ADDRESS:INTERNODE_PORT of some nodes, by commas. A name stands for all IPv4 addresses that it has, and is asked for again. A new node without any other than itself starts a new cluster.',
   },
   {
     name: 'num_tokens',
@@ -182,6 +182,13 @@ export const OPTIONS = [
     type: { kind: 'choice', of: ['true', 'false'] },
     default: 'true',
     about: 'false: this node gets ranges row by row, not as whole files.',
+  },
+  {
+    name: 'host_id',
+    type: TEXT,
+    default: '',
+    about:
+      'UUID that a new data directory gets as its identity; empty: a random one. A node whose data has another one does not start.',
   },
   {
     name: 'replace_host_id',

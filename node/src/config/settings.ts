@@ -12,6 +12,13 @@ export interface InternodeEncryption {
   readonly verifyAddress: boolean;
 }
 
+/** Where to find the cluster. */
+export interface Seed {
+  /** IPv4, or a name that stands for all addresses that it has. */
+  readonly host: string;
+  readonly port: number;
+}
+
 /** How the node is one of several. */
 export interface ClusterSettings {
   readonly listenAddress: string;
@@ -20,7 +27,7 @@ export interface ClusterSettings {
   readonly streamPort: number;
   /** Null: links between nodes are not encrypted. */
   readonly encryption: InternodeEncryption | null;
-  readonly seeds: readonly { readonly address: string; readonly port: number }[];
+  readonly seeds: readonly Seed[];
   readonly numTokens: number;
   readonly phiConvictThreshold: number;
   readonly hintWindowMs: number;
@@ -45,6 +52,8 @@ export interface Settings {
   readonly clusterName: string;
   readonly datacenter: string;
   readonly rack: string;
+  /** Identity of a new data directory; null: any. */
+  readonly hostId: string | null;
   readonly dataDirectory: string;
   /** Address that CQL clients connect to. */
   readonly rpcAddress: string;

@@ -3,6 +3,8 @@
  * node that is new finds its cluster by the seeds, or starts one.
  */
 import { randomUUID } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
+import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { createGrpcCarrier, GRPC_LINK_DEFAULTS } from '../adapters/grpc-links.ts';
 import { openLinkCertificates } from '../adapters/grpc-links-certificates.ts';
@@ -24,7 +26,7 @@ import { TopologyDriver } from '../cluster/topology-driver.ts';
 import { TopologyRequests } from '../cluster/topology-requests.ts';
 import { decodeWaits, encodeWaits } from '../cluster/topology-waits.ts';
 import { type CqlError, invalidRequest, overloaded, serverError } from '../common/errors.ts';
-import type { ClusterSettings, Settings } from '../config/settings.ts';
+import type { ClusterSettings, Seed, Settings } from '../config/settings.ts';
 import { LinkHub } from '../internode/link-hub.ts';
 import { type Links, type Peer, request, Verb } from '../internode/links.ts';
 import type { Schema } from '../schema/schema.ts';
@@ -46,6 +48,8 @@ const CHANGED_MILLIS = 10;
 /** How long a schema change waits for the nodes that are up; drivers wait for the rest. */
 const SETTLE_MILLIS = 5_000;
 const CATCH_UP_MILLIS = 2_000;
+/** Names among the seeds are asked for so often. */
+const NAMES_MILLIS = 5_000;
 const NOTHING = new Uint8Array(0);
 
 /** What became of a command. */
@@ -133,13 +137,28 @@ function schemaFailure(error: unknown): CqlError {
   return serverError(error instanceof Error ? error.message : String(error), { cause: error });
 }
 
-function contactsOf({ seeds }: ClusterSettings): readonly Peer[] {
-  return seeds.map(({ address, port }) => ({
-    hostId: '',
-    address,
-    controlPort: port,
-    dataPort: 0,
-  }));
+/** Where seeds are now: a name stands for all addresses that it has. Names that are not known yet are left out. */
+async function contactsOf({ seeds }: ClusterSettings): Promise<readonly Peer[]> {
+  const found = await Promise.all(
+    seeds.map(async ({ host, port }) => {
+      const addresses = isIPv4(host) ? [host] : await addressesOf(host);
+      return addresses.map((address) => ({
+        hostId: '',
+        address,
+        controlPort: port,
+        dataPort: 0,
+      }));
+    }),
+  );
+  return found.flat();
+}
+
+async function addressesOf(name: string): Promise<readonly string[]> {
+  try {
+    return (await lookup(name, { family: 4, all: true })).map(({ address }) => address);
+  } catch {
+    return [];
+  }
 }
 
 function isAt(a: Peer, b: Peer): boolean {
@@ -156,24 +175,33 @@ function gossipStates(self: NodeInfo): ReadonlyMap<StateKey, string> {
   ]);
 }
 
+/** Pods get another address with each start: whoever was away finds the others by the name. @returns stops it */
+function followNames(cluster: ClusterSettings, found: (contacts: readonly Peer[]) => void) {
+  if (cluster.seeds.every(({ host }) => isIPv4(host))) return () => {};
+  return clock.every(NAMES_MILLIS, () => void contactsOf(cluster).then(found));
+}
+
 /** Makes this node a member, if it is none yet. @throws JoinRefusedError */
 async function enter(log: MetadataLog, deps: ControlPlaneDeps, self: NodeInfo): Promise<void> {
   const { settings, cluster, logger, schema } = deps;
   if (log.isMember) return;
   const { clusterName } = settings;
-  const seeds = contactsOf(cluster);
-  const contacts = seeds.filter((seed) => !isAt(seed, self));
+  const isSelf = ({ host, port }: Seed) => host === self.address && port === self.controlPort;
   // Never by guessing that the others are not there: a seed with a new disk would start a second cluster beside them.
-  if (contacts.length === 0) {
+  if (cluster.seeds.every(isSelf)) {
     logger.info('starting a new cluster', { name: clusterName });
     await log.bootstrap(clusterName, self, schema);
     return;
   }
   for (;;) {
+    const contacts = (await contactsOf(cluster)).filter((seed) => !isAt(seed, self));
     try {
       logger.info('looking for the cluster', {
-        seeds: contacts.map(({ address, controlPort }) => `${address}:${controlPort}`).join(','),
+        seeds: cluster.seeds.map(({ host, port }) => `${host}:${port}`).join(','),
+        addresses: contacts.length,
       });
+      if (contacts.length === 0)
+        throw new MetadataError('NO_MAJORITY', 'the seeds have no address');
       await log.join(contacts, {
         clusterName,
         self,
@@ -186,6 +214,7 @@ async function enter(log: MetadataLog, deps: ControlPlaneDeps, self: NodeInfo): 
     } catch (error) {
       if (!(error instanceof MetadataError) || error.code !== 'NO_MAJORITY') throw error;
       logger.warn('no seed takes this node in; it goes on asking', { reason: error.message });
+      if (contacts.length === 0) await new Promise((resolve) => setTimeout(resolve, NAMES_MILLIS));
     }
   }
 }
@@ -299,7 +328,8 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     throw error;
   }
   gossip.setMembers(log.current().nodes.values());
-  gossip.start(self, gossipStates(self), contactsOf(cluster));
+  gossip.start(self, gossipStates(self), await contactsOf(cluster));
+  const stopAsking = followNames(cluster, (contacts) => gossip.setSeeds(contacts));
   log.announce(self);
   log.onChange(({ nodes }) => {
     gossip.setMembers(nodes.values());
@@ -426,6 +456,7 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
       listeners.push(listener);
     },
     stop: async () => {
+      stopAsking();
       await driver.stop();
       await stop();
     },

@@ -23,7 +23,7 @@ export interface Metadata {
 
 /** The data directory cannot be used as it is; the message says what to do. */
 export class DataDirectoryError extends Error {
-  readonly code: 'FORMAT' | 'DAMAGED' | 'CLUSTER_NAME' | 'LOCKED' | 'IO';
+  readonly code: 'FORMAT' | 'DAMAGED' | 'CLUSTER_NAME' | 'HOST_ID' | 'LOCKED' | 'IO';
   constructor(code: DataDirectoryError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = 'DataDirectoryError';
@@ -92,6 +92,19 @@ export class MetadataFile {
   }
 }
 
-export function newMetadata(clusterName: string, shards: number, schema: SchemaJson): Metadata {
-  return { format: METADATA_FORMAT, clusterName, hostId: randomUUID(), shards, layout: 0, schema };
+/** @param hostId null: a random one */
+export function newMetadata(
+  clusterName: string,
+  hostId: string | null,
+  shards: number,
+  schema: SchemaJson,
+): Metadata {
+  return {
+    format: METADATA_FORMAT,
+    clusterName,
+    hostId: hostId ?? randomUUID(),
+    shards,
+    layout: 0,
+    schema,
+  };
 }

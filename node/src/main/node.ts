@@ -134,13 +134,20 @@ async function prepareData(
   const engine = createNativeEngine(processOptions(settings));
   let metadata = await file.load();
   if (metadata === null) {
-    metadata = newMetadata(settings.clusterName, settings.shards, schemaToJson(EMPTY_SCHEMA));
+    const { clusterName, hostId, shards } = settings;
+    metadata = newMetadata(clusterName, hostId, shards, schemaToJson(EMPTY_SCHEMA));
     await file.save(metadata);
   }
   if (metadata.clusterName !== settings.clusterName) {
     throw new DataDirectoryError(
       'CLUSTER_NAME',
       `the data in ${settings.dataDirectory} is of cluster '${metadata.clusterName}', not '${settings.clusterName}': set cluster_name to that, or choose another data directory`,
+    );
+  }
+  if (settings.hostId !== null && metadata.hostId !== settings.hostId) {
+    throw new DataDirectoryError(
+      'HOST_ID',
+      `the data in ${settings.dataDirectory} is of the node ${metadata.hostId}, not ${settings.hostId}: take host_id away, or choose the data directory that it belongs to`,
     );
   }
   if (metadata.shards !== settings.shards) {
