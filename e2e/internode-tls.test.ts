@@ -1,10 +1,14 @@
 /** Three node processes whose links are encrypted: who has no certificate of their authority stays outside. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import cassandra from 'cassandra-driver';
+import { connectAdmin, UnreachableError } from '../node/src/main/admin-client.ts';
 import { encryptionFlags, nodeCertificate } from '../node/src/main/cluster-certificates.ts';
 import { type ClusterProcesses, startCluster } from './support/cluster-processes.ts';
 import { type NodeProcess, startNode, temporaryDirectory } from './support/node-process.ts';
@@ -13,6 +17,7 @@ import { missing } from './support/tools.ts';
 const skip = missing('openssl', ['version']);
 const { consistencies } = cassandra.types;
 const PORTS = [7000, 7001];
+const MAIN = fileURLToPath(new URL('../node/src/main/main.ts', import.meta.url));
 
 /** Closed at the end of its `await using`. */
 class Session extends cassandra.Client implements AsyncDisposable {
@@ -112,6 +117,59 @@ test('an encrypted cluster serves, and lets in who has a certificate', { skip },
   }
   const peers = await client.execute('SELECT host_id FROM system.peers');
   assert.equal(peers.rowLength, 3);
+});
+
+test('the admin service speaks to those who have a certificate; so does `ilion`', {
+  skip,
+}, async () => {
+  const directory = temporaryDirectory();
+  const filesOf = (address: string) => nodeCertificate(directory, address, address);
+  const idOf = (address: string) =>
+    `00000000-0000-4000-8000-${address.replace(/.*\./, '').padStart(12, '0')}`;
+  const flagsOf = (address: string) => ({
+    ...encryptionFlags(filesOf(address)),
+    'admin-encryption': 'all',
+    'host-id': idOf(address),
+  });
+  await using cluster = await startCluster({ datacenters: { dc1: 3 }, flagsOf });
+  const [{ adminPort }] = cluster.nodes;
+  const [address] = cluster.addresses;
+  const hostId = idOf(address);
+  const place = `${address}:${adminPort}`;
+  const tlsOf = (name: string, authority = filesOf(address).authority) => ({
+    ca: readFileSync(authority),
+    certificate: readFileSync(filesOf(name).certificate),
+    key: readFileSync(filesOf(name).key),
+    ...{ mutual: true, verifyAddress: false },
+  });
+  const admin = connectAdmin(place, tlsOf(address));
+  const { nodes } = await admin.status(true);
+  assert.deepEqual(nodes.map((node) => node.hostId).sort(), cluster.addresses.map(idOf).sort());
+  assert.deepEqual(await admin.checkDisruption([hostId]), { allowed: true, reason: '' });
+  admin.close();
+
+  const plain = connectAdmin(place);
+  await assert.rejects(plain.status(), UnreachableError);
+  plain.close();
+  const elsewhere = nodeCertificate(temporaryDirectory(), 'x', address);
+  const stranger = connectAdmin(place, {
+    ...tlsOf(address),
+    certificate: readFileSync(elsewhere.certificate),
+    key: readFileSync(elsewhere.key),
+  });
+  await assert.rejects(stranger.status(), UnreachableError);
+  stranger.close();
+
+  const variables = Object.entries(flagsOf(address)).map(([flag, value]) => [
+    `ILION_${flag.replaceAll('-', '_').toUpperCase()}`,
+    value,
+  ]);
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [MAIN, 'status', '--json', '--admin', place],
+    { env: { ...process.env, ...Object.fromEntries(variables) } },
+  );
+  assert.equal(JSON.parse(stdout).hostId, hostId);
 });
 
 test('another authority comes in without a restart', { skip }, async () => {

@@ -271,6 +271,13 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
   if (encryption !== null && 'message' in encryption) {
     throw new ConfigError(encryption.where, encryption.message);
   }
+  const isAdminEncrypted = choice('admin_encryption', ['none', 'all']) === 'all';
+  if (isAdminEncrypted && encryption === null) {
+    const { where } = entry('admin_encryption').given;
+    const message =
+      'admin_encryption: all needs internode_encryption: all, too, whose certificates it uses';
+    throw new ConfigError(where, message);
+  }
   const cluster: ClusterSettings | null =
     text('listen_address') === ''
       ? null
@@ -319,6 +326,8 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
     metricsPort: number('metrics_port'),
     adminAddress: address('admin_address'),
     adminPort: number('admin_port'),
+    adminEncryption:
+      isAdminEncrypted && encryption !== null ? { ...encryption, mutual: true } : null,
     workers: number('workers', machine.cores),
     shards: number('shards', 2 ** Math.floor(Math.log2(machine.cores))),
     commitlogSync: choice('commitlog_sync', ['group', 'periodic']),

@@ -216,6 +216,13 @@ export const OPTIONS = [
   },
   { name: 'admin_port', type: PORT, default: '9043', about: 'Port of the admin service.' },
   {
+    name: 'admin_encryption',
+    type: { kind: 'choice', of: ['none', 'all'] },
+    default: 'none',
+    about:
+      'all: the admin service uses TLS with the certificates of internode_encryption, and whoever asks must show one of the same authority.',
+  },
+  {
     name: 'workers',
     type: { kind: 'integer', min: 1, max: 256 },
     default: 'auto',

@@ -67,6 +67,8 @@ export interface Settings {
   /** Address and port of the admin service over gRPC. */
   readonly adminAddress: string;
   readonly adminPort: number;
+  /** Null: the admin service is not encrypted. */
+  readonly adminEncryption: InternodeEncryption | null;
   /** Event loops that serve clients. */
   readonly workers: number;
   /** RocksDB instances; a power of two. */

@@ -1,11 +1,18 @@
 /** Asks a node over its admin service. */
-import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
+import { Client, type ServiceError, status } from '@grpc/grpc-js';
+import {
+  channelCredentials,
+  fixedTls,
+  type LinkTls,
+  tlsChannelOptions,
+} from '../adapters/grpc-links-tls.ts';
 import {
   type Admin,
   AdminError,
   type AdminErrorCode,
   type AdminStatus,
   type CompactReply,
+  type DisruptionReply,
   type FlushReply,
   type OperationList,
   type RingBytes,
@@ -59,10 +66,14 @@ export interface AdminClient extends Admin {
   close(): void;
 }
 
-/** @param address `host:port`. Calls fail with AdminError or UnreachableError. */
-export function connectAdmin(address: string): AdminClient {
+/**
+ * @param address `host:port`. Calls fail with AdminError or UnreachableError.
+ * @param tls null: the service is not encrypted
+ */
+export function connectAdmin(address: string, tls: LinkTls | null = null): AdminClient {
   const service = loadAdminService();
-  const client = new Client(address, credentials.createInsecure(), {
+  const client = new Client(address, channelCredentials(tls, address), {
+    ...tlsChannelOptions(tls === null ? null : fixedTls(tls)),
     // The node is near; a proxy of the environment is for other things.
     'grpc.enable_http_proxy': 0,
     'grpc.keepalive_time_ms': KEEPALIVE_MS,
@@ -88,7 +99,7 @@ export function connectAdmin(address: string): AdminClient {
     });
   };
   return {
-    status: () => call<AdminStatus>('Status', {}, STATUS_TIMEOUT_MS),
+    status: (agreed = false) => call<AdminStatus>('Status', { agreed }, STATUS_TIMEOUT_MS),
     flush: (request) => call<FlushReply>('Flush', request),
     compact: (request) => call<CompactReply>('Compact', request),
     snapshot: async (name) =>
@@ -103,6 +114,8 @@ export function connectAdmin(address: string): AdminClient {
     cancelOperation: async (id) => {
       await call('CancelOperation', { id });
     },
+    checkDisruption: (hostIds) =>
+      call<DisruptionReply>('CheckDisruption', { hostIds }, STATUS_TIMEOUT_MS),
     ringBytes: () => call<RingBytes>('GetRingBytes', {}),
     moveTokens: async (request) => (await call<{ readonly id: string }>('MoveTokens', request)).id,
     rebuild: async (request) => (await call<{ readonly bytes: number }>('Rebuild', request)).bytes,

@@ -47,6 +47,13 @@ export interface AdminStatus {
   readonly nodes: readonly AdminNodeStatus[];
 }
 
+/** Whether nodes may stop. */
+export interface DisruptionReply {
+  readonly allowed: boolean;
+  /** Why not. */
+  readonly reason: string;
+}
+
 /** Empty: all. */
 export interface TablesRequest {
   readonly keyspace: string;
@@ -172,7 +179,8 @@ export class AdminError extends Error {
 
 /** What can be asked of a node: the node's side does it, the client's side asks for it over gRPC. */
 export interface Admin {
-  status(): Promise<AdminStatus>;
+  /** @param agreed the nodes as a majority has agreed on them by now */
+  status(agreed?: boolean): Promise<AdminStatus>;
   flush(request: TablesRequest): Promise<FlushReply>;
   compact(request: TablesRequest): Promise<CompactReply>;
   /** @param name empty: after the time */
@@ -183,6 +191,8 @@ export interface Admin {
   /** @returns the id of the operation that has begun */
   removeNode(request: RemoveNodeRequest): Promise<string>;
   cancelOperation(id: string): Promise<void>;
+  /** Whether these nodes may stop at the same time. */
+  checkDisruption(hostIds: readonly string[]): Promise<DisruptionReply>;
   ringBytes(): Promise<RingBytes>;
   /** @returns the id of the operation that has begun */
   moveTokens(request: MoveTokensRequest): Promise<string>;

@@ -49,7 +49,7 @@ function unary<Request, Reply>(
 
 function handlers(admin: Admin, logger: Logger): UntypedServiceImplementation {
   return {
-    Status: unary(() => admin.status(), logger),
+    Status: unary(({ agreed }: { agreed: boolean }) => admin.status(agreed), logger),
     Flush: unary((request: TablesRequest) => admin.flush(request), logger),
     Compact: unary((request: TablesRequest) => admin.compact(request), logger),
     Snapshot: unary(
@@ -70,6 +70,10 @@ function handlers(admin: Admin, logger: Logger): UntypedServiceImplementation {
       await admin.cancelOperation(id);
       return {};
     }, logger),
+    CheckDisruption: unary(
+      ({ hostIds }: { hostIds: readonly string[] }) => admin.checkDisruption(hostIds),
+      logger,
+    ),
     GetRingBytes: unary(() => admin.ringBytes(), logger),
     MoveTokens: unary(
       async (request: MoveTokensRequest) => ({ id: await admin.moveTokens(request) }),

@@ -129,7 +129,10 @@ export function createAdmin(settings: Settings, node: Node, signal: AbortSignal)
     nowMs: Date.now,
   });
   return {
-    status: () => status(settings, node),
+    status: async (agreed) => {
+      if (agreed === true) await node.topology.agree();
+      return status(settings, node);
+    },
     flush: (request) =>
       explained('the flush', async () => ({
         tables: await forTables(node, request, (store, family) => store.flush(family)),
@@ -147,6 +150,7 @@ export function createAdmin(settings: Settings, node: Node, signal: AbortSignal)
     dropSnapshot: (name) => snapshots.drop(name),
     operations: () => node.topology.list(),
     removeNode: (request) => node.topology.remove(request),
+    checkDisruption: async (hostIds) => node.topology.checkDisruption(hostIds),
     ringBytes: () => node.ring.bytes(),
     moveTokens: (request) => node.topology.move(request),
     rebuild: (request) => node.topology.rebuild(request),

@@ -1,5 +1,6 @@
 /** What an operator can ask of the ring: who moves what, how far it is, that a node leaves, that a change is undone. */
 import type { ClusterState, NodeInfo, TopologyOperation } from '../cluster/cluster-state.ts';
+import { refusalOfStopping } from '../cluster/disruption.ts';
 import { GRID_BUCKETS, gridToken } from '../cluster/grid.ts';
 import { MetadataError } from '../cluster/metadata-errors.ts';
 import { gainersOf } from '../cluster/operations.ts';
@@ -11,6 +12,7 @@ import { StreamError } from '../streaming/ports.ts';
 import { REBUILD } from '../streaming/rebuild.ts';
 import {
   AdminError,
+  type DisruptionReply,
   type MoveTokensRequest,
   type OperationGainer,
   type OperationInfo,
@@ -118,6 +120,24 @@ export class TopologyAdmin {
       // It is down, or busy: what it does is not known.
       return [];
     }
+  }
+
+  /** Resolves when this node knows all that was agreed before the call. @throws AdminError UNAVAILABLE */
+  async agree(): Promise<void> {
+    const { control } = this.deps;
+    // A node that is alone agrees with itself.
+    if (control !== null) await explained(() => control.agree());
+  }
+
+  /** Whether these nodes may stop at the same time. @throws AdminError NOT_FOUND */
+  checkDisruption(hostIds: readonly string[]): DisruptionReply {
+    const { control } = this.cluster();
+    const state = control.current();
+    const unknown = hostIds.find((hostId) => !state.nodes.has(hostId));
+    if (unknown !== undefined) throw new AdminError('NOT_FOUND', `there is no node ${unknown}`);
+    const alive = control.alive();
+    const reason = refusalOfStopping({ state, isAlive: (id) => alive.has(id) }, hostIds);
+    return { allowed: reason === null, reason: reason ?? '' };
   }
 
   /** @returns the id of the operation @throws AdminError */

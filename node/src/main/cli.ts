@@ -2,8 +2,10 @@
  * The `ilion` command. What a command needs is loaded when it runs: `ilion --help` must not load a database, nor
  * `ilion start` a gRPC client.
  */
+import type { LinkTls } from '../adapters/grpc-links-tls.ts';
 import { ConfigError } from '../config/load.ts';
 import { documentedYaml } from '../config/options.ts';
+import type { InternodeEncryption } from '../config/settings.ts';
 import type { AdminClient } from './admin-client.ts';
 import { type Command, parseArguments, UsageError } from './cli-arguments.ts';
 import { showOperations } from './cli-operations.ts';
@@ -96,23 +98,36 @@ async function runNode(command: Command): Promise<number> {
   return exitCode;
 }
 
-async function adminAddress(command: Command): Promise<string> {
+interface AdminPlace {
+  readonly address: string;
+  readonly encryption: InternodeEncryption | null;
+}
+
+async function adminOf(command: Command): Promise<AdminPlace> {
   const given = command.flags.get('admin');
-  if (given !== undefined) {
-    if (!/^[^\s:]+:\d+$/.test(given)) {
-      throw new UsageError(`--admin is '${given}', but must be HOST:PORT, such as 127.0.0.1:9043`);
-    }
-    return given;
+  if (given !== undefined && !/^[^\s:]+:\d+$/.test(given)) {
+    throw new UsageError(`--admin is '${given}', but must be HOST:PORT, such as 127.0.0.1:9043`);
   }
+  // The certificates, too, are those of the node's own settings.
   const { settings } = await loadSettings(command, new Map());
   const host = settings.adminAddress === '0.0.0.0' ? '127.0.0.1' : settings.adminAddress;
-  return `${host}:${settings.adminPort}`;
+  return {
+    address: given ?? `${host}:${settings.adminPort}`,
+    encryption: settings.adminEncryption,
+  };
+}
+
+async function tlsOf(encryption: InternodeEncryption): Promise<LinkTls> {
+  const { openLinkCertificates } = await import('../adapters/grpc-links-certificates.ts');
+  const certificates = openLinkCertificates(encryption, null);
+  certificates.close();
+  return certificates.current();
 }
 
 async function runTool(command: Command): Promise<number> {
-  const address = await adminAddress(command);
+  const { address, encryption } = await adminOf(command);
   const { connectAdmin } = await import('./admin-client.ts');
-  const admin = connectAdmin(address);
+  const admin = connectAdmin(address, encryption === null ? null : await tlsOf(encryption));
   try {
     const { value, text } = await ask(admin, command);
     console.log(command.flags.has('json') ? JSON.stringify(value, null, 2) : text);

@@ -69,6 +69,8 @@ export interface ControlPlane {
   proposeSchema(change: SchemaChange): Promise<boolean>;
   /** Waits until this node knows all that was agreed before the call; not for long. */
   caughtUp(): Promise<void>;
+  /** Resolves when this node knows all that was agreed before the call. @throws MetadataError */
+  agree(): Promise<void>;
   /** Tells the others which schema this node has. */
   announceSchema(schema: Pick<Schema, 'version' | 'epoch'>): void;
   /** On the control port. */
@@ -403,6 +405,7 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     },
     // Without a majority this node cannot know better.
     caughtUp: () => log.barrier(CATCH_UP_MILLIS).catch(() => {}),
+    agree: () => log.barrier(CATCH_UP_MILLIS),
     links,
     tls,
     propose: async (command) => {

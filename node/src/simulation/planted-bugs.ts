@@ -31,6 +31,8 @@ export interface PlantedBug extends Sabotage {
   readonly breaks: string;
   /** Found within so many seeds, wherever one begins (measured: the README's table). */
   readonly seeds: number;
+  /** Tests begin here, so that they are quick; not given: 1. */
+  readonly from?: number;
   /** Where it shows, if not in the cluster of `huntBug`. */
   readonly cluster?: Partial<SimulationOptions>;
 }

@@ -103,6 +103,7 @@ export class Workload {
   private readonly world: World<ClusterNode>;
   private readonly random: SeededRandom;
   private readonly registers: readonly RegisterContract[];
+  private readonly hotOfOne: readonly RegisterContract[];
   private readonly conditionals: readonly CasContract[];
   private readonly counters: number;
   private readonly quiet: number;
@@ -126,6 +127,7 @@ export class Workload {
     this.world = world;
     this.random = world.random.fork('clients');
     this.registers = registerContracts(datacenters, fates);
+    this.hotOfOne = this.registers.filter(({ table }) => table === 'single.r');
     this.counters = fates.kills ? COUNTERS : COUNTERS + COUNTERS_AT_ONE;
     this.conditionals = casContracts(datacenters, fates);
     this.quiet = quiet;
@@ -188,9 +190,11 @@ export class Workload {
     }
   }
 
-  /** Hot registers are those of plain quorums. */
+  /** Hot registers are those of plain quorums, and of keys with one replica where there are such. */
   private contractOf(key: number): RegisterContract {
-    return this.registers[key < HOT_KEYS ? 0 : key % this.registers.length];
+    const { registers } = this;
+    if (key >= HOT_KEYS) return registers[key % registers.length];
+    return this.hotOfOne[key] ?? registers[0];
   }
 
   private casContractOf(key: number): CasContract {
