@@ -327,7 +327,9 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
     adminAddress: address('admin_address'),
     adminPort: number('admin_port'),
     adminEncryption:
-      isAdminEncrypted && encryption !== null ? { ...encryption, mutual: true } : null,
+      isAdminEncrypted && encryption !== null
+        ? { ...encryption, mutual: true, verifyAddress: false }
+        : null,
     workers: number('workers', machine.cores),
     shards: number('shards', 2 ** Math.floor(Math.log2(machine.cores))),
     commitlogSync: choice('commitlog_sync', ['group', 'periodic']),

@@ -27,11 +27,13 @@ const KEEPALIVE_MS = 20_000;
 export class UnreachableError extends Error {
   readonly code = 'UNREACHABLE';
   readonly address: string;
-  constructor(address: string, options?: ErrorOptions) {
-    super(
-      `no node answers at ${address}: check that it runs, and that this is its admin_address and admin_port (or give them with --admin HOST:PORT)`,
-      options,
-    );
+  /** @param found what was there in its place; null: nothing */
+  constructor(address: string, found: string | null, options?: ErrorOptions) {
+    const cure =
+      found === null
+        ? 'check that it runs, and that this is its admin_address and admin_port (or give them with --admin HOST:PORT)'
+        : `${found}: check that this is its admin_port, and that both sides have the same admin_encryption and authority`;
+    super(`no node answers at ${address}: ${cure}`, options);
     this.name = 'UnreachableError';
     this.address = address;
   }
@@ -57,7 +59,8 @@ function toError(error: ServiceError, address: string): Error {
     return new AdminError('UNAVAILABLE', error.details, { cause: error });
   }
   if (error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED) {
-    return new UnreachableError(address, { cause: error });
+    const isNothing = /ECONNREFUSED|EHOSTUNREACH|ETIMEDOUT|Deadline/i.test(error.details);
+    return new UnreachableError(address, isNothing ? null : error.details, { cause: error });
   }
   return new AdminError('INTERNAL', error.details, { cause: error });
 }
@@ -72,7 +75,7 @@ export interface AdminClient extends Admin {
  */
 export function connectAdmin(address: string, tls: LinkTls | null = null): AdminClient {
   const service = loadAdminService();
-  const client = new Client(address, channelCredentials(tls, address), {
+  const client = new Client(address, channelCredentials(tls, address.replace(/:\d+$/, '')), {
     ...tlsChannelOptions(tls === null ? null : fixedTls(tls)),
     // The node is near; a proxy of the environment is for other things.
     'grpc.enable_http_proxy': 0,
