@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { test } from 'node:test';
+import { connect, createServer, type TLSSocket } from 'node:tls';
+import { isSignedBy, issue, makeAuthority, validityOf } from './x509.ts';
+
+const NAMES = { common: 'n1', dns: ['n1.ns.svc'], addresses: ['127.0.0.1'] };
+const DAY_MILLIS = 86_400_000;
+
+test('what an authority signs is taken by TLS on both sides, and what another signs is not', async () => {
+  const now = Date.now();
+  const authority = await makeAuthority('demo', now, 3650);
+  const node = await issue(authority, NAMES, now, 90);
+  assert.ok(isSignedBy(node.certificate, authority.certificate));
+  const other = await makeAuthority('demo', now, 3650);
+  assert.equal(isSignedBy(node.certificate, other.certificate), false);
+
+  const options = { cert: node.certificate, key: node.key, ca: authority.certificate };
+  const server = createServer({ ...options, requestCert: true, rejectUnauthorized: false });
+  const isAuthorized: boolean[] = [];
+  server.on('secureConnection', (socket: TLSSocket) => {
+    isAuthorized.push(socket.authorized);
+    socket.end();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const stranger = await issue(other, NAMES, now, 90);
+  for (const one of [node, stranger]) {
+    const socket = connect({
+      ...{ host: '127.0.0.1', port, ca: authority.certificate },
+      ...{ cert: one.certificate, key: one.key },
+    });
+    socket.resume();
+    await once(socket, 'close');
+  }
+  server.close();
+  assert.deepEqual(isAuthorized, [true, false]);
+});
+
+test('names and times are those that were asked for', async () => {
+  const now = Date.parse('2026-03-01T00:00:00Z');
+  const authority = await makeAuthority('demo', now, 3650);
+  const { certificate } = await issue(authority, NAMES, now, 90);
+  const document = new X509Certificate(certificate);
+  assert.equal(document.checkHost('n1.ns.svc'), 'n1.ns.svc');
+  assert.equal(document.checkIP('127.0.0.1'), '127.0.0.1');
+  assert.equal(document.ca, false);
+  assert.equal(new X509Certificate(authority.certificate).ca, true);
+  const { from, until } = validityOf(certificate);
+  assert.ok(from < now);
+  assert.equal(until, now + 90 * DAY_MILLIS);
+});

@@ -1,0 +1,133 @@
+/** Certificates in PEM: an authority, and what it signs. EC keys on P-256, as every TLS of ours takes. */
+import 'reflect-metadata';
+import { webcrypto, X509Certificate } from 'node:crypto';
+import {
+  AuthorityKeyIdentifierExtension,
+  BasicConstraintsExtension,
+  cryptoProvider,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  PemConverter,
+  SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
+  X509CertificateGenerator,
+  X509Certificate as X509Document,
+} from '@peculiar/x509';
+
+export interface KeyPair {
+  /** PEM. */
+  readonly certificate: string;
+  /** PEM, PKCS #8. */
+  readonly key: string;
+}
+
+export interface Names {
+  /** For people: the subject's common name. */
+  readonly common: string;
+  readonly dns: readonly string[];
+  /** IPv4. */
+  readonly addresses: readonly string[];
+}
+
+const KEYS = { name: 'ECDSA', namedCurve: 'P-256' } as const;
+const SIGNING = { ...KEYS, hash: 'SHA-256' } as const;
+const DAY_MILLIS = 86_400_000;
+/** Clocks differ. */
+const EARLIER_MILLIS = 3_600_000;
+
+cryptoProvider.set(webcrypto);
+
+function validity(nowMillis: number, days: number) {
+  return {
+    notBefore: new Date(nowMillis - EARLIER_MILLIS),
+    notAfter: new Date(nowMillis + days * DAY_MILLIS),
+  };
+}
+
+function serialNumber(): string {
+  const bytes = webcrypto.getRandomValues(new Uint8Array(16));
+  // Positive, by DER.
+  bytes[0] &= 0x7f;
+  return Buffer.from(bytes).toString('hex');
+}
+
+async function privateKeyPem(key: webcrypto.CryptoKey): Promise<string> {
+  return PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY');
+}
+
+/** @param nowMillis since 1970 */
+export async function makeAuthority(
+  common: string,
+  nowMillis: number,
+  days: number,
+): Promise<KeyPair> {
+  const keys = await webcrypto.subtle.generateKey(KEYS, true, ['sign', 'verify']);
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    serialNumber: serialNumber(),
+    name: [{ CN: [common] }],
+    ...validity(nowMillis, days),
+    signingAlgorithm: SIGNING,
+    keys: keys,
+    extensions: [
+      new BasicConstraintsExtension(true, 0, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return {
+    certificate: `${certificate.toString('pem')}\n`,
+    key: await privateKeyPem(keys.privateKey),
+  };
+}
+
+/** A certificate for both sides of TLS. @throws Error if the authority's key is not one of ours */
+export async function issue(
+  authority: KeyPair,
+  { common, dns, addresses }: Names,
+  nowMillis: number,
+  days: number,
+): Promise<KeyPair> {
+  const keys = await webcrypto.subtle.generateKey(KEYS, true, ['sign', 'verify']);
+  const issuer = new X509Document(authority.certificate);
+  const [pkcs8] = PemConverter.decode(authority.key);
+  const signingKey = await webcrypto.subtle.importKey('pkcs8', pkcs8, KEYS, false, ['sign']);
+  const certificate = await X509CertificateGenerator.create({
+    serialNumber: serialNumber(),
+    subject: [{ CN: [common] }],
+    issuer: issuer.subjectName.toJSON(),
+    ...validity(nowMillis, days),
+    signingAlgorithm: SIGNING,
+    publicKey: keys.publicKey,
+    signingKey: signingKey,
+    extensions: [
+      new BasicConstraintsExtension(false, undefined, true),
+      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
+      new SubjectAlternativeNameExtension([
+        ...dns.map((value) => ({ type: 'dns', value }) as const),
+        ...addresses.map((value) => ({ type: 'ip', value }) as const),
+      ]),
+      await AuthorityKeyIdentifierExtension.create(issuer),
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return {
+    certificate: `${certificate.toString('pem')}\n`,
+    key: await privateKeyPem(keys.privateKey),
+  };
+}
+
+/** When it begins and ends, milliseconds since 1970. @throws Error if it is no certificate */
+export function validityOf(certificate: string): { readonly from: number; readonly until: number } {
+  const { validFrom, validTo } = new X509Certificate(certificate);
+  return { from: Date.parse(validFrom), until: Date.parse(validTo) };
+}
+
+/** Whether the authority has signed it, and the key belongs to it. @throws Error if one of them cannot be read */
+export function isSignedBy(certificate: string, authority: string): boolean {
+  const document = new X509Certificate(certificate);
+  const issuer = new X509Certificate(authority);
+  return document.checkIssued(issuer) && document.verify(issuer.publicKey);
+}
