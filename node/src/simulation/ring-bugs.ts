@@ -54,7 +54,7 @@ const CUT: Partial<SimulationOptions> = {
   ringMillis: 500,
   faults: ['aimed-cut'],
   moments: ['asks PaxosCommit'],
-  pace: { intervalMillis: 2_500, lengthMillis: 8_000 },
+  pace: { intervalMillis: 2_000, lengthMillis: 5_000 },
 };
 
 export const RING_BUGS: Readonly<Record<string, PlantedBug>> = {
@@ -79,42 +79,49 @@ export const RING_BUGS: Readonly<Record<string, PlantedBug>> = {
   'cleared-though-own': {
     breaks: 'what a node had given up is cleared, though it is its own again',
     seeds: 20,
+    from: 3,
     cluster: RING,
     moving: clearAsOfBefore,
   },
   'aside-lost': {
     breaks: 'what was kept aside is not taken back',
     seeds: 50,
+    from: 2,
     cluster: SLOW,
     moving: loseAside,
   },
   'pending-not-counted': {
     breaks: 'levels do not wait for those that are about to own a range',
     seeds: 50,
+    from: 3,
     cluster: RING,
     after: forgetPending,
   },
   'one-source': {
     breaks: 'the data of a dead node is taken from one of the others',
     seeds: 50,
+    from: 2,
     cluster: DEATHS,
     moving: askOneSource,
   },
   'stale-accepted': {
     breaks: 'replicas take requests of a topology from before',
     seeds: 50,
+    from: 8,
     cluster: BEHIND,
     after: acceptStale,
   },
   'switch-not-awaited': {
     breaks: 'the owners before are given up before all know of the switch',
     seeds: 20,
+    from: 3,
     cluster: LATE,
     after: askNobody,
   },
   'flipped-file-taken': {
     breaks: 'files are taken whatever their checksum',
     seeds: 50,
+    from: 4,
     cluster: RING,
     disk: ({ planted }) => {
       planted.checksumsLie = true;
@@ -123,6 +130,7 @@ export const RING_BUGS: Readonly<Record<string, PlantedBug>> = {
   'done-before-durable': {
     breaks: 'a node says that it has a range that is not on its disk yet',
     seeds: 50,
+    from: 4,
     cluster: { ...RING, faults: ['crash', 'aimed', 'blackout'] },
     disk: ({ planted }) => {
       planted.ingestLies = true;
@@ -131,6 +139,7 @@ export const RING_BUGS: Readonly<Record<string, PlantedBug>> = {
   'decisions-not-moved': {
     breaks: 'what conditional writes have accepted is not settled before a range is given',
     seeds: 50,
+    from: 2,
     cluster: CUT,
     after: settleNothing,
   },
