@@ -124,12 +124,30 @@ function manifest({
   };
 }
 
+interface ObjectSchema {
+  readonly default: Readonly<Record<string, unknown>>;
+  readonly properties: Readonly<Record<string, { readonly default?: unknown }>>;
+}
+
+/**
+ * Fills an object's default with those of its fields: the API server holds it to the schema and its rules as it stands,
+ * and refuses the definition when a field is missing, default or not.
+ */
+function withWholeDefault(_key: string, value: unknown): unknown {
+  if (value === null || typeof value !== 'object') return value;
+  if (!('default' in value && 'properties' in value)) return value;
+  const { default: given, properties } = value as ObjectSchema;
+  const fields = Object.entries(properties).filter(([, field]) => field.default !== undefined);
+  const filled = Object.fromEntries(fields.map(([name, field]) => [name, field.default]));
+  return { ...value, default: { ...filled, ...given } };
+}
+
 /** File names in crds/ and what they hold. */
 export function customResourceDefinitions(): ReadonlyMap<string, string> {
   return new Map(
     DEFINITIONS.map((definition) => {
       // Without TypeBox' own marks.
-      const plain: unknown = JSON.parse(JSON.stringify(manifest(definition)));
+      const plain: unknown = JSON.parse(JSON.stringify(manifest(definition), withWholeDefault));
       const text = stringify(plain, { lineWidth: 120, aliasDuplicateObjects: false });
       return [
         `${GROUP}_${definition.plural}.yaml`,
