@@ -1,0 +1,169 @@
+/** Objects of Kubernetes itself, as far as the operator reads them; whatever else they have is passed on. */
+import type {
+  DatabaseNode,
+  DatacenterCluster,
+  KubeObject,
+  Metadata,
+  OwnerReference,
+} from '../api/objects.ts';
+
+/** What the API server sets need not be given. */
+export type Draft<T extends { readonly metadata: Metadata }> = Omit<T, 'metadata' | 'status'> & {
+  readonly metadata: Pick<Metadata, 'name' | 'namespace'> & Partial<Metadata>;
+};
+
+type Text = Readonly<Record<string, string>>;
+
+export interface EnvironmentVariable {
+  readonly name: string;
+  readonly value?: string;
+  readonly valueFrom?: { readonly fieldRef: { readonly fieldPath: string } };
+}
+
+export interface Container {
+  readonly name: string;
+  readonly image: string;
+  readonly env?: readonly EnvironmentVariable[];
+  readonly [field: string]: unknown;
+}
+
+export interface PodSpec {
+  readonly containers: readonly Container[];
+  readonly nodeName?: string;
+  readonly [field: string]: unknown;
+}
+
+/** A condition of Kubernetes' own objects, where most of a condition may be missing. */
+export interface KubeCondition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason?: string;
+  readonly message?: string;
+  readonly lastTransitionTime?: string;
+}
+
+export interface ContainerStatus {
+  readonly name: string;
+  readonly ready: boolean;
+  readonly restartCount: number;
+  readonly state?: {
+    readonly waiting?: { readonly reason?: string; readonly message?: string };
+    readonly running?: { readonly startedAt?: string };
+    readonly terminated?: {
+      readonly exitCode: number;
+      readonly reason?: string;
+      readonly message?: string;
+    };
+  };
+  readonly lastState?: ContainerStatus['state'];
+}
+
+export interface PodStatus {
+  /** Pending, Running, Succeeded, Failed, Unknown. */
+  readonly phase?: string;
+  readonly podIP?: string;
+  readonly conditions?: readonly KubeCondition[];
+  readonly containerStatuses?: readonly ContainerStatus[];
+}
+
+export interface ClaimSpec {
+  readonly accessModes: readonly string[];
+  readonly storageClassName?: string;
+  readonly volumeName?: string;
+  readonly resources: { readonly requests: { readonly storage: string } };
+}
+
+export interface ClaimStatus {
+  /** Pending, Bound, Lost. */
+  readonly phase?: string;
+  readonly capacity?: { readonly storage?: string };
+  readonly conditions?: readonly KubeCondition[];
+}
+
+export type Pod = KubeObject<PodSpec, PodStatus>;
+export type Claim = KubeObject<ClaimSpec, ClaimStatus>;
+export type Service = KubeObject<Readonly<Record<string, unknown>>, unknown>;
+export type DisruptionBudget = KubeObject<
+  { readonly maxUnavailable: number; readonly selector: { readonly matchLabels: Text } },
+  unknown
+>;
+/** A machine of Kubernetes. */
+export type Machine = KubeObject<
+  {
+    readonly unschedulable?: boolean;
+    readonly taints?: readonly {
+      readonly key: string;
+      readonly value?: string;
+      readonly effect: string;
+    }[];
+  },
+  { readonly conditions?: readonly KubeCondition[] }
+>;
+export type Secret = Omit<KubeObject<never, never>, 'spec' | 'status'> & {
+  readonly type?: string;
+  /** Base64. */
+  readonly data?: Text;
+};
+export type StorageClass = Omit<KubeObject<never, never>, 'spec' | 'status'> & {
+  readonly provisioner: string;
+  readonly allowVolumeExpansion?: boolean;
+};
+export type Lease = KubeObject<
+  {
+    readonly holderIdentity?: string;
+    readonly leaseDurationSeconds?: number;
+    /** With microseconds. */
+    readonly acquireTime?: string;
+    readonly renewTime?: string;
+    readonly leaseTransitions?: number;
+  },
+  unknown
+>;
+
+/** By kind: all that the operator reads or writes. */
+export interface Kinds {
+  readonly DatacenterCluster: DatacenterCluster;
+  readonly DatabaseNode: DatabaseNode;
+  readonly Pod: Pod;
+  readonly PersistentVolumeClaim: Claim;
+  readonly Service: Service;
+  readonly Secret: Secret;
+  readonly PodDisruptionBudget: DisruptionBudget;
+  readonly Node: Machine;
+  readonly StorageClass: StorageClass;
+  readonly Lease: Lease;
+}
+export type Kind = keyof Kinds;
+
+export interface KindFacts {
+  readonly apiVersion: string;
+  readonly plural: string;
+  readonly namespaced: boolean;
+}
+
+export const KIND_FACTS: Readonly<Record<Kind, KindFacts>> = {
+  DatacenterCluster: {
+    apiVersion: 'ilion.dev/v1alpha1',
+    plural: 'datacenterclusters',
+    namespaced: true,
+  },
+  DatabaseNode: { apiVersion: 'ilion.dev/v1alpha1', plural: 'databasenodes', namespaced: true },
+  Pod: { apiVersion: 'v1', plural: 'pods', namespaced: true },
+  PersistentVolumeClaim: { apiVersion: 'v1', plural: 'persistentvolumeclaims', namespaced: true },
+  Service: { apiVersion: 'v1', plural: 'services', namespaced: true },
+  Secret: { apiVersion: 'v1', plural: 'secrets', namespaced: true },
+  PodDisruptionBudget: {
+    apiVersion: 'policy/v1',
+    plural: 'poddisruptionbudgets',
+    namespaced: true,
+  },
+  Node: { apiVersion: 'v1', plural: 'nodes', namespaced: false },
+  StorageClass: { apiVersion: 'storage.k8s.io/v1', plural: 'storageclasses', namespaced: false },
+  Lease: { apiVersion: 'coordination.k8s.io/v1', plural: 'leases', namespaced: true },
+};
+
+/** Who an object belongs to, for the garbage collector. */
+export function ownedBy({ apiVersion, kind, metadata }: KubeObject): OwnerReference {
+  const { name, uid } = metadata;
+  return { apiVersion, kind, name, uid, controller: true, blockOwnerDeletion: false };
+}

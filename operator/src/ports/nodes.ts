@@ -1,0 +1,48 @@
+/** What the operator asks of database nodes. */
+import type {
+  AdminNodeStatus,
+  AdminStatus,
+  DisruptionReply,
+  OperationInfo,
+} from '../../../node/src/main/admin-messages.ts';
+
+export type { AdminNodeStatus, AdminStatus, DisruptionReply, OperationInfo };
+
+/**
+ * UNREACHABLE: nobody answers there. REFUSED: not as things are, with the database's reason (FAILED_PRECONDITION, INVALID_ARGUMENT,
+ * NOT_FOUND). UNKNOWN: anything else, a deadline that has passed among it; it may have been done or not.
+ */
+export type NodeCallErrorCode = 'UNREACHABLE' | 'REFUSED' | 'UNKNOWN';
+
+export class NodeCallError extends Error {
+  readonly code: NodeCallErrorCode;
+  constructor(code: NodeCallErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'NodeCallError';
+    this.code = code;
+  }
+}
+
+/** Where a node's admin service is, and whose certificates it takes. */
+export interface NodePlace {
+  /** Of the DatacenterCluster. */
+  readonly namespace: string;
+  readonly cluster: string;
+  /** IP of the pod. */
+  readonly address: string;
+  readonly port: number;
+  /** With TLS. */
+  readonly encrypted: boolean;
+}
+
+/** All calls have a deadline, and fail with NodeCallError. */
+export interface DatabaseNodes {
+  /** @param agreed the members as a majority has agreed on them by now; fails without one */
+  status(place: NodePlace, agreed: boolean): Promise<AdminStatus>;
+  operations(place: NodePlace): Promise<readonly OperationInfo[]>;
+  /** Begins that a member leaves. @param dead it is down for good */
+  removeNode(place: NodePlace, hostId: string, dead: boolean): Promise<void>;
+  cancel(place: NodePlace, operationId: string): Promise<void>;
+  /** Whether these may stop at the same time. */
+  checkDisruption(place: NodePlace, hostIds: readonly string[]): Promise<DisruptionReply>;
+}
