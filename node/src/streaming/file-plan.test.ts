@@ -16,7 +16,7 @@ function file(first: number, last: number, level = 6, sequence = 0): LiveFile {
     deletions: 0,
     smallestKey: key(first),
     largestKey: key(last),
-    smallestSequence: sequence,
+    smallestSequence: Math.max(0, sequence - 1),
     largestSequence: sequence,
     checksum: '',
   };
@@ -96,4 +96,12 @@ test('files within a part go whole, the oldest first; those across its ends are 
   // A file of two shards of the target cannot be ingested into either.
   const two = planFiles([file(0x7fff, 0x8000)], partsOf([{ first: 0, last: 0xffff }], 2));
   assert.equal(two.edges.length, 1);
+});
+
+test('a file that was ingested is not sent as it is: the order of its keys is known only here', () => {
+  const parts = partsOf([{ first: 0, last: 99 }], 1);
+  const ingested = { ...file(10, 20, 0, 7), smallestSequence: 7 };
+  const plan = planFiles([file(1, 5), ingested, file(30, 40, 0, 9)], parts);
+  assert.deepEqual(plan.edges, [ingested]);
+  assert.equal(plan.whole.length, 2);
 });

@@ -1,6 +1,6 @@
 /**
  * Which files of a table go as they are. A file is sent whole if all that it has is wanted, of one range and for one shard
- * of the target; of others the wanted part is copied into a file of its own.
+ * of the target, and if its keys have sequence numbers of their own; of others the wanted part is copied into a file of its own.
  */
 import type { LiveFile } from '../storage/kv.ts';
 import type { BucketRange } from './ports.ts';
@@ -81,6 +81,15 @@ function isWithin(inner: BucketRange, outer: BucketRange): boolean {
   return inner.first >= outer.first && inner.last <= outer.last;
 }
 
+/**
+ * Was written outside of the store and ingested, as what is kept aside is: its keys count as written then, but only the
+ * store knows that. Taken elsewhere as it is they would be older than all else, and a value (the engine makes one of many
+ * merges of a key) would hide them.
+ */
+function wasIngested({ smallestSequence, largestSequence }: LiveFile): boolean {
+  return largestSequence > 0 && smallestSequence === largestSequence;
+}
+
 /** @param files of one family of one shard of the source */
 export function planFiles(files: readonly LiveFile[], parts: readonly Part[]): FilePlan {
   const whole: WholeFile[] = [];
@@ -89,7 +98,8 @@ export function planFiles(files: readonly LiveFile[], parts: readonly Part[]): F
     const buckets = bucketsOf(file);
     const part = parts.findIndex(({ range }) => overlaps(range, buckets));
     if (part < 0) continue;
-    if (isWithin(buckets, parts[part].range)) whole.push({ file, part });
+    const isWhole = isWithin(buckets, parts[part].range) && !wasIngested(file);
+    if (isWhole) whole.push({ file, part });
     else edges.push(file);
   }
   whole.sort(
