@@ -137,7 +137,7 @@ export function parseBenchArguments(args: readonly string[]): BenchArguments {
       directory: values.directory,
     },
     largeGib: number('large', 4, 4),
-    streamingGib: number('streaming', 0.25, 2),
+    streamingGib: number('streaming', 0.25, 4),
     nodes: toNodes(values.nodes),
     cassandra: toTarget(values.cassandra, values.pid),
     out: values.out ?? null,

@@ -290,21 +290,24 @@ class Pull {
     let lane: FetchLane | null = null;
     let attempts = 0;
     let index = this.next++;
+    /** Of the file that is under way. */
+    let arrived = 0;
     // The last file is checked while the next one comes.
     let checking: Promise<void> = Promise.resolve();
     try {
       while (index < offer.files.length) {
         if (this.signal.aborted) throw this.cancelled();
-        const before = await this.sizeOf(index);
         try {
           lane ??= await this.deps.fetcher.connect(this.wanted.source.address, offer.port);
-          await this.fetch(lane, offer, index);
+          await this.fetch(lane, offer, index, arrived);
           attempts = 0;
         } catch (error) {
           lane?.close();
           lane = null;
           const isBroken = error instanceof StreamError && error.code === 'BROKEN';
-          if ((await this.sizeOf(index)) > before) attempts = 0;
+          const size = (await this.deps.files.size(this.pathOf(index))) ?? 0;
+          if (size > arrived) attempts = 0;
+          arrived = size;
           if (!isBroken || ++attempts === ATTEMPTS_MAX) throw error;
           await sleep(this.deps.clock, RETRY_MILLIS * 2 ** attempts);
           continue;
@@ -314,6 +317,7 @@ class Pull {
         // Heard of at its turn.
         checking.catch(() => {});
         index = this.next++;
+        arrived = 0;
       }
       await checking;
     } catch (error) {
@@ -326,14 +330,15 @@ class Pull {
     }
   }
 
-  private async sizeOf(index: number): Promise<number> {
-    return (await this.deps.files.size(this.pathOf(index))) ?? 0;
-  }
-
-  private async fetch(lane: FetchLane, { token, files }: Offer, index: number): Promise<void> {
+  /** @param arrived bytes that are there already: it goes on from where it stopped */
+  private async fetch(
+    lane: FetchLane,
+    { token, files }: Offer,
+    index: number,
+    arrived: number,
+  ): Promise<void> {
     const { bytes } = files[index];
-    // From where it stopped.
-    const offset = Math.min(await this.sizeOf(index), bytes);
+    const offset = Math.min(arrived, bytes);
     if (offset === bytes && bytes > 0) return;
     const hello: Hello = { session: this.session, token, file: index, offset };
     await lane.fetch(hello, this.pathOf(index), bytes - offset);
