@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { Client } from '../cql/client.ts';
 import { type Kubernetes, startKubernetes, unavailable } from './support/cluster.ts';
 import { type PackedImage, packImage } from './support/image.ts';
+import { databasePod } from './support/manifests.ts';
 import { ToolError, until } from './support/processes.ts';
 
 const MIB = 2 ** 20;
@@ -31,50 +32,13 @@ after(async () => {
   await kube?.[Symbol.asyncDispose]();
 });
 
-/** As strict as a namespace may demand (`restricted`), and more. The finalizer keeps it readable after its end. */
-const pod = (name: string): string =>
-  JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, namespace: 'default', finalizers: ['ilion.dev/test'] },
-    spec: {
-      restartPolicy: 'Never',
-      terminationGracePeriodSeconds: GRACE_SECONDS,
-      securityContext: {
-        runAsNonRoot: true,
-        fsGroup: 65_532,
-        seccompProfile: { type: 'RuntimeDefault' },
-      },
-      containers: [
-        {
-          name: 'ilion',
-          image: image.name,
-          imagePullPolicy: 'Never',
-          securityContext: {
-            readOnlyRootFilesystem: true,
-            allowPrivilegeEscalation: false,
-            capabilities: { drop: ['ALL'] },
-          },
-          // Of CPUs libuv sees only the limits of some kernels' cgroups; Kubernetes says it for sure.
-          env: [
-            { name: 'ILION_WORKERS', valueFrom: { resourceFieldRef: { resource: 'limits.cpu' } } },
-          ],
-          resources: {
-            requests: { cpu: '100m', memory: '640Mi' },
-            limits: { cpu: '1', memory: '640Mi' },
-          },
-          readinessProbe: { httpGet: { path: '/readyz', port: 9180 }, periodSeconds: 1 },
-          volumeMounts: [
-            { name: 'data', mountPath: '/var/lib/ilion' },
-            { name: 'tmp', mountPath: '/tmp' },
-          ],
-        },
-      ],
-      volumes: [
-        { name: 'data', emptyDir: {} },
-        { name: 'tmp', emptyDir: { medium: 'Memory', sizeLimit: '64Mi' } },
-      ],
-    },
+/** The finalizer keeps it readable after its end. */
+const pod = (name: string): object =>
+  databasePod({
+    name,
+    image: image.name,
+    finalizers: ['ilion.dev/test'],
+    graceSeconds: GRACE_SECONDS,
   });
 
 const inPod = (...command: string[]) => kube.kubectl(['exec', 'plain', '--', ...command]);

@@ -34,8 +34,7 @@ export interface Kubernetes extends AsyncDisposable {
   readonly state: string;
   /** @returns standard output */
   kubectl(args: readonly string[], options?: ToolOptions): Promise<string>;
-  /** @param manifest YAML or JSON, of one or several objects */
-  apply(manifest: string): Promise<void>;
+  apply(...objects: readonly object[]): Promise<void>;
   /** `kubectl get ... -o json`; throws if it is not there. */
   get(args: readonly string[]): Promise<unknown>;
   helm(args: readonly string[], options?: ToolOptions): Promise<string>;
@@ -151,8 +150,9 @@ export async function startKubernetes({ nodes }: KubernetesOptions): Promise<Kub
     nodes,
     state,
     kubectl,
-    apply: async (manifest) => {
-      await kubectl(['apply', '-f', '-'], { input: manifest });
+    apply: async (...objects) => {
+      const list = { apiVersion: 'v1', kind: 'List', items: objects };
+      await kubectl(['apply', '-f', '-'], { input: JSON.stringify(list) });
     },
     get: async (args) => JSON.parse(await kubectl(['get', ...args, '-o', 'json'])),
     helm: program('helm'),

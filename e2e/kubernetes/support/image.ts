@@ -22,7 +22,7 @@ const TREE = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 const PACK = join(TREE, 'e2e/kubernetes/cluster/pack.sh');
 
 /** What a shell in the image can run; debian:bookworm-slim has these and more. */
-const SYSTEM_PROGRAMS = ['cat', 'df', 'env', 'id', 'ls', 'sh', 'sleep', 'touch'];
+const SYSTEM_PROGRAMS = ['cat', 'df', 'env', 'head', 'id', 'ls', 'sh', 'sleep', 'touch'];
 const SYSTEM_FILES = ['/etc/nsswitch.conf', '/etc/ssl/certs/ca-certificates.crt'];
 
 /** A packed image. Remove `archive` when it is no longer needed. */
