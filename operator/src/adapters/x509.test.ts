@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
+import { spawnSync } from 'node:child_process';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { connect, createServer, type TLSSocket } from 'node:tls';
-import { isSignedBy, issue, makeAuthority, validityOf } from './x509.ts';
+import { flawOfAuthority, isSignedBy, issue, makeAuthority, validityOf } from './x509.ts';
 
 const NAMES = { common: 'n1', dns: ['n1.ns.svc'], addresses: ['127.0.0.1'] };
 const DAY_MILLIS = 86_400_000;
@@ -52,4 +53,34 @@ test('names and times are those that were asked for', async () => {
   const { from, until } = validityOf(certificate);
   assert.ok(from < now);
   assert.equal(until, now + 90 * DAY_MILLIS);
+});
+
+test('an authority of openssl with a key of RSA can sign, and what cannot says why', async (context) => {
+  const now = Date.now();
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const key = rsa.privateKey.export({ type: 'pkcs1', format: 'pem' }).toString();
+  const { status, stdout } = spawnSync(
+    'openssl',
+    ['req', '-x509', '-days', '30', '-subj', '/CN=own', '-key', '/dev/stdin'],
+    { input: key, encoding: 'utf8' },
+  );
+  if (status !== 0) return context.skip('no openssl, version 3 or later');
+  const own = { certificate: stdout, key };
+  assert.equal(await flawOfAuthority(own, now), null);
+  const node = await issue(own, NAMES, now, 90);
+  assert.ok(isSignedBy(node.certificate, own.certificate));
+  assert.equal(validityOf(node.certificate).until, validityOf(own.certificate).until);
+
+  const other = await makeAuthority('demo', now, 1);
+  const flaws: readonly (readonly [certificate: string, key: string, at: number, flaw: RegExp])[] =
+    [
+      [node.certificate, node.key, now, /not one of an authority/],
+      [own.certificate, other.key, now, /does not belong/],
+      [other.certificate, other.key, now + 2 * DAY_MILLIS, /has expired/],
+      ['nonsense', other.key, now, /./],
+      [other.certificate, 'nonsense', now, /./],
+    ];
+  for (const [certificate, keyText, at, flaw] of flaws) {
+    assert.match((await flawOfAuthority({ certificate, key: keyText }, at)) ?? 'none', flaw);
+  }
 });

@@ -1,6 +1,6 @@
-/** Certificates in PEM: an authority, and what it signs. EC keys on P-256, as every TLS of ours takes. */
+/** Certificates in PEM: an authority, and what it signs. Keys made here are EC on P-256, as every TLS of ours takes. */
 import 'reflect-metadata';
-import { webcrypto, X509Certificate } from 'node:crypto';
+import { createPrivateKey, webcrypto, X509Certificate } from 'node:crypto';
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -33,6 +33,7 @@ export interface Names {
 
 const KEYS = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 const SIGNING = { ...KEYS, hash: 'SHA-256' } as const;
+const RSA = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
 const DAY_MILLIS = 86_400_000;
 /** Clocks differ. */
 const EARLIER_MILLIS = 3_600_000;
@@ -82,7 +83,40 @@ export async function makeAuthority(
   };
 }
 
-/** A certificate for both sides of TLS. @throws Error if the authority's key is not one of ours */
+/** @param pem in any usual form @throws Error if it is no key, or neither of RSA nor of P-256 */
+async function signingKeyOf(pem: string) {
+  const key = createPrivateKey(pem);
+  const { namedCurve } = key.asymmetricKeyDetails ?? {};
+  const isRsa = key.asymmetricKeyType === 'rsa';
+  if (!isRsa && namedCurve !== 'prime256v1') {
+    throw new TypeError('the key must be of RSA, or of ECDSA on P-256');
+  }
+  const pkcs8 = key.export({ type: 'pkcs8', format: 'der' });
+  const imported = await webcrypto.subtle.importKey('pkcs8', pkcs8, isRsa ? RSA : KEYS, false, [
+    'sign',
+  ]);
+  return { key: imported, algorithm: isRsa ? RSA : SIGNING };
+}
+
+/** Why it cannot be an authority; null: it can. */
+export async function flawOfAuthority(pair: KeyPair, nowMillis: number): Promise<string | null> {
+  try {
+    const document = new X509Certificate(pair.certificate);
+    if (!document.ca) return 'the certificate is not one of an authority (CA:TRUE)';
+    if (!document.checkPrivateKey(createPrivateKey(pair.key))) {
+      return 'the key does not belong to the certificate';
+    }
+    await signingKeyOf(pair.key);
+    if (Date.parse(document.validTo) <= nowMillis) {
+      return `the certificate has expired (${document.validTo})`;
+    }
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** A certificate for both sides of TLS. It does not outlive its authority. @throws Error if the authority's key cannot be used */
 export async function issue(
   authority: KeyPair,
   { common, dns, addresses }: Names,
@@ -91,16 +125,17 @@ export async function issue(
 ): Promise<KeyPair> {
   const keys = await webcrypto.subtle.generateKey(KEYS, true, ['sign', 'verify']);
   const issuer = new X509Document(authority.certificate);
-  const [pkcs8] = PemConverter.decode(authority.key);
-  const signingKey = await webcrypto.subtle.importKey('pkcs8', pkcs8, KEYS, false, ['sign']);
+  const signing = await signingKeyOf(authority.key);
+  const { notBefore, notAfter } = validity(nowMillis, days);
   const certificate = await X509CertificateGenerator.create({
     serialNumber: serialNumber(),
     subject: [{ CN: [common] }],
     issuer: issuer.subjectName.toJSON(),
-    ...validity(nowMillis, days),
-    signingAlgorithm: SIGNING,
+    notBefore,
+    notAfter: new Date(Math.min(issuer.notAfter.getTime(), notAfter.getTime())),
+    signingAlgorithm: signing.algorithm,
     publicKey: keys.publicKey,
-    signingKey: signingKey,
+    signingKey: signing.key,
     extensions: [
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),

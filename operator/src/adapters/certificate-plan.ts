@@ -1,0 +1,229 @@
+/**
+ * What is to be done about a cluster's certificates, from what there is: pure, one step after the other, each decided anew.
+ *
+ * An authority changes with overlap, so that at no time a node shows what another does not believe:
+ *
+ *     steady      signer A             believed: A      certificates of A
+ *     announced   signer A, next B     believed: A, B   certificates of A, until all nodes have had both for `settleMillis`
+ *     signing     signer B, old A      believed: B, A   certificates of A are made anew by B, the same wait
+ *     steady      signer B             believed: B
+ *
+ * An authority that was lost (its Secret deleted) is one without a key that has a next one.
+ */
+import { X509Certificate } from 'node:crypto';
+import { isSignedBy, type KeyPair, type Names, validityOf } from './x509.ts';
+
+/** Parts of their lives after which certificates are renewed. */
+const RENEWED_AT = 2 / 3;
+const FACTS_MAX = 4_096;
+
+export interface AuthorityState {
+  /** Its key is empty if it was lost. */
+  readonly signer: KeyPair;
+  readonly next: KeyPair | null;
+  /** Certificates that are believed still. */
+  readonly old: readonly string[];
+  /** Since when all nodes have had what this stage is about, milliseconds since 1970; null: not yet. */
+  readonly settledSince: number | null;
+  /** Somebody wants another authority. */
+  readonly renewalWanted: boolean;
+}
+
+/** A certificate that is wanted, and what there is of it. */
+export interface LeafState {
+  /** Of its Secret. */
+  readonly secret: string;
+  readonly names: Names;
+  /** Null: there is none. */
+  readonly found: { readonly pair: KeyPair; readonly bundle: string } | null;
+}
+
+/** Where authorities come from: made here, or given. */
+export type AuthoritySource =
+  | { readonly kind: 'own' }
+  /** Null: not to be had at this time; what there is goes on. */
+  | { readonly kind: 'given'; readonly pair: KeyPair | null };
+
+export interface PlanTimes {
+  /** That nodes take at the longest until they use what is in their Secrets. */
+  readonly settleMillis: number;
+}
+
+export type AuthorityStep =
+  /** There is none. @see AuthorityState for `believed`: what nodes have of one that was lost */
+  | { readonly kind: 'make'; readonly believed: readonly string[] }
+  | { readonly kind: 'announce' }
+  | { readonly kind: 'mark' }
+  | { readonly kind: 'promote' }
+  | { readonly kind: 'forget-old' };
+
+export interface LeafStep {
+  readonly leaf: LeafState;
+  /** Null: the certificate stays. */
+  readonly signer: KeyPair | null;
+  /** That goes with it. */
+  readonly bundle: string;
+}
+
+interface Facts {
+  readonly from: number;
+  readonly until: number;
+  readonly altNames: string;
+}
+
+const factsOf = bounded((certificate): Facts | null => {
+  try {
+    const altNames = new X509Certificate(certificate).subjectAltName ?? '';
+    return { ...validityOf(certificate), altNames };
+  } catch {
+    return null;
+  }
+});
+const signedBy = bounded((both) => {
+  const [certificate, authority] = JSON.parse(both) as [string, string];
+  try {
+    return isSignedBy(certificate, authority);
+  } catch {
+    return false;
+  }
+});
+
+/** Reading certificates costs time, and they are the same for weeks. */
+function bounded<T>(compute: (text: string) => T): (text: string) => T {
+  const known = new Map<string, T>();
+  return (text) => {
+    if (known.has(text)) return known.get(text) as T;
+    const value = compute(text);
+    for (const oldest of known.keys()) {
+      if (known.size < FACTS_MAX) break;
+      known.delete(oldest);
+    }
+    known.set(text, value);
+    return value;
+  };
+}
+
+export function isIssuedBy(certificate: string, authority: string): boolean {
+  return signedBy(JSON.stringify([certificate, authority]));
+}
+
+/** When it is renewed, milliseconds since 1970; at once if it cannot be read. */
+export function renewalOf(certificate: string): number {
+  const facts = factsOf(certificate);
+  if (facts === null) return 0;
+  return facts.from + (facts.until - facts.from) * RENEWED_AT;
+}
+
+function endOf(certificate: string): number {
+  return factsOf(certificate)?.until ?? 0;
+}
+
+/** @returns the certificates in a bundle, each with its line end */
+export function certificatesIn(bundle: string): readonly string[] {
+  const found = bundle.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  return found.map((one) => `${one}\n`);
+}
+
+/** All that are to be believed, the same order every time. */
+export function bundleOf({ signer, next, old }: AuthorityState): string {
+  const certificates = [signer.certificate, ...(next === null ? [] : [next.certificate]), ...old];
+  return [...new Set(certificates.map((one) => `${one.trim()}\n`))].join('');
+}
+
+function hasNames(certificate: string, { dns, addresses }: Names): boolean {
+  const found = new Set((factsOf(certificate)?.altNames ?? '').split(', '));
+  return (
+    dns.every((name) => found.has(`DNS:${name}`)) &&
+    addresses.every((one) => found.has(`IP Address:${one}`))
+  );
+}
+
+/** Who signs what is made now. */
+function signerOf({ signer, next }: AuthorityState): KeyPair {
+  return signer.key === '' && next !== null ? next : signer;
+}
+
+/** Whether it does for the time being. */
+function isGood({ names, found }: LeafState, authority: AuthorityState, now: number): boolean {
+  if (found === null) return false;
+  const { certificate } = found.pair;
+  const { signer, next } = authority;
+  if (!hasNames(certificate, names) || now >= endOf(certificate)) return false;
+  // One that ends with its authority gets no longer by being made anew.
+  const gains = endOf(certificate) < endOf(signerOf(authority).certificate);
+  if (now >= renewalOf(certificate) && gains) return false;
+  const makers = [signer.certificate, ...(next === null ? [] : [next.certificate])];
+  // What an old one has signed is made anew as soon as the new one signs.
+  return makers.some((one) => isIssuedBy(certificate, one));
+}
+
+/** Whether all there is has come where this stage wants it. */
+function isEverywhere(authority: AuthorityState, leaves: readonly LeafState[]): boolean {
+  const bundle = bundleOf(authority);
+  return leaves.every(
+    ({ found }) =>
+      found?.bundle === bundle &&
+      (authority.next !== null || isIssuedBy(found.pair.certificate, authority.signer.certificate)),
+  );
+}
+
+/**
+ * @param authority null: there is none yet
+ * @returns the one thing to do next about the authority; null: nothing now
+ */
+export function planAuthority(
+  authority: AuthorityState | null,
+  source: AuthoritySource,
+  leaves: readonly LeafState[],
+  now: number,
+  { settleMillis }: PlanTimes,
+): AuthorityStep | null {
+  if (authority === null) {
+    if (source.kind === 'given' && source.pair === null) return null;
+    const found = leaves.flatMap((leaf) => certificatesIn(leaf.found?.bundle ?? ''));
+    return { kind: 'make', believed: [...new Set(found)] };
+  }
+  const { signer, next, old, settledSince, renewalWanted } = authority;
+  if (next === null && old.length === 0) {
+    const isDue =
+      source.kind === 'own'
+        ? now >= renewalOf(signer.certificate) || renewalWanted
+        : source.pair !== null && source.pair.certificate.trim() !== signer.certificate.trim();
+    return isDue ? { kind: 'announce' } : null;
+  }
+  if (settledSince === null) return isEverywhere(authority, leaves) ? { kind: 'mark' } : null;
+  if (now - settledSince < settleMillis) return null;
+  return next === null ? { kind: 'forget-old' } : { kind: 'promote' };
+}
+
+/** What is to be written for leaves: those that are missing, wrong, due, or have another bundle. */
+export function planLeaves(
+  authority: AuthorityState,
+  leaves: readonly LeafState[],
+  now: number,
+): readonly LeafStep[] {
+  const bundle = bundleOf(authority);
+  const steps: LeafStep[] = [];
+  for (const leaf of leaves) {
+    if (!isGood(leaf, authority, now)) steps.push({ leaf, signer: signerOf(authority), bundle });
+    else if (leaf.found?.bundle !== bundle) steps.push({ leaf, signer: null, bundle });
+  }
+  return steps;
+}
+
+/** @returns when something is due next if nobody changes anything, milliseconds since 1970 */
+export function dueAt(
+  authority: AuthorityState,
+  leaves: readonly LeafState[],
+  source: AuthoritySource,
+  { settleMillis }: PlanTimes,
+): number {
+  const signerEnd = endOf(signerOf(authority).certificate);
+  const times = leaves.map(({ found }) => {
+    const certificate = found?.pair.certificate ?? '';
+    return endOf(certificate) < signerEnd ? renewalOf(certificate) : signerEnd;
+  });
+  if (authority.settledSince !== null) times.push(authority.settledSince + settleMillis);
+  else if (source.kind === 'own') times.push(renewalOf(authority.signer.certificate));
+  return Math.min(...times);
+}

@@ -1,0 +1,358 @@
+/** Certificates of clusters in Secrets: `<cluster>-ca` the authority, `<node>-tls` of each node, `<cluster>-operator-tls` our own. */
+import type { DatabaseNode, DatacenterCluster } from '../api/objects.ts';
+import {
+  type CertificateState,
+  type Certificates,
+  certificateSecretName,
+} from '../ports/certificates.ts';
+import type { KubeApi } from '../ports/kube.ts';
+import { type Draft, ownedBy, type Secret } from '../ports/kube-objects.ts';
+import {
+  type AuthoritySource,
+  type AuthorityState,
+  type AuthorityStep,
+  bundleOf,
+  certificatesIn,
+  dueAt,
+  type LeafState,
+  type LeafStep,
+  planAuthority,
+  planLeaves,
+} from './certificate-plan.ts';
+import type { OperatorCertificate } from './database-nodes.ts';
+import { flawOfAuthority, issue, type KeyPair, makeAuthority, type Names } from './x509.ts';
+
+const AUTHORITY_DAYS = 3_650;
+const LEAF_DAYS = 90;
+/** Kubelets bring a changed Secret within two minutes, and nodes read it every ten seconds; a kubelet may be cut off for a while. */
+const SETTLE_MILLIS = 3_600_000;
+/** Steps of one call. A change of authority takes several calls. */
+const STEPS_MAX = 4;
+
+/** Of the Secret of the authority: since when all nodes have what its stage is about. */
+export const SETTLED_SINCE = 'ilion.dev/settled-since';
+/** Set it to anything: the authority is replaced by a new one, without an interruption. */
+export const RENEW = 'ilion.dev/renew';
+
+export function authoritySecretName(cluster: string): string {
+  return `${cluster}-ca`;
+}
+
+/** Of the certificate that the operator shows to nodes. */
+export function operatorSecretName(cluster: string): string {
+  return `${cluster}-operator-tls`;
+}
+
+export interface CertificatesOptions {
+  readonly nowMillis: () => number;
+  readonly settleMillis?: number;
+}
+
+type Data = Readonly<Record<string, string>>;
+const encoded = (text: string) => Buffer.from(text, 'utf8').toString('base64');
+const textOf = (secret: Secret | null, name: string) =>
+  Buffer.from(secret?.data?.[name] ?? '', 'base64').toString('utf8');
+
+function pairOf(secret: Secret, certificate: string, key: string): KeyPair {
+  return { certificate: textOf(secret, certificate), key: textOf(secret, key) };
+}
+
+function stateOf(secret: Secret): AuthorityState {
+  const { annotations } = secret.metadata;
+  const since = Date.parse(annotations?.[SETTLED_SINCE] ?? '');
+  return {
+    signer: pairOf(secret, 'tls.crt', 'tls.key'),
+    next: textOf(secret, 'next.crt') === '' ? null : pairOf(secret, 'next.crt', 'next.key'),
+    old: certificatesIn(textOf(secret, 'old.crt')),
+    settledSince: Number.isNaN(since) ? null : since,
+    renewalWanted: annotations?.[RENEW] !== undefined,
+  };
+}
+
+function dataOf(state: AuthorityState): Data {
+  return {
+    'tls.crt': encoded(state.signer.certificate),
+    'tls.key': encoded(state.signer.key),
+    'ca.crt': encoded(bundleOf(state)),
+    'next.crt': encoded(state.next?.certificate ?? ''),
+    'next.key': encoded(state.next?.key ?? ''),
+    'old.crt': encoded(state.old.join('')),
+  };
+}
+
+/** The state after a step. @param fresh makes an authority, or is the one that was offered */
+async function after(
+  state: AuthorityState,
+  step: AuthorityStep,
+  fresh: () => Promise<KeyPair>,
+  now: number,
+): Promise<AuthorityState> {
+  const unsettled = { ...state, settledSince: null };
+  switch (step.kind) {
+    case 'make':
+      return state;
+    case 'announce':
+      return { ...unsettled, next: await fresh(), renewalWanted: false };
+    case 'mark':
+      return { ...state, settledSince: now };
+    case 'promote':
+      return {
+        ...unsettled,
+        signer: state.next ?? state.signer,
+        next: null,
+        old: [state.signer.certificate, ...state.old],
+      };
+    case 'forget-old':
+      return { ...unsettled, old: [] };
+  }
+}
+
+function namesOf(cluster: DatacenterCluster, node: DatabaseNode): Names {
+  const { name, namespace } = node.metadata;
+  const owner = cluster.metadata.name;
+  return {
+    common: name,
+    dns: [name, `${name}.${namespace}.svc`, `${name}.${owner}-seeds.${namespace}.svc`],
+    addresses: [],
+  };
+}
+
+/** Something is in the way that people, or Kubernetes, must take out of it. */
+class BlockedError extends Error {}
+
+/** What the operator shows to the nodes of a cluster; null: there is none yet. @throws KubeError */
+export async function operatorCertificate(
+  kube: Pick<KubeApi, 'get'>,
+  namespace: string,
+  cluster: string,
+): Promise<OperatorCertificate | null> {
+  const secret = await kube.get('Secret', { namespace, name: operatorSecretName(cluster) });
+  if (secret === null) return null;
+  return { ca: textOf(secret, 'ca.crt'), ...pairOf(secret, 'tls.crt', 'tls.key') };
+}
+
+/** @param kube Secrets are read by `get`, which may be some seconds behind: writes say what they are based on */
+export function createCertificates(
+  kube: Pick<KubeApi, 'get' | 'create' | 'replace'>,
+  { nowMillis, settleMillis = SETTLE_MILLIS }: CertificatesOptions,
+): Certificates {
+  const times = { settleMillis };
+
+  const draftOf = (
+    cluster: DatacenterCluster,
+    name: string,
+    owner: DatacenterCluster | DatabaseNode,
+    data: Data,
+  ): Draft<Secret> => ({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: {
+      name,
+      namespace: cluster.metadata.namespace,
+      labels: {
+        'app.kubernetes.io/name': 'ilion',
+        'app.kubernetes.io/managed-by': 'ilion-operator',
+        'ilion.dev/cluster': cluster.metadata.name,
+      },
+      ownerReferences: [ownedBy(owner)],
+    },
+    data,
+  });
+
+  /** One of an earlier object of the same name goes soon; until then nothing is built on it. */
+  const ownOf = async (namespace: string, name: string, uid: string): Promise<Secret | null> => {
+    const secret = await kube.get('Secret', { namespace, name });
+    const owners = secret?.metadata.ownerReferences ?? [];
+    if (secret === null || owners.length === 0 || owners.some((one) => one.uid === uid)) {
+      return secret;
+    }
+    throw new BlockedError(
+      `Secret ${name} belongs to an object that is not there any more: Kubernetes removes it soon; if it does not, remove it`,
+    );
+  };
+
+  /** @throws BlockedError with the cure */
+  const givenBy = async ({ metadata, spec }: DatacenterCluster): Promise<KeyPair> => {
+    const name = spec.tls.secretName ?? '';
+    const secret = await kube.get('Secret', { namespace: metadata.namespace, name });
+    const where = `spec.tls.secretName: Secret ${name}`;
+    if (secret === null) throw new BlockedError(`${where} is not there: make it`);
+    const pair = pairOf(secret, 'tls.crt', 'tls.key');
+    const flaw = await flawOfAuthority(pair, nowMillis());
+    if (flaw === null) return pair;
+    throw new BlockedError(`${where} must have tls.crt and tls.key of an authority: ${flaw}`);
+  };
+
+  const makeAuthoritySecret = async (
+    cluster: DatacenterCluster,
+    believed: readonly string[],
+    fresh: KeyPair,
+  ): Promise<Secret> => {
+    const { name } = cluster.metadata;
+    const [lost, ...older] = believed.filter((one) => one.trim() !== fresh.certificate.trim());
+    const empty = { settledSince: null, renewalWanted: false };
+    const state: AuthorityState =
+      lost === undefined
+        ? { ...empty, signer: fresh, next: null, old: [] }
+        : { ...empty, signer: { certificate: lost, key: '' }, next: fresh, old: older };
+    const draft = draftOf(cluster, authoritySecretName(name), cluster, dataOf(state));
+    return kube.create('Secret', draft);
+  };
+
+  const writeAuthority = (secret: Secret, state: AuthorityState): Promise<Secret> => {
+    const { [SETTLED_SINCE]: _, [RENEW]: wanted, ...others } = secret.metadata.annotations ?? {};
+    const annotations = {
+      ...others,
+      ...(wanted !== undefined && state.renewalWanted ? { [RENEW]: wanted } : {}),
+      ...(state.settledSince === null
+        ? {}
+        : { [SETTLED_SINCE]: new Date(state.settledSince).toISOString() }),
+    };
+    return kube.replace('Secret', {
+      ...secret,
+      metadata: { ...secret.metadata, annotations },
+      data: { ...secret.data, ...dataOf(state) },
+    });
+  };
+
+  interface Wanted {
+    readonly owner: DatacenterCluster | DatabaseNode;
+    readonly secret: Secret | null;
+    readonly leaf: LeafState;
+  }
+  const wantedOf = async (
+    cluster: DatacenterCluster,
+    owner: DatacenterCluster | DatabaseNode,
+    name: string,
+    names: Names,
+  ): Promise<Wanted> => {
+    const secret = await ownOf(cluster.metadata.namespace, name, owner.metadata.uid);
+    const found =
+      secret === null
+        ? null
+        : { pair: pairOf(secret, 'tls.crt', 'tls.key'), bundle: textOf(secret, 'ca.crt') };
+    return { owner, secret, leaf: { secret: name, names, found } };
+  };
+  const writeLeaf = async (
+    cluster: DatacenterCluster,
+    { owner, secret, leaf }: Wanted,
+    { signer, bundle }: LeafStep,
+  ): Promise<Wanted> => {
+    const now = nowMillis();
+    const pair =
+      signer === null ? leaf.found?.pair : await issue(signer, leaf.names, now, LEAF_DAYS);
+    if (pair === undefined) return { owner, secret, leaf };
+    const data = {
+      'tls.crt': encoded(pair.certificate),
+      'tls.key': encoded(pair.key),
+      'ca.crt': encoded(bundle),
+    };
+    const written =
+      secret === null
+        ? await kube.create('Secret', draftOf(cluster, leaf.secret, owner, data))
+        : await kube.replace('Secret', { ...secret, data: { ...secret.data, ...data } });
+    return { owner, secret: written, leaf: { ...leaf, found: { pair, bundle } } };
+  };
+
+  /** Takes steps until there is none left for now. @returns the authority, and what was written */
+  const advance = async (
+    cluster: DatacenterCluster,
+    found: Secret | null,
+    wanted: Wanted[],
+    source: AuthoritySource,
+  ) => {
+    const { namespace, name } = cluster.metadata;
+    const fresh = async () =>
+      source.kind === 'given' && source.pair !== null
+        ? source.pair
+        : makeAuthority(`${namespace}/${name}`, nowMillis(), AUTHORITY_DAYS);
+    const leaves = () => wanted.map(({ leaf }) => leaf);
+    let secret = found;
+    let writes = 0;
+    for (let i = 0; i < STEPS_MAX; i++) {
+      const now = nowMillis();
+      const state = secret === null ? null : stateOf(secret);
+      const step = planAuthority(state, source, leaves(), now, times);
+      if (step?.kind === 'make') {
+        secret = await makeAuthoritySecret(cluster, step.believed, await fresh());
+        writes++;
+      } else if (step !== null && secret !== null && state !== null) {
+        secret = await writeAuthority(secret, await after(state, step, fresh, now));
+        writes++;
+      } else {
+        const steps = state === null ? [] : planLeaves(state, leaves(), now);
+        if (steps.length === 0) break;
+        for (const one of steps) {
+          const index = wanted.findIndex(({ leaf }) => leaf === one.leaf);
+          wanted[index] = await writeLeaf(cluster, wanted[index], one);
+          writes++;
+        }
+      }
+    }
+    return { state: secret === null ? null : stateOf(secret), writes };
+  };
+
+  const ensure = async (
+    cluster: DatacenterCluster,
+    nodes: readonly DatabaseNode[],
+  ): Promise<CertificateState> => {
+    const { namespace, name, uid } = cluster.metadata;
+    const problems: string[] = [];
+    /** What is blocked does not block the rest. */
+    const unlessBlocked = async <T>(work: Promise<T>): Promise<T | null> => {
+      try {
+        return await work;
+      } catch (error) {
+        if (!(error instanceof BlockedError)) throw error;
+        problems.push(error.message);
+        return null;
+      }
+    };
+    const state = (
+      ready: readonly Wanted[],
+      writes: number,
+      dueMillis: number | null,
+    ): CertificateState => ({
+      ready: new Set(ready.map(({ owner }) => owner.metadata.name)),
+      problem: problems.length === 0 ? null : problems.join('; '),
+      writes,
+      dueMillis,
+    });
+    const source: AuthoritySource =
+      cluster.spec.tls.mode === 'Secret'
+        ? { kind: 'given', pair: await unlessBlocked(givenBy(cluster)) }
+        : { kind: 'own' };
+    const authority = { secret: null as Secret | null };
+    const isFree = await unlessBlocked(
+      ownOf(namespace, authoritySecretName(name), uid).then((secret) => {
+        authority.secret = secret;
+        return true;
+      }),
+    );
+    if (isFree === null) return state([], 0, null);
+    const wanted: Wanted[] = [];
+    const own = operatorSecretName(name);
+    const ownNames = { common: 'ilion-operator', dns: [own], addresses: [] };
+    for (const [owner, secretName, names] of [
+      [cluster, own, ownNames] as const,
+      ...nodes.map(
+        (node) =>
+          [node, certificateSecretName(node.metadata.name), namesOf(cluster, node)] as const,
+      ),
+    ]) {
+      const one = await unlessBlocked(wantedOf(cluster, owner, secretName, names));
+      if (one !== null) wanted.push(one);
+    }
+    const { state: reached, writes } = await advance(cluster, authority.secret, wanted, source);
+    const leaves = wanted.map(({ leaf }) => leaf);
+    const due =
+      reached === null ? null : Math.max(0, dueAt(reached, leaves, source, times) - nowMillis());
+    return state(
+      wanted.filter(({ owner, leaf }) => owner !== cluster && leaf.found !== null),
+      writes,
+      due,
+    );
+  };
+
+  return { ensure };
+}
