@@ -57,6 +57,10 @@ function secretStore() {
     kube: {
       get: async <K extends Kind>(_: K, { name }: Key) =>
         (all.get(name) ?? null) as Kinds[K] | null,
+      list: async <K extends Kind>(_: K, __: string | null, labels?: object) =>
+        [...all.values()].filter(({ metadata }) =>
+          Object.entries(labels ?? {}).every(([name, value]) => metadata.labels?.[name] === value),
+        ) as unknown as Kinds[K][],
       create: async <K extends Kind>(_: K, object: object) => {
         const draft = object as Secret;
         check(draft.metadata.name);
@@ -274,6 +278,7 @@ test('a given authority signs; another one that is given takes its place with ov
   assert.ok(isIssuedBy(mounted(store, 'n1').certificate, second));
   assert.equal(certificatesIn(store.text('n1-tls', 'ca.crt')).length, 1);
   store.all.delete('own');
+  made.clock.now += 10_000;
   const lost = await made.ensure();
   assert.match(lost.problem ?? '', /is not there/);
   assert.deepEqual([lost.ready.size, lost.writes], [3, 0]);
@@ -299,11 +304,23 @@ test('Secrets of an earlier cluster of the same name are not built on', async ()
 });
 
 test('a Secret that somebody has damaged is made anew', async () => {
-  const { store, ensure } = setUp(OPERATOR);
+  const { store, clock, ensure } = setUp(OPERATOR);
+  await ensure();
   await ensure();
   const secret = store.all.get('n1-tls') as Secret;
   store.put({ ...secret, data: { ...secret.data, 'tls.crt': 'bm9uc2Vuc2U=' } });
   store.all.delete('n2-tls');
+  clock.now += 10_000;
   assert.equal((await ensure()).writes, 2);
   assert.ok(isIssuedBy(mounted(store, 'n1').certificate, store.text('demo-ca', 'tls.crt')));
+});
+
+test('a Secret of the same name that is not of the cluster is left as it is', async () => {
+  const { store, ensure } = setUp(OPERATOR);
+  const theirs = { apiVersion: 'v1', kind: 'Secret', metadata: metadata('demo-ca') } as const;
+  store.put(theirs);
+  const { problem, writes } = await ensure();
+  assert.match(problem ?? '', /^Secret demo-ca is there, without the labels of this cluster/);
+  assert.equal(writes, 0);
+  assert.equal(store.all.size, 1);
 });

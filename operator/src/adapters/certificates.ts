@@ -5,7 +5,7 @@ import {
   type Certificates,
   certificateSecretName,
 } from '../ports/certificates.ts';
-import type { KubeApi } from '../ports/kube.ts';
+import { type KubeApi, KubeError } from '../ports/kube.ts';
 import { type Draft, ownedBy, type Secret } from '../ports/kube-objects.ts';
 import {
   type AuthoritySource,
@@ -28,6 +28,9 @@ const LEAF_DAYS = 90;
 const SETTLE_MILLIS = 3_600_000;
 /** Steps of one call. A change of authority takes several calls. */
 const STEPS_MAX = 4;
+/** Secrets that were found to be right are not looked at again for so long. */
+const CALM_MILLIS = 10_000;
+const CALM_MAX = 1_000;
 
 /** Of the Secret of the authority: since when all nodes have what its stage is about. */
 export const SETTLED_SINCE = 'ilion.dev/settled-since';
@@ -49,6 +52,8 @@ export interface CertificatesOptions {
 }
 
 type Data = Readonly<Record<string, string>>;
+/** Of a cluster, by name. */
+type Secrets = ReadonlyMap<string, Secret>;
 const encoded = (text: string) => Buffer.from(text, 'utf8').toString('base64');
 const textOf = (secret: Secret | null, name: string) =>
   Buffer.from(secret?.data?.[name] ?? '', 'base64').toString('utf8');
@@ -117,6 +122,14 @@ function namesOf(cluster: DatacenterCluster, node: DatabaseNode): Names {
   };
 }
 
+function labelsOf({ metadata }: DatacenterCluster): Data {
+  return {
+    'app.kubernetes.io/name': 'ilion',
+    'app.kubernetes.io/managed-by': 'ilion-operator',
+    'ilion.dev/cluster': metadata.name,
+  };
+}
+
 /** Something is in the way that people, or Kubernetes, must take out of it. */
 class BlockedError extends Error {}
 
@@ -131,9 +144,9 @@ export async function operatorCertificate(
   return { ca: textOf(secret, 'ca.crt'), ...pairOf(secret, 'tls.crt', 'tls.key') };
 }
 
-/** @param kube Secrets are read by `get`, which may be some seconds behind: writes say what they are based on */
+/** All calls for a cluster come one after the other. */
 export function createCertificates(
-  kube: Pick<KubeApi, 'get' | 'create' | 'replace'>,
+  kube: Pick<KubeApi, 'get' | 'list' | 'create' | 'replace'>,
   { nowMillis, settleMillis = SETTLE_MILLIS }: CertificatesOptions,
 ): Certificates {
   const times = { settleMillis };
@@ -149,19 +162,15 @@ export function createCertificates(
     metadata: {
       name,
       namespace: cluster.metadata.namespace,
-      labels: {
-        'app.kubernetes.io/name': 'ilion',
-        'app.kubernetes.io/managed-by': 'ilion-operator',
-        'ilion.dev/cluster': cluster.metadata.name,
-      },
+      labels: labelsOf(cluster),
       ownerReferences: [ownedBy(owner)],
     },
     data,
   });
 
-  /** One of an earlier object of the same name goes soon; until then nothing is built on it. */
-  const ownOf = async (namespace: string, name: string, uid: string): Promise<Secret | null> => {
-    const secret = await kube.get('Secret', { namespace, name });
+  /** One of an earlier object of the same name goes soon; until then nothing is built on it. @throws BlockedError */
+  const ownOf = (secrets: Secrets, name: string, uid: string): Secret | null => {
+    const secret = secrets.get(name) ?? null;
     const owners = secret?.metadata.ownerReferences ?? [];
     if (secret === null || owners.length === 0 || owners.some((one) => one.uid === uid)) {
       return secret;
@@ -169,6 +178,16 @@ export function createCertificates(
     throw new BlockedError(
       `Secret ${name} belongs to an object that is not there any more: Kubernetes removes it soon; if it does not, remove it`,
     );
+  };
+  const create = async (draft: Draft<Secret>): Promise<Secret> => {
+    try {
+      return await kube.create('Secret', draft);
+    } catch (error) {
+      if (!(error instanceof KubeError) || error.code !== 'ALREADY_EXISTS') throw error;
+      throw new BlockedError(
+        `Secret ${draft.metadata.name} is there, without the labels of this cluster: remove it, or label it ilion.dev/cluster`,
+      );
+    }
   };
 
   /** @throws BlockedError with the cure */
@@ -196,7 +215,7 @@ export function createCertificates(
         ? { ...empty, signer: fresh, next: null, old: [] }
         : { ...empty, signer: { certificate: lost, key: '' }, next: fresh, old: older };
     const draft = draftOf(cluster, authoritySecretName(name), cluster, dataOf(state));
-    return kube.create('Secret', draft);
+    return create(draft);
   };
 
   const writeAuthority = (secret: Secret, state: AuthorityState): Promise<Secret> => {
@@ -220,13 +239,13 @@ export function createCertificates(
     readonly secret: Secret | null;
     readonly leaf: LeafState;
   }
-  const wantedOf = async (
-    cluster: DatacenterCluster,
+  const wantedOf = (
+    secrets: Secrets,
     owner: DatacenterCluster | DatabaseNode,
     name: string,
     names: Names,
-  ): Promise<Wanted> => {
-    const secret = await ownOf(cluster.metadata.namespace, name, owner.metadata.uid);
+  ): Wanted => {
+    const secret = ownOf(secrets, name, owner.metadata.uid);
     const found =
       secret === null
         ? null
@@ -249,7 +268,7 @@ export function createCertificates(
     };
     const written =
       secret === null
-        ? await kube.create('Secret', draftOf(cluster, leaf.secret, owner, data))
+        ? await create(draftOf(cluster, leaf.secret, owner, data))
         : await kube.replace('Secret', { ...secret, data: { ...secret.data, ...data } });
     return { owner, secret: written, leaf: { ...leaf, found: { pair, bundle } } };
   };
@@ -292,16 +311,16 @@ export function createCertificates(
     return { state: secret === null ? null : stateOf(secret), writes };
   };
 
-  const ensure = async (
+  const ensureNow = async (
     cluster: DatacenterCluster,
     nodes: readonly DatabaseNode[],
   ): Promise<CertificateState> => {
     const { namespace, name, uid } = cluster.metadata;
     const problems: string[] = [];
     /** What is blocked does not block the rest. */
-    const unlessBlocked = async <T>(work: Promise<T>): Promise<T | null> => {
+    const unlessBlocked = async <T>(work: () => T | Promise<T>): Promise<T | null> => {
       try {
-        return await work;
+        return await work();
       } catch (error) {
         if (!(error instanceof BlockedError)) throw error;
         problems.push(error.message);
@@ -320,16 +339,18 @@ export function createCertificates(
     });
     const source: AuthoritySource =
       cluster.spec.tls.mode === 'Secret'
-        ? { kind: 'given', pair: await unlessBlocked(givenBy(cluster)) }
+        ? { kind: 'given', pair: await unlessBlocked(() => givenBy(cluster)) }
         : { kind: 'own' };
-    const authority = { secret: null as Secret | null };
-    const isFree = await unlessBlocked(
-      ownOf(namespace, authoritySecretName(name), uid).then((secret) => {
-        authority.secret = secret;
-        return true;
-      }),
+    const secrets: Secrets = new Map(
+      (await kube.list('Secret', namespace, labelsOf(cluster))).map((secret) => [
+        secret.metadata.name,
+        secret,
+      ]),
     );
-    if (isFree === null) return state([], 0, null);
+    const found = await unlessBlocked(() => ({
+      secret: ownOf(secrets, authoritySecretName(name), uid),
+    }));
+    if (found === null) return state([], 0, null);
     const wanted: Wanted[] = [];
     const own = operatorSecretName(name);
     const ownNames = { common: 'ilion-operator', dns: [own], addresses: [] };
@@ -340,10 +361,11 @@ export function createCertificates(
           [node, certificateSecretName(node.metadata.name), namesOf(cluster, node)] as const,
       ),
     ]) {
-      const one = await unlessBlocked(wantedOf(cluster, owner, secretName, names));
+      const one = await unlessBlocked(() => wantedOf(secrets, owner, secretName, names));
       if (one !== null) wanted.push(one);
     }
-    const { state: reached, writes } = await advance(cluster, authority.secret, wanted, source);
+    const advanced = await unlessBlocked(() => advance(cluster, found.secret, wanted, source));
+    const { state: reached, writes } = advanced ?? { state: null, writes: 0 };
     const leaves = wanted.map(({ leaf }) => leaf);
     const due =
       reached === null ? null : Math.max(0, dueAt(reached, leaves, source, times) - nowMillis());
@@ -354,5 +376,27 @@ export function createCertificates(
     );
   };
 
-  return { ensure };
+  /** By UID of the cluster: what was found right, the oldest first. */
+  const calm = new Map<
+    string,
+    { readonly of: string; readonly until: number; readonly state: CertificateState }
+  >();
+  return {
+    ensure: async (cluster, nodes) => {
+      const now = nowMillis();
+      const { uid } = cluster.metadata;
+      const of = JSON.stringify([cluster.spec.tls, nodes.map(({ metadata }) => metadata.uid)]);
+      const known = calm.get(uid);
+      if (known?.of === of && now < known.until) return known.state;
+      calm.delete(uid);
+      const state = await ensureNow(cluster, nodes);
+      if (state.problem === null && state.writes === 0) {
+        const until = now + Math.min(CALM_MILLIS, state.dueMillis ?? CALM_MILLIS);
+        calm.set(uid, { of, until, state });
+        const [oldest] = calm.keys();
+        if (calm.size > CALM_MAX) calm.delete(oldest);
+      }
+      return state;
+    },
+  };
 }
