@@ -19,6 +19,8 @@ interface Definition {
   readonly kind: string;
   readonly plural: string;
   readonly short: string;
+  /** Longest name: others are made from it. */
+  readonly nameMax: number;
   readonly spec: TSchema;
   readonly status: TSchema;
   readonly subresources: Readonly<Record<string, unknown>>;
@@ -32,6 +34,7 @@ const DEFINITIONS: readonly Definition[] = [
     kind: 'DatacenterCluster',
     plural: 'datacenterclusters',
     short: 'dcc',
+    nameMax: 40,
     spec: clusterSpec,
     status: clusterStatus,
     subresources: {
@@ -55,6 +58,7 @@ const DEFINITIONS: readonly Definition[] = [
     kind: 'DatabaseNode',
     plural: 'databasenodes',
     short: 'dbn',
+    nameMax: 63,
     spec: nodeSpec,
     status: nodeStatus,
     subresources: { status: {} },
@@ -75,6 +79,7 @@ function manifest({
   kind,
   plural,
   short,
+  nameMax,
   spec,
   status,
   subresources,
@@ -111,7 +116,7 @@ function manifest({
                 kind: { type: 'string' },
                 metadata: {
                   type: 'object',
-                  properties: { name: { type: 'string', maxLength: 40 } },
+                  properties: { name: { type: 'string', maxLength: nameMax } },
                 },
                 spec,
                 status,

@@ -49,6 +49,12 @@ export const nodeStatus = object('What the node says, and its peers say of it.',
   hostId: Type.Optional(
     Type.String({ description: 'Its identity in the ring. Once known it does not change.' }),
   ),
+  volume: Type.Optional(
+    Type.String({
+      description:
+        'UID of its PersistentVolumeClaim, from before its pod is made the first time. No other is ever taken for it.',
+    }),
+  ),
   address: Type.Optional(Type.String({ description: 'Where it is now.' })),
   tokens: Type.Optional(Type.Integer()),
   version: Type.Optional(Type.String()),

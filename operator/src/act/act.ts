@@ -1,0 +1,186 @@
+/** Carries out what was decided. One action that fails does not stop the others: whatever is left is decided again. */
+
+import type { Action } from '../decide/actions.ts';
+import type { Decision } from '../decide/decide.ts';
+import type { ClusterView } from '../observe/view.ts';
+import { hostIdOf } from '../observe/view.ts';
+import type { Log } from '../ports/clock.ts';
+import { type KubeApi, KubeError } from '../ports/kube.ts';
+import { type DatabaseNodes, NodeCallError, type NodePlace } from '../ports/nodes.ts';
+import { isSame } from '../resources/values.ts';
+
+export interface ActDeps {
+  readonly kube: KubeApi;
+  readonly database: DatabaseNodes;
+  readonly log: Log;
+}
+
+export interface ActResult {
+  /** Writes to the API server that were tried. */
+  readonly writes: number;
+  /** Actions that came to nothing. */
+  readonly failures: readonly { readonly action: string; readonly error: Error }[];
+  /** What the database refused, by host id. */
+  readonly refused: ReadonlyMap<string, string>;
+  /** Host ids about which it did as it was told. */
+  readonly granted: ReadonlySet<string>;
+}
+
+/** Failures of the world; anything else is a bug and ends the reconciliation. */
+function isExpected(error: unknown): error is KubeError | NodeCallError {
+  return error instanceof KubeError || error instanceof NodeCallError;
+}
+
+function nameOf(action: Action): string {
+  switch (action.do) {
+    case 'apply':
+    case 'create':
+      return `${action.do} ${action.kind} ${action.object.metadata.name}`;
+    case 'delete':
+      return `delete ${action.kind} ${action.metadata.name}`;
+    case 'choose-first':
+      return 'choose-first';
+    case 'remove-node':
+    case 'cancel':
+      return `${action.do} ${action.hostId}`;
+  }
+}
+
+export class Actor {
+  private readonly deps: ActDeps;
+  private readonly view: ClusterView;
+  private writes = 0;
+  private readonly failures: { action: string; error: Error }[] = [];
+  private readonly refused = new Map<string, string>();
+  private readonly granted = new Set<string>();
+
+  constructor(deps: ActDeps, view: ClusterView) {
+    this.deps = deps;
+    this.view = view;
+  }
+
+  /** @throws what is neither KubeError nor NodeCallError */
+  async run(decision: Decision): Promise<ActResult> {
+    await this.writeStatuses(decision);
+    for (const action of decision.actions) {
+      await this.attempt(nameOf(action), async () => {
+        await this.carryOut(action);
+        await this.tell(action);
+      });
+    }
+    const { writes, failures, refused, granted } = this;
+    return { writes, failures, refused, granted };
+  }
+
+  private async attempt(name: string, run: () => Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      if (!isExpected(error)) throw error;
+      this.failures.push({ action: name, error });
+      const { code, message } = error;
+      this.deps.log.warn('an action failed', { action: name, code, reason: message });
+    }
+  }
+
+  /** Nodes first: what they have been given is written down before anything is made of it. */
+  private async writeStatuses({ nodeStatuses, clusterStatus }: Decision): Promise<void> {
+    const { kube } = this.deps;
+    const { nodes, cluster } = this.view;
+    for (const { object, ...node } of nodes) {
+      const status = nodeStatuses.get(hostIdOf({ object, ...node }));
+      if (status === undefined || isSame(status, object.status)) continue;
+      const { name, namespace, uid, resourceVersion } = object.metadata;
+      await this.attempt(`status ${name}`, async () => {
+        this.writes++;
+        const metadata = { name, namespace, uid, resourceVersion };
+        await kube.applyStatus('DatabaseNode', { metadata, status });
+      });
+    }
+    if (isSame(clusterStatus, cluster.status)) return;
+    const { name, namespace, uid, resourceVersion } = cluster.metadata;
+    await this.attempt(`status ${name}`, async () => {
+      this.writes++;
+      // Of two operators one is refused: neither forgets what the other has decided.
+      const metadata = { name, namespace, uid, resourceVersion };
+      await kube.applyStatus('DatacenterCluster', { metadata, status: clusterStatus });
+    });
+  }
+
+  private async carryOut(action: Action): Promise<void> {
+    const { kube, database } = this.deps;
+    switch (action.do) {
+      case 'apply':
+        this.writes++;
+        // Each kind with its own objects: the compiler cannot follow the pair through a union.
+        if (action.kind === 'Service') await kube.apply(action.kind, action.object);
+        else if (action.kind === 'PodDisruptionBudget')
+          await kube.apply(action.kind, action.object);
+        else await kube.apply(action.kind, action.object);
+        return;
+      case 'create':
+        this.writes++;
+        if (action.kind === 'Pod') await kube.create(action.kind, action.object);
+        else await kube.create(action.kind, action.object);
+        return;
+      case 'delete': {
+        this.writes++;
+        const { name, namespace } = action.metadata;
+        return kube.delete(action.kind, { name, namespace }, action.precondition);
+      }
+      case 'choose-first':
+        return this.chooseFirst(action.uid);
+      case 'remove-node':
+        return this.told(action.hostId, (place) =>
+          database.removeNode(place, action.hostId, action.dead),
+        );
+      case 'cancel':
+        return this.told(action.hostId, (place) => database.cancel(place, action.operationId));
+    }
+  }
+
+  /** By the newest version of the cluster object: of two operators one is refused. */
+  private async chooseFirst(uid: string): Promise<void> {
+    const { kube } = this.deps;
+    const { name, namespace } = this.view.cluster.metadata;
+    const live = await kube.get('DatacenterCluster', { name, namespace });
+    const known = this.view.cluster.status?.firstNode ?? '';
+    if (live === null || (live.status?.firstNode ?? '') !== known) {
+      throw new KubeError('CONFLICT', 'who starts the cluster was decided by somebody else');
+    }
+    const { resourceVersion, uid: own } = live.metadata;
+    this.writes++;
+    await kube.applyStatus('DatacenterCluster', {
+      metadata: { name, namespace, uid: own, resourceVersion },
+      status: { ...live.status, firstNode: uid },
+    });
+  }
+
+  private async told(hostId: string, call: (place: NodePlace) => Promise<void>): Promise<void> {
+    const { ring } = this.view;
+    if (!ring.known) throw new NodeCallError('UNREACHABLE', ring.why);
+    // Who is to go may stop in the middle of the answer.
+    const own = ring.members.get(hostId)?.address.split(':')[0];
+    const [place] = [...ring.places].sort(
+      (a, b) => Number(a.address === own) - Number(b.address === own),
+    );
+    try {
+      await call(place);
+      this.granted.add(hostId);
+    } catch (error) {
+      if (error instanceof NodeCallError && error.code === 'REFUSED') {
+        this.refused.set(hostId, error.message);
+      }
+      throw error;
+    }
+  }
+
+  private async tell({ about, reason, note, ...action }: Action): Promise<void> {
+    this.deps.log.info(note, { reason, object: about.metadata.name, do: action.do });
+    const { apiVersion, kind, metadata } = about;
+    await this.deps.kube.event({
+      regarding: { apiVersion, kind, metadata },
+      ...{ type: 'Normal', reason, action: action.do, note },
+    });
+  }
+}

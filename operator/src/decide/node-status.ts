@@ -1,0 +1,134 @@
+/** What a DatabaseNode says of itself. */
+import type { NodePhase, NodeStatus } from '../api/database-node.ts';
+import type { NodeView } from '../observe/view.ts';
+import { LABELS } from '../resources/names.ts';
+import {
+  type Assertion,
+  isFalse,
+  isTrue,
+  showTime,
+  unlessBlocked,
+  withTimes,
+} from './conditions.ts';
+import { GONE } from './departures.ts';
+import type { Facts, NodeFacts } from './facts.ts';
+import { upkeepOfVolume } from './node-upkeep.ts';
+import { amountOf } from './progress.ts';
+
+export function phaseOf(
+  { view, state, isReady, isAlive, isKnown }: NodeFacts,
+  isStopped: boolean,
+): NodePhase {
+  if (isStopped && view.pod === null) return 'Stopped';
+  switch (state) {
+    case 'left':
+      return 'Left';
+    case 'leaving':
+      return 'Leaving';
+    case 'joining':
+      return 'Joining';
+    case 'normal':
+      return isReady && isAlive ? 'Ready' : 'NotReady';
+    default: {
+      if (view.pod === null) return 'Pending';
+      const { phase } = view.object.status ?? {};
+      // What was known of it still holds while its pod is ready.
+      const wasMember = phase === 'Ready' || phase === 'Leaving' || phase === 'Joining';
+      if (!isKnown && wasMember && isReady) return phase;
+      return !isKnown && (wasMember || phase === 'NotReady') ? 'NotReady' : 'Starting';
+    }
+  }
+}
+
+/** Why its container does not run, as Kubernetes says it. */
+function troubleOf({ pod }: NodeView): string {
+  const container = pod?.status?.containerStatuses?.find(({ name }) => name === 'ilion');
+  const waiting = container?.state?.waiting;
+  if (waiting?.reason !== undefined && waiting.reason !== 'ContainerCreating') {
+    const last = container?.lastState?.terminated;
+    const ended =
+      last === undefined
+        ? ''
+        : ` (it ended with code ${last.exitCode}${last.message === undefined ? '' : `: ${last.message}`})`;
+    return `${waiting.reason}: ${waiting.message ?? 'see its log'}${ended}`;
+  }
+  const scheduled = pod?.status?.conditions?.find(({ type }) => type === 'PodScheduled');
+  if (scheduled?.status === 'False') return `not scheduled: ${scheduled.message ?? ''}`;
+  return '';
+}
+
+function machineOf({ pod }: NodeView, { view }: Facts): string {
+  const name = pod?.spec.nodeName;
+  if (name === undefined) return '';
+  const machine = view.machines.get(name);
+  if (machine === undefined) return `the Kubernetes node ${name} is not there`;
+  const ready = machine.status?.conditions?.find(({ type }) => type === 'Ready');
+  return ready?.status === 'True' || ready === undefined
+    ? ''
+    : `the Kubernetes node ${name} is not ready`;
+}
+
+function readiness(node: NodeFacts, facts: Facts, phase: NodePhase): Assertion {
+  if (phase === 'Ready') return isTrue('Ready', 'Serves', 'It serves, and its peers see it.');
+  const trouble = troubleOf(node.view) || machineOf(node.view, facts);
+  const seen =
+    node.state === 'normal' && node.isReady ? 'its pod is ready, its peers do not see it' : '';
+  return isFalse('Ready', phase, trouble || seen);
+}
+
+function conditionsOf(
+  node: NodeFacts,
+  facts: Facts,
+  { phase, isGoing }: { readonly phase: NodePhase; readonly isGoing: boolean },
+): readonly Assertion[] {
+  const storage = upkeepOfVolume(node, facts);
+  const isBound = node.view.claim?.status?.phase === 'Bound';
+  const bound = isBound
+    ? isTrue('StorageReady', 'Bound')
+    : isFalse('StorageReady', 'Waiting', 'The volume is not bound yet.');
+  const isStrange = isGoing && node.state === 'none' && node.hadVolume && node.view.pod === null;
+  return [
+    readiness(node, facts, phase),
+    unlessBlocked('StorageReady', storage.blocked, bound),
+    ...(isStrange ? [isTrue(GONE, 'NoMember', 'No pod, and no member of the ring.')] : []),
+  ];
+}
+
+/** The volume that it is to be known by: the one that was made for it, once. */
+function volumeOf({ view, hostId }: NodeFacts): string | undefined {
+  const { object, claim } = view;
+  const known = object.status?.volume;
+  if (known !== undefined) return known;
+  const isOwn = claim?.metadata.labels?.[LABELS.hostId] === hostId;
+  return isOwn && claim?.metadata.deletionTimestamp === undefined ? claim?.metadata.uid : undefined;
+}
+
+/** @param isGoing it is not wanted any more */
+export function statusOfNode(node: NodeFacts, facts: Facts, isGoing: boolean): NodeStatus {
+  const { view, member, operation, downSince } = node;
+  const { cluster, nowMillis } = facts.view;
+  const phase = phaseOf(node, cluster.spec.stopped);
+  const generation = view.object.metadata.generation ?? 0;
+  const address = member?.address ?? view.pod?.status?.podIP;
+  const volume = volumeOf(node);
+  const progress =
+    operation === null || operation.hostId !== node.hostId ? '' : amountOf(operation);
+  const old = view.object.status;
+  return {
+    observedGeneration: generation,
+    phase,
+    hostId: node.hostId,
+    ...(volume === undefined ? {} : { volume }),
+    ...(address === undefined ? {} : { address }),
+    ...(member === null
+      ? old?.tokens === undefined || node.isKnown
+        ? {}
+        : { tokens: old.tokens }
+      : { tokens: member.tokens }),
+    ...(progress === '' ? {} : { progress }),
+    ...(downSince === null ? {} : { downSince: showTime(downSince) }),
+    conditions: withTimes(conditionsOf(node, facts, { phase, isGoing }), old?.conditions, {
+      ...{ generation, nowMillis },
+    }),
+  };
+}

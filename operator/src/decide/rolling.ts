@@ -1,0 +1,115 @@
+/** Changes that need a restart: a rack after the other, and only what each range can do without. */
+import { type Defaults, disruptionKey, isPodReady } from '../observe/view.ts';
+import { POD_HASH } from '../resources/names.ts';
+import { podHash } from '../resources/node-pod.ts';
+import { blocked, deletion, NOTHING, type Step, step, together } from './actions.ts';
+import { type Facts, isRunning, isUp, type NodeFacts, withDown } from './facts.ts';
+import { datacentersOf } from './numbers.ts';
+
+export function isOutdated({ view }: NodeFacts, facts: Facts, defaults: Defaults): boolean {
+  const { pod, object } = view;
+  if (pod === null || pod.metadata.deletionTimestamp !== undefined) return false;
+  const plan = { cluster: facts.view.cluster, node: object, image: defaults.image, first: false };
+  return pod.metadata.annotations?.[POD_HASH] !== podHash(plan);
+}
+
+function restart(node: NodeFacts): Step {
+  const { pod, object } = node.view;
+  if (pod === null) return NOTHING;
+  const told = { about: object, reason: 'Updated', note: 'restarts with what has changed' };
+  return step({ actions: [deletion('Pod', pod, told)] });
+}
+
+function rackKey({ view }: NodeFacts): string {
+  return `${view.object.spec.datacenter}/${view.object.spec.rack}`;
+}
+
+function inOrderOfRacks(facts: Facts, outdated: readonly NodeFacts[]): readonly string[] {
+  const racks = datacentersOf(facts.view.cluster.spec).flatMap(({ name, racks: all }) =>
+    all.map((rack) => `${name}/${rack.name}`),
+  );
+  const strange = outdated.map(rackKey).filter((key) => !racks.includes(key));
+  return [...racks, ...new Set(strange)];
+}
+
+/** Restarts as many as may stop at the same time. */
+function restartSome(candidates: readonly NodeFacts[], facts: Facts): Step {
+  const { disruptions } = facts.view;
+  const asks: (readonly string[])[] = [];
+  let refused = '';
+  for (const count of new Set([candidates.length, 1])) {
+    const chosen = candidates.slice(0, count);
+    const ids = withDown(facts, chosen);
+    const answer = disruptions.get(disruptionKey(ids));
+    if (answer === undefined) asks.push(ids);
+    else if (answer.allowed) return together(chosen.map(restart));
+    else refused = answer.reason;
+  }
+  if (asks.length > 0) return step({ asks });
+  return blocked('Quorum', `${candidates[0].name} is not restarted yet: ${refused}`);
+}
+
+function planSafely(facts: Facts, outdated: readonly NodeFacts[], updated: number): Step {
+  const { spec } = facts.view.cluster;
+  const { ring } = facts;
+  const { maxUnavailable, paused, canary } = spec.update;
+  if (paused) return blocked('Paused', `${outdated.length} nodes wait: spec.update.paused is set`);
+  const room = canary === undefined ? outdated.length : canary - updated;
+  if (room <= 0) {
+    const message = `${updated} nodes have the change, ${outdated.length} get it when spec.update.canary is taken away`;
+    return blocked('Canary', message);
+  }
+  const [only] = facts.nodes;
+  if (!ring.known && facts.nodes.length === 1 && !only.isReady) return restart(only);
+  if (!ring.known) {
+    return blocked('RingUnknown', `no node is restarted, as the ring is not known: ${ring.why}`);
+  }
+  const order = inOrderOfRacks(facts, outdated);
+  const [rack] = order.filter((key) => outdated.some((node) => rackKey(node) === key));
+  // Others that are members and do not serve: of other racks none, of this one so many as may.
+  const members = facts.nodes.filter(({ state }) => state === 'normal' || state === 'leaving');
+  const down = members.filter(
+    (node) => !isUp(node) && !(outdated.includes(node) && rackKey(node) === rack),
+  );
+  const elsewhere = down.find((node) => rackKey(node) !== rack);
+  if (elsewhere !== undefined) {
+    return blocked('NotReady', `no node is restarted while ${elsewhere.name} does not serve`);
+  }
+  const free = Math.min(maxUnavailable - down.length, room);
+  if (free <= 0) {
+    return blocked(
+      'NotReady',
+      `the next follows when ${down.map(({ name }) => name).join(', ')} serves again`,
+    );
+  }
+  // Those that do not serve anyway first.
+  const here = outdated
+    .filter((node) => rackKey(node) === rack)
+    .toSorted((a, b) => Number(isUp(a)) - Number(isUp(b)) || (a.name < b.name ? -1 : 1));
+  return restartSome(here.slice(0, free), facts);
+}
+
+/** @param apart who goes, or is replaced: their pods are made anew only if they do not run */
+export function planRolling(facts: Facts, apart: ReadonlySet<string>, defaults: Defaults): Step {
+  if (facts.view.cluster.spec.stopped) return NOTHING;
+  const staying = facts.nodes.filter(({ state }) => state !== 'left');
+  const outdated = staying.filter((node) => isOutdated(node, facts, defaults));
+  if (outdated.length === 0) return NOTHING;
+  const updated = staying.filter(
+    ({ view }) => isPodReady(view.pod) && !outdated.some((node) => node.view === view),
+  ).length;
+  // Their process does not run: there is nothing to lose, and the change may be the cure.
+  const idle = outdated.filter(
+    (node) => !isRunning(node) && !facts.view.cluster.spec.update.paused,
+  );
+  const running = outdated.filter((node) => isRunning(node) && !apart.has(node.hostId));
+  // One that is no member serves nobody, and holds nobody up.
+  const [strangers, members] = [
+    running.filter(({ state }) => state === 'none'),
+    running.filter(({ state }) => state !== 'none'),
+  ];
+  return together([
+    ...[...idle, ...strangers].map(restart),
+    members.length === 0 ? NOTHING : planSafely(facts, members, updated),
+  ]);
+}

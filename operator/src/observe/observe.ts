@@ -1,0 +1,115 @@
+/** Gathers the view of a cluster. */
+import type { DatacenterCluster } from '../api/objects.ts';
+import type { CertificateState } from '../ports/certificates.ts';
+import type { Key } from '../ports/kube.ts';
+import type { Kinds, Machine, StorageClass } from '../ports/kube-objects.ts';
+import type { DatabaseNodes } from '../ports/nodes.ts';
+import { LABELS, seedsServiceName } from '../resources/names.ts';
+import { observeRing } from './ring.ts';
+import type { Source } from './source.ts';
+import type { ClusterView, NodeView, Refusal } from './view.ts';
+
+export interface ObserveDeps {
+  readonly database: DatabaseNodes;
+  /** Makes what is due, and says what there is. Null: the cluster needs none. */
+  certificates(
+    cluster: DatacenterCluster,
+    nodes: readonly NodeView[],
+  ): Promise<CertificateState | null>;
+  readonly nowMillis: number;
+  readonly refusals: ReadonlyMap<string, Refusal>;
+}
+
+function byName<T extends Kinds['Pod' | 'PersistentVolumeClaim' | 'Service']>(
+  objects: readonly T[],
+): ReadonlyMap<string, T> {
+  return new Map(objects.map((one) => [one.metadata.name, one]));
+}
+
+async function nodesOf(
+  source: Source,
+  cluster: DatacenterCluster,
+): Promise<Pick<ClusterView, 'nodes' | 'strays'>> {
+  const { name, namespace, uid } = cluster.metadata;
+  const labels = { [LABELS.cluster]: name };
+  const [all, pods, claims, services] = [
+    await source.list('DatabaseNode', namespace, labels),
+    byName(await source.list('Pod', namespace, labels)),
+    byName(await source.list('PersistentVolumeClaim', namespace, labels)),
+    byName(await source.list('Service', namespace, labels)),
+  ];
+  const own = all
+    .filter(({ metadata }) => metadata.ownerReferences?.some((owner) => owner.uid === uid))
+    .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+  const nodes = own.map((object) => {
+    const pod = pods.get(object.metadata.name) ?? null;
+    const service = services.get(object.metadata.name) ?? null;
+    return { object, pod, claim: claims.get(object.metadata.name) ?? null, service };
+  });
+  const ids = new Set(own.map(({ metadata }) => metadata.uid));
+  const strays = [...claims.values()].filter(
+    ({ metadata }) =>
+      metadata.labels?.[LABELS.clusterUid] === uid &&
+      metadata.labels[LABELS.released] !== 'true' &&
+      !ids.has(metadata.labels[LABELS.hostId]) &&
+      !pods.has(metadata.name),
+  );
+  return { nodes, strays };
+}
+
+async function machinesOf(
+  source: Source,
+  nodes: readonly NodeView[],
+): Promise<ReadonlyMap<string, Machine>> {
+  const names = new Set(nodes.flatMap(({ pod }) => pod?.spec.nodeName ?? []));
+  const found = new Map<string, Machine>();
+  for (const name of names) {
+    const machine = await source.get('Node', { namespace: '', name });
+    if (machine !== null) found.set(name, machine);
+  }
+  return found;
+}
+
+async function classesOf(
+  source: Source,
+  nodes: readonly NodeView[],
+): Promise<ReadonlyMap<string, StorageClass>> {
+  const names = new Set(nodes.flatMap(({ claim }) => claim?.spec.storageClassName ?? []));
+  const found = new Map<string, StorageClass>();
+  for (const name of names) {
+    const one = await source.get('StorageClass', { namespace: '', name });
+    if (one !== null) found.set(name, one);
+  }
+  return found;
+}
+
+/**
+ * Reads the objects first and asks the database then: what it says is newer than what is known of pods.
+ * @returns null: there is no such cluster, or it is being deleted
+ * @throws KubeError
+ */
+export async function observe(
+  source: Source,
+  key: Key,
+  deps: ObserveDeps,
+): Promise<ClusterView | null> {
+  const cluster = await source.get('DatacenterCluster', key);
+  if (cluster === null || cluster.metadata.deletionTimestamp !== undefined) return null;
+  const { namespace, name } = cluster.metadata;
+  const { nodes, strays } = await nodesOf(source, cluster);
+  return {
+    nowMillis: deps.nowMillis,
+    cluster,
+    nodes,
+    strays,
+    seeds: await source.get('Service', { namespace, name: seedsServiceName(name) }),
+    client: await source.get('Service', { namespace, name }),
+    budget: await source.get('PodDisruptionBudget', { namespace, name }),
+    machines: await machinesOf(source, nodes),
+    storageClasses: await classesOf(source, nodes),
+    certificates: await deps.certificates(cluster, nodes),
+    ring: await observeRing(deps.database, cluster, nodes),
+    disruptions: new Map(),
+    refusals: deps.refusals,
+  };
+}

@@ -1,0 +1,120 @@
+/** Asks some nodes what the ring is. */
+
+import type { DatacenterCluster } from '../api/objects.ts';
+import {
+  type AdminNodeStatus,
+  type AdminStatus,
+  type DatabaseNodes,
+  NodeCallError,
+  type NodePlace,
+} from '../ports/nodes.ts';
+import { PORTS } from '../resources/names.ts';
+import type { RingView } from './view.ts';
+import { hostIdOf, isPodReady, type Member, type MemberState, type NodeView } from './view.ts';
+
+const ANSWERS_MAX = 3;
+/** So many are tried for them. */
+const ASKED_MAX = 6;
+const STATES: ReadonlySet<string> = new Set(['joining', 'normal', 'leaving', 'left']);
+
+interface Answer {
+  readonly hostId: string;
+  readonly place: NodePlace;
+  readonly status: AdminStatus;
+}
+
+/** Those whose process may answer: the ready ones first, as they are members, and of different racks. */
+function candidates(nodes: readonly NodeView[]): readonly NodeView[] {
+  const up = nodes.filter(
+    ({ pod }) => pod?.status?.podIP !== undefined && pod.status.phase === 'Running',
+  );
+  const seen = new Map<string, number>();
+  const ranked = up.map((node) => {
+    const { datacenter, rack } = node.object.spec;
+    const key = `${datacenter}/${rack}`;
+    const turn = seen.get(key) ?? 0;
+    seen.set(key, turn + 1);
+    return { node, rank: (isPodReady(node.pod) ? 0 : 1_000_000) + turn };
+  });
+  return ranked
+    .sort((a, b) => a.rank - b.rank)
+    .slice(0, ASKED_MAX)
+    .map(({ node }) => node);
+}
+
+export function placeOf(cluster: DatacenterCluster, address: string): NodePlace {
+  const { namespace, name } = cluster.metadata;
+  const encrypted = cluster.spec.tls.mode !== 'None';
+  return { namespace, cluster: name, address, port: PORTS.admin, encrypted };
+}
+
+/** @throws what is not a NodeCallError */
+async function ask(
+  database: DatabaseNodes,
+  cluster: DatacenterCluster,
+  node: NodeView,
+  agreed: boolean,
+): Promise<Answer | string> {
+  const place = placeOf(cluster, node.pod?.status?.podIP ?? '');
+  try {
+    const status = await database.status(place, agreed);
+    // An address may be another's by now.
+    if (status.hostId !== hostIdOf(node)) return `${node.object.metadata.name} is another node`;
+    return { hostId: status.hostId, place, status };
+  } catch (error) {
+    if (!(error instanceof NodeCallError)) throw error;
+    return `${node.object.metadata.name}: ${error.message}`;
+  }
+}
+
+function memberOf(one: AdminNodeStatus, answers: readonly Answer[]): Member {
+  const others = answers.filter(({ hostId }) => hostId !== one.hostId);
+  const asked = others.length > 0 ? others : answers;
+  const aliveBy = asked.filter(({ status }) =>
+    status.nodes.some(({ hostId, alive }) => hostId === one.hostId && alive),
+  ).length;
+  const { hostId, address, datacenter, rack, tokens } = one;
+  const state = one.state as MemberState;
+  return { hostId, address, datacenter, rack, state, tokens, aliveBy, askedBy: asked.length };
+}
+
+/**
+ * The first that answers does so with what a majority has agreed on, after everything that was read before the call: who is not among its
+ * members then was none when a pod that is gone by now was still there.
+ */
+export async function observeRing(
+  database: DatabaseNodes,
+  cluster: DatacenterCluster,
+  nodes: readonly NodeView[],
+): Promise<RingView> {
+  const answers: Answer[] = [];
+  let why = 'no node runs that could be asked';
+  for (const node of candidates(nodes)) {
+    if (answers.length === ANSWERS_MAX) break;
+    const answer = await ask(database, cluster, node, answers.length === 0);
+    if (typeof answer === 'string') why = answer;
+    else answers.push(answer);
+  }
+  const [first] = answers;
+  if (first === undefined) return { known: false, why };
+  const strange = first.status.nodes.find(({ state }) => !STATES.has(state));
+  if (strange !== undefined) {
+    return {
+      known: false,
+      why: `the node ${strange.hostId} is in a state that is not known here: ${strange.state}`,
+    };
+  }
+  try {
+    const operations = await database.operations(first.place);
+    return {
+      known: true,
+      members: new Map(first.status.nodes.map((one) => [one.hostId, memberOf(one, answers)])),
+      operations,
+      versions: [...new Set(answers.map(({ status }) => status.version))].sort(),
+      places: answers.map(({ place }) => place),
+    };
+  } catch (error) {
+    if (!(error instanceof NodeCallError)) throw error;
+    return { known: false, why: `operations are not known: ${error.message}` };
+  }
+}

@@ -1,0 +1,366 @@
+/** A history of a cluster under a seed: edits of its spec, faults of all kinds, an operator that is restarted; then peace, and what has become of it. */
+import { SeededRandom } from '../../../node/src/simulation/random.ts';
+import type { ClusterSpec, ClusterStatus } from '../api/datacenter-cluster.ts';
+import type { Source } from '../observe/source.ts';
+import type { Log } from '../ports/clock.ts';
+import type { KubeApi } from '../ports/kube.ts';
+import type { ClaimSpec } from '../ports/kube-objects.ts';
+import type { DatabaseNodes } from '../ports/nodes.ts';
+import { LABELS } from '../resources/names.ts';
+import { bytesOf } from '../resources/values.ts';
+import { Cache, liveSource } from '../runtime/cache.ts';
+import { Reconciler } from '../runtime/reconcile.ts';
+import type { Stored } from './memory-api.ts';
+import { Calls, Crash, disturbed, type Faults, simulatedNodes } from './operator-side.ts';
+import { environmentOf, World } from './world.ts';
+
+/** A mistake that an operator could make, planted between it and the world. */
+export interface Bug {
+  readonly name: string;
+  kube?(kube: KubeApi, world: World): KubeApi;
+  database?(database: DatabaseNodes, world: World): DatabaseNodes;
+  live?(live: Source, cache: Source): Source;
+}
+
+export interface SimulationOptions {
+  readonly seed: number;
+  readonly bug?: Bug;
+  /** Edits and faults. */
+  readonly steps?: number;
+  /** Gets what the operator does and what befalls it. */
+  tell?(seconds: number, text: string): void;
+}
+
+export interface SimulationResult {
+  readonly violations: readonly string[];
+  readonly reconciliations: number;
+  readonly crashes: number;
+  readonly virtualSeconds: number;
+}
+
+const KEY = { namespace: 'default', name: 'demo' };
+const PEACE_ROUNDS_MAX = 900;
+const SPEC: ClusterSpec = {
+  replicas: 3,
+  datacenterName: 'dc1',
+  imagePullPolicy: 'IfNotPresent',
+  storage: { size: '1Gi', className: 'standard' },
+  tls: { mode: 'None' },
+  update: { maxUnavailable: 1, paused: false },
+  healing: { replaceAfter: '2m', maxReplacements: 1 },
+  joinsAtOnce: 2,
+  stopped: false,
+  deletionPolicy: 'Delete',
+  podTemplate: { terminationGracePeriodSeconds: 30 },
+};
+
+function sizeOf(claim: Stored): string {
+  const { resources } = claim.spec as unknown as ClaimSpec;
+  return resources.requests.storage;
+}
+
+export class Simulation {
+  private readonly random: SeededRandom;
+  private readonly world: World;
+  private readonly bug: Bug | undefined;
+  private readonly tell: (text: string) => void;
+  private readonly log: Log;
+  private readonly faults: Faults = { enabled: true, crash: 0.004, error: 0.01 };
+  private readonly calls: Calls;
+  private readonly cluster: Stored;
+  private cache: Cache;
+  private reconciler: Reconciler;
+  private reconciliations = 0;
+  private crashes = 0;
+  private again = 0;
+
+  constructor({ seed, bug, tell }: SimulationOptions) {
+    this.random = new SeededRandom(seed, 'operator');
+    this.world = new World(this.random.fork('world'));
+    this.bug = bug;
+    const began = this.world.nowMillis;
+    this.tell = (text) => tell?.((this.world.nowMillis - began) / 1000, text);
+    const line = (message: string, fields: Readonly<Record<string, unknown>> = {}) =>
+      this.tell(`  ${message} ${JSON.stringify(fields)}`);
+    this.log = { info: line, warn: line, error: line };
+    this.calls = new Calls(this.world, this.random.fork('calls'), this.faults);
+    const racks = this.random.chance(0.6)
+      ? { racks: ['a', 'b', 'c'].map((name) => ({ name })) }
+      : {};
+    const spec = { ...SPEC, ...racks, deletionPolicy: this.random.pick(['Delete', 'Retain']) };
+    const metadata = { ...KEY };
+    this.cluster = this.world.api.put('DatacenterCluster', {
+      ...{ apiVersion: 'ilion.dev/v1alpha1', kind: 'DatacenterCluster', metadata, spec },
+    });
+    [this.cache, this.reconciler] = this.newOperator();
+  }
+
+  private newOperator(): [Cache, Reconciler] {
+    const { world, bug, random } = this;
+    const plain = disturbed(world, this.calls);
+    const kube = bug?.kube?.(plain, world) ?? plain;
+    const nodes = simulatedNodes(world, this.calls);
+    const cache = new Cache(kube, () => {
+      this.again = 0;
+    });
+    cache.start([]);
+    const live = liveSource(kube, cache);
+    const reconciler = new Reconciler({
+      ...{ kube, cache, log: this.log, defaults: { image: 'ilion:1' } },
+      live: bug?.live?.(live, cache) ?? live,
+      database: bug?.database?.(nodes, world) ?? nodes,
+      clock: { nowMillis: () => world.nowMillis, after: () => () => {} },
+      certificates: {
+        ensure: async () => ({
+          ready: new Set<string>(),
+          problem: null,
+          writes: 0,
+          dueMillis: null,
+        }),
+      },
+      random: () => random.next(),
+    });
+    return [cache, reconciler];
+  }
+
+  private async reconcile(): Promise<void> {
+    this.reconciliations++;
+    try {
+      const { again } = await this.reconciler.reconcile(KEY);
+      this.again = this.world.nowMillis + (again ?? 30) * 1000;
+    } catch (error) {
+      if (error instanceof Crash) {
+        this.crashes++;
+        this.tell(`the operator ends: ${error.message}`);
+        this.cache.stop();
+        // Another one takes over, at once or much later.
+        this.world.advance(this.random.chance(0.2) ? 120_000 : 3_000);
+        [this.cache, this.reconciler] = this.newOperator();
+        this.world.advance(1_000);
+      } else if (!(error instanceof Error && error.name === 'KubeError')) throw error;
+    }
+  }
+
+  private async wait(millis: number): Promise<void> {
+    const end = this.world.nowMillis + millis;
+    while (this.world.nowMillis < end && this.world.violations.length === 0) {
+      if (this.world.nowMillis >= this.again) await this.reconcile();
+      this.world.advance(this.random.between(500, 2_500));
+    }
+  }
+
+  private edit(change: (spec: Record<string, unknown>) => void): void {
+    this.world.api.edit('DatacenterCluster', this.cluster, ({ spec = {} }) => change(spec));
+  }
+
+  private isHealthy(): boolean {
+    const { ring } = this.world;
+    if (ring === null || this.cluster.spec?.['stopped'] === true) return false;
+    const members = ring.in('normal', 'leaving');
+    return members.length >= 3 && members.every(({ downMillis }) => downMillis === null);
+  }
+
+  /** Something happens. */
+  private step(): void {
+    const { random, world } = this;
+    const pods = world.clusterPods();
+    const nodes = world.api.all('DatabaseNode');
+    const events: readonly (() => void)[] = [
+      () => this.edit((spec) => (spec['replicas'] = 1 + random.below(6))),
+      () => this.edit((spec) => (spec['replicas'] = 3 + random.below(4))),
+      () =>
+        this.edit((spec) => (spec['config'] = { readRequestTimeout: `${1 + random.below(9)}s` })),
+      () => this.edit((spec) => (spec['image'] = random.pick(['ilion:1', 'ilion:2', 'bad']))),
+      () => this.edit((spec) => (spec['config'] = random.chance(0.5) ? { numTokens: 13 } : {})),
+      () =>
+        this.edit(
+          (spec) =>
+            (spec['update'] = { maxUnavailable: 1 + random.below(2), paused: random.chance(0.2) }),
+        ),
+      () => this.grow(),
+      () =>
+        this.edit(
+          (spec) =>
+            (spec['racks'] = random
+              .pick([
+                ['a', 'b', 'c'],
+                ['a', 'b'],
+                ['b', 'c', 'd'],
+              ])
+              .map((name) => ({ name }))),
+        ),
+      () => random.chance(0.3) && this.edit((spec) => (spec['stopped'] = true)),
+      () => this.edit((spec) => (spec['stopped'] = false)),
+      () => this.edit((spec) => (spec['deletionPolicy'] = random.pick(['Delete', 'Retain']))),
+      () => nodes.length > 0 && this.mark(random.pick(nodes), 'remove'),
+      () => nodes.length > 0 && this.isHealthy() && this.mark(random.pick(nodes), 'replace'),
+      () => pods.length > 0 && this.harm(() => this.kill(random.pick(pods))),
+      () => pods.length > 0 && this.harm(() => this.deletePod(random.pick(pods))),
+      () => this.harm(() => this.powerOff()),
+      () =>
+        this.isHealthy() &&
+        nodes.length > 0 &&
+        this.harm(() => this.loseVolume(random.pick(nodes))),
+      () =>
+        this.isHealthy() &&
+        nodes.length > 0 &&
+        random.chance(0.5) &&
+        this.harm(() => this.deleteNode(random.pick(nodes))),
+      () => (world.watchesStalled = !world.watchesStalled),
+      () => world.loseWatches(),
+    ];
+    const happens = random.pick(events);
+    this.tell(String(happens).replace(/\s+/g, ' '));
+    happens();
+  }
+
+  private harm(run: () => void): void {
+    this.world.lastHarmMillis = this.world.nowMillis;
+    run();
+  }
+
+  private grow(): void {
+    this.edit((spec) => {
+      const { size } = spec['storage'] as { readonly size: string };
+      spec['storage'] = { className: 'standard', size: `${bytesOf(size) / 2 ** 30 + 1}Gi` };
+    });
+  }
+
+  private mark(node: Stored, field: 'remove' | 'replace'): void {
+    this.world.api.edit('DatabaseNode', node, ({ spec = {} }) => (spec[field] = true));
+  }
+
+  /** The process ends, and is started again. */
+  private kill(pod: Stored): void {
+    this.world.stop(pod);
+  }
+
+  private deletePod({ metadata }: Stored): void {
+    void this.world.api.delete('Pod', metadata, { uid: metadata.uid });
+  }
+
+  private powerOff(): void {
+    const off = this.world.machines.filter(({ isUp }) => !isUp);
+    for (const machine of off) machine.isUp = true;
+    if (off.length > 0 || !this.isHealthy()) return;
+    this.random.pick(this.world.machines).isUp = false;
+  }
+
+  private loseVolume({ metadata }: Stored): void {
+    const { api, lossAllowed } = this.world;
+    const claim = api.find('PersistentVolumeClaim', metadata.name);
+    if (claim === undefined) return;
+    lossAllowed.add(claim.metadata.uid);
+    const pod = api.find('Pod', metadata.name);
+    if (pod !== undefined) {
+      this.world.stop(pod);
+      api.remove('Pod', pod);
+    }
+    api.remove('PersistentVolumeClaim', claim);
+  }
+
+  /** Somebody deletes the object of a node. */
+  private deleteNode(node: Stored): void {
+    this.world.api.remove('DatabaseNode', node);
+  }
+
+  private bringPeace(): void {
+    const { world } = this;
+    this.faults.enabled = false;
+    world.watchesStalled = false;
+    world.loseWatches();
+    for (const machine of world.machines) machine.isUp = true;
+    this.edit((spec) => {
+      Object.assign(spec, { stopped: false, image: 'ilion:2', config: {} });
+      spec['update'] = { maxUnavailable: 1, paused: false };
+      spec['replicas'] = Math.max(3, Number(spec['replicas']));
+    });
+  }
+
+  /** What is not as it should be in the end. */
+  private unfinished(): string[] {
+    const { world, cluster } = this;
+    const wanted = Number(cluster.spec?.['replicas']);
+    const status = cluster.status as ClusterStatus | undefined;
+    const nodes = world.api.all('DatabaseNode');
+    const members = world.ring?.in('normal', 'joining', 'leaving') ?? [];
+    const claims = world.api.all('PersistentVolumeClaim').filter(({ metadata }) => {
+      const labels = metadata['labels'] as Readonly<Record<string, string>>;
+      return labels[LABELS.released] !== 'true';
+    });
+    const pods = world.clusterPods();
+    const ids = new Set(nodes.map(({ metadata }) => metadata.uid));
+    const spec = cluster.spec as unknown as ClusterSpec;
+    const { size } = spec.storage;
+    const checks: readonly (readonly [boolean, string])[] = [
+      [
+        status?.state === 'Ready',
+        `the state is ${status?.state}: ${JSON.stringify(status?.conditions?.filter((one) => one.status === 'False' || one.type === 'Degraded').map((one) => `${one.type} ${one.reason} ${one.message}`))}`,
+      ],
+      [nodes.length === wanted, `${nodes.length} objects, not ${wanted}`],
+      [members.length === wanted, `${members.length} members, not ${wanted}`],
+      [
+        members.every(({ hostId, state }) => state === 'normal' && ids.has(hostId)),
+        'a member is strange',
+      ],
+      [pods.length === wanted, `${pods.length} pods, not ${wanted}`],
+      [pods.every((pod) => environmentOf(pod)['image'] === 'ilion:2'), 'a pod has the old image'],
+      [
+        pods.every((pod) => environmentOf(pod)['ILION_NUM_TOKENS'] === undefined),
+        'a pod has old settings',
+      ],
+      [
+        claims.every(({ metadata }) => pods.some((pod) => pod.metadata.name === metadata.name)),
+        'a volume is left over',
+      ],
+      [claims.every((claim) => sizeOf(claim) === size), 'a volume has not grown'],
+    ];
+    return checks.filter(([ok]) => !ok).map(([, message]) => message);
+  }
+
+  private async end(): Promise<void> {
+    this.bringPeace();
+    const { violations } = this.world;
+    let open: string[] = [];
+    for (let round = 0; round < PEACE_ROUNDS_MAX; round++) {
+      await this.wait(5_000);
+      if (violations.length > 0) return;
+      open = this.unfinished();
+      if (open.length === 0) break;
+    }
+    if (open.length > 0) violations.push(`not done in the end: ${open.join('; ')}`);
+    if (violations.length > 0) return;
+    await this.wait(60_000);
+    const before = this.calls.writes;
+    for (let round = 0; round < 5; round++) {
+      this.again = 0;
+      await this.wait(20_000);
+    }
+    const writes = this.calls.writes - before;
+    if (writes > 0) violations.push(`${writes} writes though nothing had changed`);
+  }
+
+  async run(steps: number): Promise<SimulationResult> {
+    const { world, random } = this;
+    const began = world.nowMillis;
+    world.advance(1_000);
+    await this.wait(random.between(5_000, 120_000));
+    for (let step = 0; step < steps && world.violations.length === 0; step++) {
+      this.step();
+      await this.wait(
+        random.chance(0.5) ? random.between(100, 15_000) : random.between(5_000, 240_000),
+      );
+    }
+    if (world.violations.length === 0) await this.end();
+    return {
+      violations: world.violations,
+      reconciliations: this.reconciliations,
+      crashes: this.crashes,
+      virtualSeconds: Math.round((world.nowMillis - began) / 1000),
+    };
+  }
+}
+
+export function simulate({ steps = 12, ...options }: SimulationOptions): Promise<SimulationResult> {
+  return new Simulation({ ...options }).run(steps);
+}

@@ -1,0 +1,375 @@
+/**
+ * All that is around the operator, under a seed: an API server with late watches, machines that run pods, volumes, and the database's
+ * processes, which keep the rules of its ring. Time passes only with calls of the operator, and when it waits.
+ */
+import type { SeededRandom } from '../../../node/src/simulation/random.ts';
+import type { Kind } from '../ports/kube-objects.ts';
+import { LABELS } from '../resources/names.ts';
+import { FakeRing } from './fake-ring.ts';
+import { MemoryApi, type Stored } from './memory-api.ts';
+
+const TICK_MILLIS = 500;
+/** The failure detector takes so long. */
+const DETECT_MILLIS = 10_000;
+const GARBAGE_MILLIS = 3_000;
+const DRAIN_MILLIS = 2_000;
+
+interface Machine {
+  readonly name: string;
+  isUp: boolean;
+}
+
+interface Disk {
+  hostId: string | null;
+  ring: FakeRing | null;
+  /** A volume is only in one place. */
+  readonly machine: string | null;
+}
+
+interface Process {
+  readonly pod: Stored;
+  readonly disk: Disk;
+  readonly hostId: string;
+  readonly startedMillis: number;
+  /** Of the ring; null: it looks for one. */
+  ring: FakeRing | null;
+  isReady: boolean;
+}
+
+interface Environment {
+  readonly [name: string]: string | undefined;
+}
+
+export function environmentOf(pod: Stored): Environment {
+  const [container] = (pod.spec?.['containers'] ?? []) as readonly {
+    readonly image: string;
+    readonly env: readonly { readonly name: string; readonly value?: string }[];
+  }[];
+  const variables = container.env.map(({ name, value }) => [name, value]);
+  return { ...Object.fromEntries(variables), image: container.image };
+}
+
+export class World {
+  readonly api: MemoryApi;
+  readonly random: SeededRandom;
+  /** What must not happen, and did. */
+  readonly violations: string[] = [];
+  readonly machines: Machine[];
+  /** Clusters that were started: there is to be one. */
+  readonly rings: FakeRing[] = [];
+  readonly disks = new Map<string, Disk>();
+  readonly processes = new Map<string, Process>();
+  nowMillis = Date.UTC(2026, 0, 1);
+  /** When something last went wrong that is not the operator's doing. */
+  lastHarmMillis = 0;
+  /** Watches bring nothing. */
+  watchesStalled = false;
+  private pending: { at: number; run: () => void }[] = [];
+  private readonly failed = new Map<string, number>();
+  private garbageAt = 0;
+  private addresses = 0;
+  private readonly isLocal: boolean;
+
+  constructor(random: SeededRandom) {
+    this.random = random;
+    this.isLocal = random.chance(0.5);
+    this.machines = Array.from({ length: 7 }, (_, i) => ({ name: `machine-${i}`, isUp: true }));
+    this.api = new MemoryApi({
+      nowMillis: () => this.nowMillis,
+      deliver: (run) => {
+        const late = random.chance(0.1) ? random.between(1_000, 20_000) : random.between(0, 300);
+        // In the order in which it happened.
+        const at = Math.max(this.nowMillis + late, this.pending.at(-1)?.at ?? 0);
+        this.pending.push({ at, run });
+      },
+      onGone: (kind, object) => this.onGone(kind, object),
+    });
+    for (const { name } of this.machines)
+      this.api.put('Node', { metadata: { name, namespace: '' } });
+    const expands = { allowVolumeExpansion: true, provisioner: 'test' };
+    this.api.put('StorageClass', { ...expands, metadata: { name: 'standard', namespace: '' } });
+  }
+
+  get ring(): FakeRing | null {
+    return this.rings[0] ?? null;
+  }
+
+  advance(millis: number): void {
+    const end = this.nowMillis + millis;
+    while (this.nowMillis < end) {
+      const passed = Math.min(TICK_MILLIS, end - this.nowMillis);
+      this.nowMillis += passed;
+      this.tick(passed);
+    }
+  }
+
+  private tick(passed: number): void {
+    this.deliver();
+    if (this.nowMillis >= this.garbageAt) {
+      this.garbageAt = this.nowMillis + GARBAGE_MILLIS;
+      this.api.collect();
+    }
+    for (const pod of this.api.all('Pod')) this.kubelet(pod);
+    this.database();
+    for (const ring of this.rings) ring.tick(this.nowMillis, passed);
+    for (const process of [...this.processes.values()]) this.serve(process);
+  }
+
+  private deliver(): void {
+    if (this.watchesStalled) return;
+    const due = this.pending.filter(({ at }) => at <= this.nowMillis);
+    if (due.length === 0) return;
+    this.pending = this.pending.filter(({ at }) => at > this.nowMillis);
+    for (const { run } of due) run();
+  }
+
+  /** What the watches had to bring is lost; they begin anew. */
+  loseWatches(): void {
+    this.pending = [];
+    this.api.relist();
+  }
+
+  isMachineUp(name: unknown): boolean {
+    return this.machines.find((one) => one.name === name)?.isUp === true;
+  }
+
+  private onGone(kind: Kind, { metadata }: Stored): void {
+    if (kind === 'Pod') this.processes.delete(metadata.uid);
+    if (kind !== 'PersistentVolumeClaim') return;
+    const disk = this.disks.get(metadata.uid);
+    this.disks.delete(metadata.uid);
+    if (disk === undefined || disk.hostId === null || this.lossAllowed.delete(metadata.uid)) return;
+    const member = disk.ring?.members.get(disk.hostId);
+    if (member !== undefined && member.state !== 'left') {
+      this.violations.push(`the volume of ${disk.hostId}, which is ${member.state}, was deleted`);
+    }
+  }
+
+  /** UIDs of claims that others than the operator deleted. */
+  readonly lossAllowed = new Set<string>();
+
+  // Machines.
+
+  private kubelet(pod: Stored): void {
+    const { metadata, spec = {} } = pod;
+    if (spec['nodeName'] === undefined) {
+      this.schedule(pod);
+      return;
+    }
+    if (!this.isMachineUp(spec['nodeName'])) {
+      this.setReady(pod, false);
+      return;
+    }
+    if (metadata['deletionTimestamp'] !== undefined) {
+      const since = Date.parse(String(metadata['deletionTimestamp']));
+      if (this.nowMillis - since < DRAIN_MILLIS) return;
+      this.stop(pod);
+      this.api.remove('Pod', pod);
+      this.releaseClaim(pod);
+      return;
+    }
+    if (this.processes.has(metadata.uid)) return;
+    const restartAt = this.failed.get(metadata.uid) ?? 0;
+    if (this.nowMillis >= restartAt) this.start(pod);
+  }
+
+  private releaseClaim({ metadata }: Stored): void {
+    const claim = this.api.find('PersistentVolumeClaim', metadata.name);
+    if (claim?.metadata['deletionTimestamp'] !== undefined) {
+      this.api.remove('PersistentVolumeClaim', claim);
+    }
+  }
+
+  private schedule(pod: Stored): void {
+    const age = this.nowMillis - Date.parse(String(pod.metadata['creationTimestamp']));
+    const claim = this.api.find('PersistentVolumeClaim', pod.metadata.name);
+    if (age < 1_000 || claim === undefined) return;
+    const disk = this.disks.get(claim.metadata.uid);
+    const up = this.machines.filter(({ isUp, name }) => isUp && (disk?.machine ?? name) === name);
+    if (up.length === 0) return;
+    const { name } = this.random.pick(up);
+    if (disk === undefined) {
+      const machine = this.isLocal ? name : null;
+      this.disks.set(claim.metadata.uid, { hostId: null, ring: null, machine });
+    }
+    this.api.edit('PersistentVolumeClaim', claim, (one) => {
+      one.status = { ...one.status, phase: 'Bound' };
+    });
+    this.addresses++;
+    const podIP = `10.0.${this.addresses >> 8}.${this.addresses & 255}`;
+    this.api.edit('Pod', pod, (one) => {
+      one.spec = { ...one.spec, nodeName: name };
+      one.status = { phase: 'Pending', podIP, containerStatuses: [waiting('ContainerCreating')] };
+    });
+  }
+
+  private start(pod: Stored): void {
+    const environment = environmentOf(pod);
+    const claim = this.api.find('PersistentVolumeClaim', pod.metadata.name);
+    const disk = this.disks.get(claim?.metadata.uid ?? '');
+    if (disk === undefined) return;
+    if (environment['image'] === 'bad') {
+      this.fail(pod, 'ErrImagePull');
+      return;
+    }
+    if (environment['ILION_NUM_TOKENS'] === '13') {
+      this.fail(pod, 'CrashLoopBackOff');
+      return;
+    }
+    const hostId = environment['ILION_HOST_ID'] ?? '';
+    if (disk.hostId !== null && disk.hostId !== hostId) {
+      this.fail(pod, 'CrashLoopBackOff');
+      return;
+    }
+    disk.hostId = hostId;
+    const { ring } = disk;
+    const member = ring?.members.get(hostId);
+    if (member?.state === 'left') {
+      this.fail(pod, 'CrashLoopBackOff');
+      return;
+    }
+    this.processes.set(pod.metadata.uid, {
+      ...{ pod, disk, hostId, ring, isReady: false, startedMillis: this.nowMillis },
+    });
+    this.api.edit('Pod', pod, (one) => {
+      one.status = { ...one.status, phase: 'Running', containerStatuses: [running()] };
+    });
+  }
+
+  /** The container does not run; it is tried again. */
+  private fail(pod: Stored, reason: string): void {
+    this.failed.set(pod.metadata.uid, this.nowMillis + 20_000);
+    this.api.edit('Pod', pod, (one) => {
+      one.status = { ...one.status, containerStatuses: [waiting(reason)] };
+    });
+    this.setReady(pod, false);
+  }
+
+  stop(pod: Stored): void {
+    this.processes.delete(pod.metadata.uid);
+  }
+
+  private setReady(pod: Stored, isReady: boolean): void {
+    const conditions = [{ type: 'Ready', status: isReady ? 'True' : 'False' }];
+    this.api.edit('Pod', pod, (one) => {
+      one.status = { ...one.status, conditions };
+    });
+  }
+
+  // The database.
+
+  runs({ pod }: Process): boolean {
+    return this.isMachineUp(pod.spec?.['nodeName']);
+  }
+
+  processOf(hostId: string): Process | undefined {
+    return [...this.processes.values()].find((one) => one.hostId === hostId && this.runs(one));
+  }
+
+  private database(): void {
+    for (const ring of this.rings) {
+      for (const member of ring.members.values()) {
+        const isUp = this.processOf(member.hostId) !== undefined;
+        if (isUp) member.downMillis = null;
+        else member.downMillis ??= this.nowMillis;
+      }
+    }
+    for (const process of [...this.processes.values()]) {
+      if (process.ring === null && this.runs(process)) this.enter(process);
+    }
+  }
+
+  private enter(process: Process): void {
+    const { pod, hostId, disk } = process;
+    if (this.nowMillis - process.startedMillis < 1_500) return;
+    const environment = environmentOf(pod);
+    const address = String(pod.status?.['podIP']);
+    const node = {
+      hostId,
+      address,
+      datacenter: environment['ILION_DATA_CENTER'] ?? '',
+      rack: environment['ILION_RACK'] ?? '',
+      replaces: environment['ILION_REPLACE_HOST_ID'] ?? null,
+    };
+    if (environment['ILION_SEEDS'] === '$(ILION_LISTEN_ADDRESS)') {
+      const ring = new FakeRing(() => this.random.between(3_000, 60_000));
+      ring.members.set(hostId, { ...node, state: 'normal', downMillis: null });
+      this.rings.push(ring);
+      if (this.rings.length > 1) this.violations.push(`${hostId} has started a second cluster`);
+      process.ring = disk.ring = ring;
+      return;
+    }
+    const contact = [...this.processes.values()].find(
+      (one) => one.ring !== null && one !== process && this.runs(one),
+    );
+    const ring = contact?.ring;
+    if (ring === null || ring === undefined || !ring.hasMajority) return;
+    const refusal = ring.join(node);
+    if (refusal !== null) {
+      this.processes.delete(pod.metadata.uid);
+      this.fail(pod, 'CrashLoopBackOff');
+      return;
+    }
+    process.ring = disk.ring = ring;
+  }
+
+  private serve(process: Process): void {
+    const { ring, hostId, pod } = process;
+    const member = ring?.members.get(hostId);
+    if (ring === null || member === undefined) return;
+    if (member.state === 'left') {
+      this.processes.delete(pod.metadata.uid);
+      this.fail(pod, 'CrashLoopBackOff');
+      return;
+    }
+    member.address = String(pod.status?.['podIP']);
+    const isStarted = this.nowMillis - process.startedMillis > 3_000;
+    const isReady =
+      isStarted && this.runs(process) && ring.hasMajority && member.state !== 'joining';
+    if (isReady === process.isReady) return;
+    process.isReady = isReady;
+    this.setReady(pod, isReady && pod.metadata['deletionTimestamp'] === undefined);
+  }
+
+  /** As other members see it: later than it is. */
+  seenUp(ring: FakeRing, hostId: string): boolean {
+    const down = ring.members.get(hostId)?.downMillis ?? null;
+    return down === null || this.nowMillis - down < DETECT_MILLIS;
+  }
+
+  /** Whether a pod that is deleted now takes a quorum from a range. */
+  watchDeletion(pod: Stored): void {
+    const process = this.processes.get(pod.metadata.uid);
+    const { ring } = this;
+    if (process === undefined || ring === null || !this.runs(process)) return;
+    if (this.nowMillis - this.lastHarmMillis < DETECT_MILLIS * 3) return;
+    const state = ring.members.get(process.hostId)?.state;
+    if (state !== 'normal' && state !== 'leaving') return;
+    const cluster = this.api.find('DatacenterCluster', 'demo');
+    if (cluster?.spec?.['stopped'] === true) return;
+    const isUp = (hostId: string) => {
+      const one = this.processOf(hostId);
+      return one !== undefined && one.pod.metadata['deletionTimestamp'] === undefined;
+    };
+    const operations = ring.operations;
+    ring.operations = [];
+    const refusal = ring.refusalOfStopping([process.hostId], isUp);
+    ring.operations = operations;
+    if (refusal !== null) this.violations.push(`stopping ${process.hostId}: ${refusal}`);
+  }
+
+  clusterPods(): readonly Stored[] {
+    return this.api.all('Pod').filter(({ metadata }) => {
+      const labels = metadata['labels'] as Readonly<Record<string, string>> | undefined;
+      return labels?.[LABELS.cluster] === 'demo';
+    });
+  }
+}
+
+function waiting(reason: string) {
+  return { name: 'ilion', ready: false, restartCount: 0, state: { waiting: { reason } } };
+}
+
+function running() {
+  return { name: 'ilion', ready: true, restartCount: 0, state: { running: {} } };
+}
