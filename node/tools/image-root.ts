@@ -3,9 +3,10 @@
  * Both the Dockerfiles and the end-to-end tests' own packer run it, so that there is one list. The tree must be set up
  * (`npm run setup`); ROOT may be `/`. It gets
  *
- *     /usr/local/bin/ilion, ilion-health   (of the operator: ilion-operator)
+ *     /usr/local/bin/ilion, ilion-health   the commands; the operator's is ilion-operator
  *     /ilion/bin/node                      the project's Node, without symbols
- *     /ilion/node, /ilion/node_modules     sources without tests, packages without types and source maps
+ *     /ilion/node, /ilion/operator         sources without tests
+ *     /ilion/node_modules                  packages of package-lock.json, without types and source maps
  */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -55,11 +56,26 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       'ilion-health': health(`\${ILION_METRICS_PORT:-9180}`),
     },
   },
+  operator: {
+    workspace: 'operator',
+    // It speaks the admin service of the node, and knows its settings.
+    sources: [
+      'operator/package.json',
+      'operator/src',
+      'node/package.json',
+      'node/proto',
+      'node/src',
+    ],
+    commands: {
+      'ilion-operator': run('operator/src/main/main.ts'),
+      'ilion-health': health(`\${ILION_OPERATOR_HTTP_PORT:-8080}`),
+    },
+  },
 };
 
-/** Parts of packages that nothing reads at run time, and packages that others name but only to compile. */
+/** Parts of packages that nothing reads at run time; packages only to compile with, or for Bare, another runtime. */
 const NOT_RUN = /\.(?:ts|mts|cts|map|flow)$/;
-const NOT_RUN_PACKAGES = /^(?:@types\/|undici-types$|node-api-headers$)/;
+const NOT_RUN_PACKAGES = /^(?:@types\/|undici-types$|node-api-headers$|bare-)/;
 /** Parts of our sources that only tests use. */
 const NOT_SHIPPED = /(?:\.(?:test|fuzz|bench)\.ts|\.md)$|^(?:testing|testdata|simulation)$/;
 

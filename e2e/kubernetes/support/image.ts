@@ -25,6 +25,9 @@ const PACK = join(TREE, 'e2e/kubernetes/cluster/pack.sh');
 const SYSTEM_PROGRAMS = ['cat', 'df', 'env', 'head', 'id', 'ls', 'sh', 'sleep', 'touch'];
 const SYSTEM_FILES = ['/etc/nsswitch.conf', '/etc/ssl/certs/ca-certificates.crt'];
 
+/** Of debian:bookworm-slim, unpacked: what our files stand on when Docker builds an image. */
+export const SLIM_BASE_BYTES = 78_000_000;
+
 /** A packed image. Remove `archive` when it is no longer needed. */
 export interface PackedImage {
   /** As pods name it. */
@@ -99,7 +102,7 @@ function layOutSystem(root: string): void {
  * @param tag such as `a`: two tags are two images of the same content
  * @throws Error if a program that it needs fails
  */
-export function packImage(program: 'node', tag = 'e2e'): PackedImage {
+export function packImage(program: 'node' | 'operator', tag = 'e2e'): PackedImage {
   const work = mkdtempSync(join(cacheDirectory(), 'image-'));
   try {
     const root = join(work, 'root');
