@@ -4,7 +4,7 @@ import type { DatabaseNode, DatacenterCluster } from '../api/objects.ts';
 import { type Key, KubeError } from '../ports/kube.ts';
 import type { Kind, Kinds, Secret } from '../ports/kube-objects.ts';
 import { certificatesIn, isIssuedBy } from './certificate-plan.ts';
-import { createCertificates, operatorCertificate, RENEW } from './certificates.ts';
+import { createCertificates, createOperatorCertificates, RENEW } from './certificates.ts';
 import { makeAuthority, validityOf } from './x509.ts';
 
 const HOUR = 3_600_000;
@@ -145,9 +145,11 @@ test('what is missing is made, and then nothing is written until something is du
   assert.equal((await ensure()).writes, 0);
   clock.now += 1;
   assert.equal((await ensure()).writes, 4);
-  const own = await operatorCertificate(store.kube, 'db', 'demo');
+  const shown = createOperatorCertificates(store.kube, () => clock.now);
+  const own = await shown('db', 'demo');
+  assert.equal(await shown('db', 'demo'), own);
   assert.ok(isIssuedBy(own?.certificate ?? '', own?.ca ?? ''));
-  assert.equal(await operatorCertificate(store.kube, 'db', 'other'), null);
+  assert.equal(await shown('db', 'other'), null);
 });
 
 /** Runs for a time; nodes see their Secrets 50 minutes late. */

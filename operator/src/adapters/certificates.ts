@@ -133,15 +133,30 @@ function labelsOf({ metadata }: DatacenterCluster): Data {
 /** Something is in the way that people, or Kubernetes, must take out of it. */
 class BlockedError extends Error {}
 
-/** What the operator shows to the nodes of a cluster; null: there is none yet. @throws KubeError */
-export async function operatorCertificate(
+/** What the operator shows to the nodes of a cluster, asked for at most every ten seconds; null: there is none yet. */
+export function createOperatorCertificates(
   kube: Pick<KubeApi, 'get'>,
-  namespace: string,
-  cluster: string,
-): Promise<OperatorCertificate | null> {
-  const secret = await kube.get('Secret', { namespace, name: operatorSecretName(cluster) });
-  if (secret === null) return null;
-  return { ca: textOf(secret, 'ca.crt'), ...pairOf(secret, 'tls.crt', 'tls.key') };
+  nowMillis: () => number,
+): (namespace: string, cluster: string) => Promise<OperatorCertificate | null> {
+  /** The oldest first. */
+  const known = new Map<
+    string,
+    { readonly atMillis: number; readonly certificate: OperatorCertificate }
+  >();
+  return async (namespace, cluster) => {
+    const key = `${namespace}/${cluster}`;
+    const before = known.get(key);
+    const now = nowMillis();
+    if (before !== undefined && now - before.atMillis < CALM_MILLIS) return before.certificate;
+    known.delete(key);
+    const secret = await kube.get('Secret', { namespace, name: operatorSecretName(cluster) });
+    if (secret === null) return null;
+    const certificate = { ca: textOf(secret, 'ca.crt'), ...pairOf(secret, 'tls.crt', 'tls.key') };
+    known.set(key, { atMillis: now, certificate });
+    const [oldest] = known.keys();
+    if (known.size > CALM_MAX) known.delete(oldest);
+    return certificate;
+  };
 }
 
 /** All calls for a cluster come one after the other. */

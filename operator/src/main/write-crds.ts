@@ -1,9 +1,16 @@
-/** `npm run crds`: writes crds/ from the types. */
-import { writeFileSync } from 'node:fs';
+/** `npm run crds`: writes crds/, and what the charts in helm/ hold of the same types. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { customResourceDefinitions } from '../api/crds.ts';
+import { chartFiles } from './chart-files.ts';
 
-const DIRECTORY = fileURLToPath(new URL('../../../crds/', import.meta.url));
-for (const [name, text] of customResourceDefinitions()) {
-  writeFileSync(`${DIRECTORY}${name}`, text);
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+
+function write(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
 }
+
+for (const [name, text] of customResourceDefinitions()) write(`${ROOT}crds/${name}`, text);
+for (const [name, text] of chartFiles()) write(`${ROOT}helm/${name}`, text);
