@@ -19,6 +19,7 @@ export type NativeStore = Handle<'store'>;
 export type NativeIterator = Handle<'iterator'>;
 export type NativeSnapshot = Handle<'snapshot'>;
 export type NativeSstWriter = Handle<'sst-writer'>;
+export type NativeTls = Handle<'tls'>;
 
 type Bytes = Uint8Array | null;
 type NativeOpenOptions = Omit<KvOpenOptions, 'families'> & {
@@ -129,4 +130,32 @@ export interface Addon {
     sync: boolean,
   ): Promise<number> | undefined;
   fileChecksum(path: string): Promise<string> | undefined;
+
+  tlsOpen(
+    socketFd: number,
+    certificate: Bytes,
+    key: Bytes,
+    authorities: Bytes,
+    peer: string,
+    flags: number,
+  ): NativeTls;
+  tlsHandshake(stream: NativeTls, timeoutMs: number): Promise<void> | undefined;
+  tlsRead(stream: NativeTls, length: number, timeoutMs: number): Promise<Buffer> | undefined;
+  tlsWrite(stream: NativeTls, bytes: Uint8Array, timeoutMs: number): Promise<void> | undefined;
+  tlsSend(
+    stream: NativeTls,
+    path: string,
+    offset: number,
+    length: number,
+    timeoutMs: number,
+  ): Promise<number> | undefined;
+  tlsReceive(
+    stream: NativeTls,
+    path: string,
+    offset: number,
+    length: number,
+    timeoutMs: number,
+    sync: boolean,
+  ): Promise<number> | undefined;
+  tlsClose(stream: NativeTls): void;
 }

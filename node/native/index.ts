@@ -4,7 +4,6 @@
  * All thinking about threads and lifetimes is in C++ (src/napi/worker.h, src/napi/handle.h); the classes here hold the
  * native handles and turn the port's objects into plain arguments.
  */
-import { createRequire } from 'node:module';
 import { inspect } from 'node:util';
 import {
   type ExportedFamily,
@@ -25,13 +24,10 @@ import {
   type LiveFile,
   type SstWriter,
 } from '../src/storage/kv.ts';
-import type {
-  Addon,
-  NativeIterator,
-  NativeSnapshot,
-  NativeSstWriter,
-  NativeStore,
-} from './addon.ts';
+import type { NativeIterator, NativeSnapshot, NativeSstWriter, NativeStore } from './addon.ts';
+import { addon, attempt, onEngine, sumFlags } from './load.ts';
+
+export { openTls, type TlsOptions, type TlsStream } from './tls.ts';
 
 const TICKETS_PER_CALL = 4096;
 
@@ -42,22 +38,6 @@ const INGEST_FLAGS = {
   databaseMade: 4,
   verifyChecksums: 8,
 } as const;
-
-function loadAddon(): Addon {
-  // Another build of the same addon, such as the one under AddressSanitizer.
-  const file = process.env['ILION_NATIVE'] ?? './build/ilion.node';
-  const addon: Addon = createRequire(import.meta.url)(file);
-  const { headers, library } = addon.version();
-  if (headers !== library) {
-    throw new KvError(
-      'BAD_ARGUMENT',
-      `the native binding was compiled for RocksDB ${headers}, but the library is ${library}: run npm run setup`,
-    );
-  }
-  return addon;
-}
-
-const addon = loadAddon();
 
 class Snapshot implements KvSnapshot {
   native: NativeSnapshot | null;
@@ -114,32 +94,6 @@ class NativeSst implements SstWriter {
   abort(): void {
     addon.sstAbort(this.native);
   }
-}
-
-/** What fails at once, such as a call on a closed handle, also comes as a rejection. */
-function attempt<T>(call: () => Promise<T>): Promise<T> {
-  try {
-    return call();
-  } catch (error) {
-    return Promise.reject(error);
-  }
-}
-
-/** For calls that belong to no store: without an engine the addon does not know the thread. */
-function onEngine<T>(call: () => Promise<T> | undefined): Promise<T> {
-  return attempt(
-    () =>
-      call() ?? Promise.reject(new KvError('CLOSED', 'this thread has no engine: make one first')),
-  );
-}
-
-function sumFlags<Name extends string>(
-  flags: Record<Name, number>,
-  chosen: { readonly [name in NoInfer<Name>]?: unknown },
-): number {
-  let sum = 0;
-  for (const name in flags) if (chosen[name] === true) sum |= flags[name];
-  return sum;
 }
 
 type EventRoute = Map<number, ((event: KvEvent) => void)[]>;

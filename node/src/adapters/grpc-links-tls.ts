@@ -111,12 +111,18 @@ export function explainIncoming({ code, message }: NodeJS.ErrnoException): strin
   }
 }
 
+/** Why a connection is not served although it speaks TLS. */
+export const NO_CERTIFICATE =
+  'it has shown no certificate: if it is a node, it needs internode_encryption: all';
+
+/** The same, of one that has shown a certificate. @param why the authorities do not help it */
+export function certificateNotTaken(why: string): string {
+  return `its certificate is not taken (${why}): it must be signed by internode_authority`;
+}
+
 /** Why a connection is not served although its handshake is done; null: it is. */
 export function refusalOfClient(socket: TLSSocket, { mutual }: LinkTls): string | null {
   if (!mutual || socket.authorized) return null;
-  if (socket.getPeerX509Certificate() === undefined) {
-    return 'it has shown no certificate: if it is a node, it needs internode_encryption: all';
-  }
-  const why = String(socket.authorizationError);
-  return `its certificate is not taken (${why}): it must be signed by internode_authority`;
+  if (socket.getPeerX509Certificate() === undefined) return NO_CERTIFICATE;
+  return certificateNotTaken(String(socket.authorizationError));
 }

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { fileChecksum, receiveFile, sendFile } from '../../native/index.ts';
+import { fileChecksum, openTls, receiveFile, sendFile } from '../../native/index.ts';
 import {
   familyOptions,
   get,
@@ -46,7 +46,7 @@ const authority = createAuthority();
 const stranger = createAuthority();
 const skip = authority === null ? 'openssl is needed' : false;
 const GRID = 6;
-const mover = { sendFile, receiveFile };
+const mover = { sendFile, receiveFile, openTls };
 const options = familyOptions({ gridBits: GRID });
 const clock = {
   nowMillis: () => performance.now(),
@@ -416,5 +416,97 @@ test('the same over TLS, and not for strangers', { skip }, async () => {
     );
     await holdsExactly(outside.stores, () => false);
   }
-  assert.ok(refused.length > 0);
+  const taken = /was refused: its certificate is not taken \(.*\): it must be signed by internode_/;
+  assert.match(refused[0], taken);
+});
+
+test('over TLS: what is taken changes without a restart; errors say the cure', {
+  skip,
+}, async () => {
+  if (authority === null || stranger === null) return;
+  const setOf = (issuer: typeof authority, name = 'IP:127.0.0.1') => {
+    const both = { mutual: true, verifyAddress: true };
+    return { ca: issuer.pem, ...issuer.issue(name), ...both };
+  };
+  const older = setOf(authority);
+  const newer = setOf(stranger);
+  let current = older;
+  const path = join(scratch, 'sent');
+  writeFileSync(path, randomBytes(100_000));
+  const refused: string[] = [];
+  const secure = await listenForStreams({
+    host: '127.0.0.1',
+    port: 0,
+    tls: { current: () => current, onChange: () => () => {} },
+    throttle,
+    mover,
+    send: ({ offset }) => ({ path, offset, length: 100_000 - offset, release: () => {} }),
+    log: { info: () => {}, warn: (_message, { reason }) => refused.push(String(reason)) },
+  });
+  after(() => secure.close());
+  const hello = { session: randomBytes(16), token: randomBytes(32), file: 0, offset: 0 };
+  const to = join(scratch, 'fetched');
+  const fetchWith = async (tls: typeof older, port = secure.port) => {
+    const lane = await createFetcher(fixedTls(tls), mover).connect('127.0.0.1', port);
+    await lane.fetch(hello, to, 100_000).catch((error: unknown) => {
+      lane.close();
+      throw error;
+    });
+    return lane;
+  };
+  const isBroken = (text: RegExp) => (error: unknown) =>
+    error instanceof StreamError && error.code === 'BROKEN' && text.test(error.message);
+  const standing = await fetchWith(older);
+  assert.ok(readFileSync(to).equals(readFileSync(path)));
+  await assert.rejects(fetchWith(newer), isBroken(/must be signed by this node's internode_auth/));
+  const plain = await createFetcher(null, mover).connect('127.0.0.1', secure.port);
+  await assert.rejects(plain.fetch(hello, to, 100_000), isBroken(/./));
+  plain.close();
+  assert.match(refused.join(), /does not speak TLS: if it is a node, it needs internode_encrypt/);
+  const mixed = { ...newer, ca: older.ca };
+  await assert.rejects(fetchWith(mixed), isBroken(/seems not to take this node's certificate/));
+  await assert.rejects(
+    fetchWith(older, listener.port),
+    isBroken(/the node there seems to have internode_encryption: none/),
+  );
+  current = newer;
+  (await fetchWith(newer)).close();
+  await assert.rejects(fetchWith(older), isBroken(/must be signed by this node's internode_auth/));
+  await standing.fetch(hello, to, 100_000);
+  standing.close();
+  current = setOf(stranger, 'IP:127.0.0.9');
+  await assert.rejects(fetchWith(newer), isBroken(/is not made out to 127\.0\.0\.1/));
+});
+
+test('over TLS: too many at once are not let in, with those that say nothing', {
+  skip,
+}, async () => {
+  if (authority === null) return;
+  const own = { ca: authority.pem, ...authority.issue('IP:127.0.0.1') };
+  const secure = await listenForStreams({
+    host: '127.0.0.1',
+    port: 0,
+    tls: fixedTls({ ...own, mutual: true, verifyAddress: false }),
+    throttle,
+    mover,
+    send: (hello) => source.send(hello),
+    log: { info: () => {}, warn: () => {} },
+  });
+  const ended: Promise<boolean>[] = [];
+  const idle = Array.from({ length: 140 }, () => {
+    const socket = connect(secure.port, '127.0.0.1').on('error', () => {});
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    socket.on('close', () => resolve(true)).resume();
+    ended.push(promise);
+    return socket;
+  });
+  let closed = 0;
+  for (const one of ended) void one.then(() => closed++);
+  while (closed < 12) await new Promise((resolve) => setTimeout(resolve, 5));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(closed, 12);
+  await secure.close();
+  // Handshakes that are under way end with it.
+  await Promise.all(ended);
+  for (const socket of idle) socket.destroy();
 });

@@ -3,7 +3,13 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { createNativeEngine, fileChecksum, receiveFile, sendFile } from '../../native/index.ts';
+import {
+  createNativeEngine,
+  fileChecksum,
+  openTls,
+  receiveFile,
+  sendFile,
+} from '../../native/index.ts';
 import type { Logger } from '../adapters/logger.ts';
 import { newLockMemory } from '../adapters/shared-locks.ts';
 import { createFetcher, listenForStreams } from '../adapters/stream-connections.ts';
@@ -298,14 +304,14 @@ export async function startNode(
           asRows: !cluster.streamEntireSstables,
           apply: createRowApplier(engine, stores, (flush) => setImmediate(flush)),
           files: createStreamFiles(fileChecksum),
-          fetcher: createFetcher(control.tls, { sendFile, receiveFile }),
+          fetcher: createFetcher(control.tls, { sendFile, receiveFile, openTls }),
           listen: (send, throttle) =>
             listenForStreams({
               host: cluster.listenAddress,
               port: cluster.streamPort,
               tls: control.tls,
               throttle,
-              mover: { sendFile, receiveFile },
+              mover: { sendFile, receiveFile, openTls },
               send,
               log: logger,
             }),

@@ -8,42 +8,13 @@
 
 #include <algorithm>
 
+#include "descriptor.h"
+
 namespace ilion {
 namespace {
 
 constexpr int64_t kChunkBytes = 8 << 20;
 constexpr int kPipeBytes = 1 << 20;
-constexpr int64_t kWriteBackBytes = 2 << 20;
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() {
-    if (number_ >= 0) close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  int operator*() const { return number_; }
-
- private:
-  int number_;
-};
-
-// The socket is non-blocking, as is every dup of what libuv made.
-bool waitFor(int socket, short events, int timeoutMs, Error* error) {
-  pollfd waited{socket, events, 0};
-  for (;;) {
-    int ready = poll(&waited, 1, timeoutMs > 0 ? timeoutMs : -1);
-    if (ready > 0) return true;  // an error or hang-up shows in the next call on the socket
-    if (ready == 0) {
-      *error = Error{Code::io, "timeout: the peer took or gave nothing"};
-      return false;
-    }
-    if (errno != EINTR) {
-      *error = systemError("poll", "socket", errno);
-      return false;
-    }
-  }
-}
 
 // Moves all of a pipe's `count` bytes to the file.
 bool drainPipe(int pipe, int file, int64_t count, const std::string& path, Error* error) {
@@ -102,18 +73,15 @@ int64_t receiveToFile(int socket, const std::string& path, int64_t offset, int64
   }
   Descriptor readEnd(ends[0]), writeEnd(ends[1]);
   fcntl(*writeEnd, F_SETPIPE_SZ, kPipeBytes);
-  int64_t received = 0, begun = 0;
+  int64_t received = 0;
+  WriteBack writeBack(*file, offset);
   while (received < length) {
     size_t want = static_cast<size_t>(std::min<int64_t>(kPipeBytes, length - received));
     ssize_t moved = splice(*in, nullptr, *writeEnd, nullptr, want, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (moved > 0) {
       if (!drainPipe(*readEnd, *file, moved, path, error)) return received;
       received += moved;
-      // The disk writes while the rest comes: what is left for the sync is little.
-      if (sync && received - begun >= kWriteBackBytes) {
-        sync_file_range(*file, offset + begun, received - begun, SYNC_FILE_RANGE_WRITE);
-        begun = received;
-      }
+      if (sync) writeBack.reached(offset + received);
     } else if (moved == 0) {
       *error = Error{Code::io, "the peer closed after " + std::to_string(received) + " bytes"};
       return received;

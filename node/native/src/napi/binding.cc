@@ -45,5 +45,6 @@ NAPI_MODULE_INIT() {
   ilion::define(env, exports, ilion::kStoreFunctions);
   ilion::define(env, exports, ilion::kReadFunctions);
   ilion::define(env, exports, ilion::kFileFunctions);
+  ilion::define(env, exports, ilion::kTlsFunctions);
   return exports;
 }

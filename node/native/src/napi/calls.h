@@ -1,4 +1,4 @@
-// The functions of the addon, as index.ts calls them. Handles on stores, iterators, snapshots and SST writers are externals.
+// The functions of the addon, as index.ts calls them. Handles on stores, iterators, snapshots, SST writers and TLS connections are externals.
 #pragma once
 #include <node_api.h>
 
@@ -16,6 +16,7 @@ struct Function {
 extern const Function kStoreFunctions[];
 extern const Function kReadFunctions[];
 extern const Function kFileFunctions[];
+extern const Function kTlsFunctions[];
 
 // Wraps a shared object; the garbage collector lets go of it.
 template <typename T>
