@@ -18,7 +18,7 @@ export interface ActDeps {
 export interface ActResult {
   /** Writes to the API server that were tried. */
   readonly writes: number;
-  /** Actions that came to nothing. */
+  /** Actions that came to nothing, but for those that the database refused. */
   readonly failures: readonly { readonly action: string; readonly error: Error }[];
   /** What the database refused, by host id. */
   readonly refused: ReadonlyMap<string, string>;
@@ -77,19 +77,23 @@ export class Actor {
       await run();
     } catch (error) {
       if (!isExpected(error)) throw error;
-      this.failures.push({ action: name, error });
+      // It is in the status, and asked for again later.
+      if (error.code !== 'REFUSED') this.failures.push({ action: name, error });
       const { code, message } = error;
       this.deps.log.warn('an action failed', { action: name, code, reason: message });
     }
   }
 
   /** Nodes first: what they have been given is written down before anything is made of it. */
-  private async writeStatuses({ nodeStatuses, clusterStatus }: Decision): Promise<void> {
+  private async writeStatuses({ nodeStatuses, clusterStatus, actions }: Decision): Promise<void> {
     const { kube } = this.deps;
     const { nodes, cluster } = this.view;
     for (const { object, ...node } of nodes) {
       const status = nodeStatuses.get(hostIdOf({ object, ...node }));
       if (status === undefined || isSame(status, object.status)) continue;
+      // It would not be deleted as the one that was looked at.
+      if (actions.some((one) => one.do === 'delete' && one.metadata.uid === object.metadata.uid))
+        continue;
       const { name, namespace, uid, resourceVersion } = object.metadata;
       await this.attempt(`status ${name}`, async () => {
         this.writes++;

@@ -13,6 +13,12 @@ export function hasMembers({ ring }: Facts): boolean {
   return ring.known && [...ring.members.values()].some(({ state }) => state === 'normal');
 }
 
+/** Who starts the cluster is decided, or nobody does. */
+export function mayStart(facts: Facts): boolean {
+  const { firstNode } = facts.view.cluster.status ?? {};
+  return !startsByItself(facts) || hasMembers(facts) || (firstNode ?? '') !== '';
+}
+
 export function planFirst(facts: Facts, { going }: Numbers): Step {
   const { cluster } = facts.view;
   const { firstNode } = cluster.status ?? {};

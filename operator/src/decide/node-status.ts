@@ -12,6 +12,7 @@ import {
 } from './conditions.ts';
 import { GONE } from './departures.ts';
 import type { Facts, NodeFacts } from './facts.ts';
+import { mayStart } from './first-node.ts';
 import { upkeepOfVolume } from './node-upkeep.ts';
 import { amountOf } from './progress.ts';
 
@@ -94,11 +95,15 @@ function conditionsOf(
   ];
 }
 
-/** The volume that it is to be known by: the one that was made for it, once. */
-function volumeOf({ view, hostId }: NodeFacts): string | undefined {
+/**
+ * The volume that it is to be known by: the one that was made for it, once. A node with a volume may have run, so it gets none before
+ * it may run.
+ */
+function volumeOf({ view, hostId }: NodeFacts, facts: Facts, isGoing: boolean): string | undefined {
   const { object, claim } = view;
   const known = object.status?.volume;
   if (known !== undefined) return known;
+  if (isGoing || !mayStart(facts)) return undefined;
   const isOwn = claim?.metadata.labels?.[LABELS.hostId] === hostId;
   return isOwn && claim?.metadata.deletionTimestamp === undefined ? claim?.metadata.uid : undefined;
 }
@@ -110,7 +115,7 @@ export function statusOfNode(node: NodeFacts, facts: Facts, isGoing: boolean): N
   const phase = phaseOf(node, cluster.spec.stopped);
   const generation = view.object.metadata.generation ?? 0;
   const address = member?.address ?? view.pod?.status?.podIP;
-  const volume = volumeOf(node);
+  const volume = volumeOf(node, facts, isGoing);
   const progress =
     operation === null || operation.hostId !== node.hostId ? '' : amountOf(operation);
   const old = view.object.status;

@@ -6,7 +6,7 @@ import { nodePod } from '../resources/node-pod.ts';
 import { bytesOf, hasAll } from '../resources/values.ts';
 import { type Action, blocked, deletion, NOTHING, type Step, step, together } from './actions.ts';
 import type { Facts, NodeFacts } from './facts.ts';
-import { hasMembers, startsByItself } from './first-node.ts';
+import { hasMembers, mayStart, startsByItself } from './first-node.ts';
 
 /** A volume that is not bound for so long will not be by itself. */
 const BINDING_MILLIS = 60_000;
@@ -85,7 +85,7 @@ function upkeepOfService({ view }: NodeFacts): Step {
 
 /** Why it may not have a pod now; null: it may. */
 function refusalOfPod(node: NodeFacts, facts: Facts): Step | null {
-  const { cluster, certificates } = facts.view;
+  const { certificates } = facts.view;
   const { claim, object } = node.view;
   if (node.state === 'left') return NOTHING;
   // Its volume is written down first: from then on no other is taken for it.
@@ -95,9 +95,7 @@ function refusalOfPod(node: NodeFacts, facts: Facts): Step | null {
     const why = certificates.problem ?? 'it is being made';
     return blocked('NoCertificate', `${node.name} has no certificate: ${why}`);
   }
-  const first = cluster.status?.firstNode ?? '';
-  if (startsByItself(facts) && !hasMembers(facts) && first === '') return NOTHING;
-  return null;
+  return mayStart(facts) ? null : NOTHING;
 }
 
 function upkeepOfPod(node: NodeFacts, facts: Facts, defaults: Defaults): Step {

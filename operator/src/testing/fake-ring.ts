@@ -161,9 +161,8 @@ export class FakeRing {
     const node = this.members.get(hostId);
     const down = node?.downMillis ?? null;
     // Others have what a dead leaver has; who gets something has to be there.
-    if (down !== null && kind !== 'leave') {
-      const isOver = nowMillis - down > GIVE_UP_MILLIS;
-      if (isOver && operation.phase === 'streaming') this.undo(operation);
+    if (down !== null && kind !== 'leave' && operation.phase === 'streaming') {
+      if (nowMillis - down > GIVE_UP_MILLIS) this.undo(operation);
       return;
     }
     operation.left -= passed;
