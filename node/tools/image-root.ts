@@ -49,6 +49,8 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       'node/proto',
       'node/src',
       'node/native/index.ts',
+      'node/native/load.ts',
+      'node/native/tls.ts',
       'node/native/build/ilion.node',
     ],
     commands: {
