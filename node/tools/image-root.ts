@@ -6,30 +6,34 @@
  *     /usr/local/bin/ilion, ilion-health   the commands; the operator's is ilion-operator
  *     /ilion/bin/node                      the project's Node, without symbols
  *     /ilion/node, /ilion/operator         sources without tests
+ *     /ilion/compiled                      the same as Node has compiled it
  *     /ilion/node_modules                  packages of package-lock.json, without types and source maps
  */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { fillCompileCache } from './image-warm.ts';
 
 const TREE = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 
 interface Program {
   /** Folder of the npm workspace whose packages it needs. */
   readonly workspace: string;
+  /** What its command runs. */
+  readonly main: string;
   /** Files and folders of the tree. */
   readonly sources: readonly string[];
   /** Scripts of /usr/local/bin. */
   readonly commands: Readonly<Record<string, string>>;
 }
 
-const NODE_FLAGS = '--disable-warning=ExperimentalWarning --max-semi-space-size=8';
+const NODE_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8'];
 
 /** The same settings as node/tools/with-node.sh. */
 const run = (main: string) => `#!/bin/sh
-export MALLOC_ARENA_MAX=2
-exec /ilion/bin/node ${NODE_FLAGS} /ilion/${main} "$@"
+export MALLOC_ARENA_MAX=2 NODE_COMPILE_CACHE=/ilion/compiled NODE_COMPILE_CACHE_PORTABLE=1
+exec /ilion/bin/node ${NODE_FLAGS.join(' ')} /ilion/${main} "$@"
 `;
 
 const health = (port: string) => `#!/bin/sh
@@ -41,9 +45,13 @@ exec /ilion/bin/node -e '
   )' "${port}" "\${1:-healthz}"
 `;
 
+const NODE_MAIN = 'node/src/main/main.ts';
+const OPERATOR_MAIN = 'operator/src/main/main.ts';
+
 const PROGRAMS: Readonly<Record<string, Program>> = {
   node: {
     workspace: 'node',
+    main: NODE_MAIN,
     sources: [
       'node/package.json',
       'node/proto',
@@ -54,12 +62,13 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       'node/native/build/ilion.node',
     ],
     commands: {
-      ilion: run('node/src/main/main.ts'),
+      ilion: run(NODE_MAIN),
       'ilion-health': health(`\${ILION_METRICS_PORT:-9180}`),
     },
   },
   operator: {
     workspace: 'operator',
+    main: OPERATOR_MAIN,
     // It speaks the admin service of the node, and knows its settings.
     sources: [
       'operator/package.json',
@@ -69,7 +78,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       'node/src',
     ],
     commands: {
-      'ilion-operator': run('operator/src/main/main.ts'),
+      'ilion-operator': run(OPERATOR_MAIN),
       'ilion-health': health(`\${ILION_OPERATOR_HTTP_PORT:-8080}`),
     },
   },
@@ -163,4 +172,9 @@ if (import.meta.main) {
     process.exit(2);
   }
   layOut(program, resolve(root));
+  await fillCompileCache(resolve(root), {
+    flags: NODE_FLAGS,
+    main: program.main,
+    isNode: program.workspace === 'node',
+  });
 }
