@@ -5,7 +5,13 @@ import { hostname } from 'node:os';
 import type { Logger } from '../../../node/src/adapters/logger.ts';
 import { createCertificates, createOperatorCertificates } from '../adapters/certificates.ts';
 import { createDatabaseNodes } from '../adapters/database-nodes.ts';
-import { accessByKubeconfig, accessInCluster, type KubeAccess } from '../adapters/kube-access.ts';
+import {
+  accessByKubeconfig,
+  accessInCluster,
+  isInCluster,
+  type KubeAccess,
+  KubeAccessError,
+} from '../adapters/kube-access.ts';
 import { createKubeClient } from '../adapters/kube-client.ts';
 import { createTransport } from '../adapters/kube-transport.ts';
 import { createLeaderLease, type LeaderLease } from '../adapters/leader-lease.ts';
@@ -35,7 +41,11 @@ export interface Operator {
 }
 
 async function accessBy({ kubeconfig }: OperatorOptions): Promise<KubeAccess> {
-  return kubeconfig === null ? accessInCluster(process.env) : accessByKubeconfig(kubeconfig);
+  if (kubeconfig !== null) return accessByKubeconfig(kubeconfig);
+  if (isInCluster(process.env)) return accessInCluster(process.env);
+  throw new KubeAccessError(
+    'this is no pod with a service account: give --kubeconfig FILE, or set automountServiceAccountToken: true',
+  );
 }
 
 /** What leads: watches, the queue and the reconciler. */
