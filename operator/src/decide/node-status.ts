@@ -114,7 +114,7 @@ export function statusOfNode(node: NodeFacts, facts: Facts, isGoing: boolean): N
   const { cluster, nowMillis } = facts.view;
   const phase = phaseOf(node, cluster.spec.stopped);
   const generation = view.object.metadata.generation ?? 0;
-  const address = member?.address ?? view.pod?.status?.podIP;
+  const address = member?.address.split(':')[0] ?? view.pod?.status?.podIP;
   const volume = volumeOf(node, facts, isGoing);
   const progress =
     operation === null || operation.hostId !== node.hostId ? '' : amountOf(operation);

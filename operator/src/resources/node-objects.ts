@@ -39,7 +39,12 @@ export function releasedClaim({ apiVersion, kind, metadata, spec }: Claim): Draf
       labels: { ...labels, [LABELS.released]: 'true' },
       ownerReferences: [],
     },
-    spec: { accessModes: spec.accessModes, resources: spec.resources },
+    // What was applied and is not named any more would be taken away, which the API server refuses.
+    spec: {
+      accessModes: spec.accessModes,
+      resources: spec.resources,
+      ...(spec.storageClassName === undefined ? {} : { storageClassName: spec.storageClassName }),
+    },
   };
 }
 

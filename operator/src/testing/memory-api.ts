@@ -199,9 +199,16 @@ export class MemoryApi implements KubeApi {
       const last = this.applied.get(object.metadata.uid)?.spec as
         | { metadata: unknown; spec: unknown }
         | undefined;
+      const spec = merged(object.spec, last?.spec, next['spec']) as Record<string, unknown>;
+      if (
+        kind === 'PersistentVolumeClaim' &&
+        spec['storageClassName'] !== object.spec?.['storageClassName']
+      ) {
+        throw new KubeError('INVALID', 'spec is immutable after creation');
+      }
       this.edit(kind, object, (one) => {
         Object.assign(one.metadata, merged(one.metadata, last?.metadata, metadata));
-        one.spec = merged(one.spec, last?.spec, next['spec']) as Record<string, unknown>;
+        one.spec = spec;
       });
     }
     const before = this.applied.get(object.metadata.uid);

@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ClusterView, MemberState, NodeView } from '../observe/view.ts';
+import { decide } from './decide.ts';
+import { gatherFacts } from './facts.ts';
+import { planNumbers } from './numbers.ts';
+
+interface Given {
+  readonly name: string;
+  readonly rack: string;
+  readonly state?: MemberState;
+  readonly remove?: boolean;
+}
+
+function viewOf(given: readonly Given[], replicas: number, racks: readonly string[]): ClusterView {
+  const metadata = { namespace: 'default', resourceVersion: '1' };
+  const nodes: NodeView[] = given.map(({ name, rack, remove = false }, i) => ({
+    object: {
+      ...{ apiVersion: 'ilion.dev/v1alpha1', kind: 'DatabaseNode' },
+      metadata: { ...metadata, name, uid: name, creationTimestamp: `2026-01-01T00:00:0${i}Z` },
+      spec: { cluster: 'demo', datacenter: 'dc1', rack, replace: false, remove },
+      status: { volume: `volume-${name}` },
+    },
+    ...{ pod: null, claim: null, service: null },
+  }));
+  const members = given.map(({ name, rack, state = 'normal' }) => ({
+    ...{ hostId: name, address: '10.0.0.1:7000', datacenter: 'dc1', rack, state, tokens: 16 },
+    ...{ aliveBy: 2, askedBy: 2 },
+  }));
+  return {
+    nowMillis: Date.UTC(2026, 1, 1),
+    cluster: {
+      ...{ apiVersion: 'ilion.dev/v1alpha1', kind: 'DatacenterCluster' },
+      metadata: { ...metadata, name: 'demo', uid: 'cluster' },
+      spec: {
+        ...{ replicas, datacenterName: 'dc1', racks: racks.map((name) => ({ name })) },
+        ...{ imagePullPolicy: 'IfNotPresent', storage: { size: '1Gi' }, tls: { mode: 'None' } },
+        update: { maxUnavailable: 1, paused: false },
+        healing: { replaceAfter: '10m', maxReplacements: 1 },
+        ...{ joinsAtOnce: 3, stopped: false, deletionPolicy: 'Delete' },
+        podTemplate: { terminationGracePeriodSeconds: 60 },
+      },
+      status: { firstNode: 'a1' },
+    },
+    nodes,
+    ...{ strays: [], seeds: null, client: null, budget: null, certificates: null },
+    ...{ machines: new Map(), storageClasses: new Map() },
+    ring: {
+      known: true,
+      members: new Map(members.map((one) => [one.hostId, one])),
+      ...{ operations: [], versions: ['1'], places: [] },
+    },
+    ...{ disruptions: new Map(), refusals: new Map() },
+  };
+}
+
+const THREE = ['a', 'b', 'c'];
+const FIVE: readonly Given[] = [
+  { name: 'a1', rack: 'a' },
+  { name: 'a2', rack: 'a' },
+  { name: 'b1', rack: 'b' },
+  { name: 'b2', rack: 'b' },
+  { name: 'c1', rack: 'c' },
+];
+
+function goingOf(given: readonly Given[], replicas: number, racks = THREE): readonly string[] {
+  return [...planNumbers(gatherFacts(viewOf(given, replicas, racks))).going].sort();
+}
+
+test('who goes: the newest of the rack that has most', () => {
+  assert.deepEqual(goingOf(FIVE, 5), []);
+  assert.deepEqual(goingOf(FIVE, 4), ['b2']);
+  assert.deepEqual(goingOf(FIVE, 3), ['a2', 'b2']);
+});
+
+test('who goes: first the one that people name, then who leaves already, then who is no member yet', () => {
+  const named = FIVE.map((one) => (one.name === 'a1' ? { ...one, remove: true } : one));
+  assert.deepEqual(goingOf(named, 4), ['a1']);
+  assert.deepEqual(goingOf(named, 5), []);
+  const leaving = FIVE.map((one) =>
+    one.name === 'a1' ? { ...one, state: 'leaving' as const } : one,
+  );
+  assert.deepEqual(goingOf(leaving, 4), ['a1']);
+  const joining = FIVE.map((one) =>
+    one.name === 'b1' ? { ...one, state: 'joining' as const } : one,
+  );
+  assert.deepEqual(goingOf(joining, 4), ['b1']);
+});
+
+test('racks that are not there any more lose their nodes, which others get', () => {
+  assert.deepEqual(goingOf(FIVE, 5, ['a', 'b']), ['c1']);
+  const { missing } = planNumbers(gatherFacts(viewOf(FIVE, 5, ['a', 'b'])));
+  assert.deepEqual(missing, [{ datacenter: 'dc1', rack: 'a', replicas: 1 }]);
+});
+
+test('with a ring that is not known nothing is added, removed or deleted', () => {
+  const view = {
+    ...viewOf(FIVE, 3, THREE),
+    ring: { known: false, why: 'nobody answers' } as const,
+  };
+  const { actions, clusterStatus } = decide(view, { defaults: { image: 'i' }, random: () => 0.5 });
+  assert.deepEqual([...new Set(actions.map((one) => one.do))], ['apply']);
+  const reason = (type: string) =>
+    clusterStatus.conditions?.find((one) => one.type === type)?.reason;
+  assert.equal(reason('RingKnown'), 'Unknown');
+  assert.equal(reason('ScalingDown'), 'RingUnknown');
+});
+
+test('a refusal of the database is in the status, in its words', () => {
+  const base = viewOf(FIVE, 4, THREE);
+  const refusals = new Map([
+    ['b2', { reason: 'the keyspace shop has 5 replicas', atMillis: base.nowMillis - 1000 }],
+  ]);
+  const { actions, clusterStatus } = decide(
+    { ...base, refusals },
+    { defaults: { image: 'i' }, random: () => 0.5 },
+  );
+  assert.equal(
+    actions.some((one) => one.do === 'remove-node'),
+    false,
+  );
+  const condition = clusterStatus.conditions?.find(({ type }) => type === 'ScalingDown');
+  assert.equal(condition?.status, 'False');
+  assert.equal(condition?.reason, 'Refused');
+  assert.match(condition?.message ?? '', /the keyspace shop has 5 replicas/);
+});
+
+test('who has left is forgotten: first the volume of what was looked at, then the object', () => {
+  const left = FIVE.map((one) => (one.name === 'b2' ? { ...one, state: 'left' as const } : one));
+  const { actions } = decide(viewOf(left, 4, THREE), {
+    defaults: { image: 'i' },
+    random: () => 0.5,
+  });
+  const gone = actions.filter((one) => one.do === 'delete');
+  assert.deepEqual(
+    gone.map((one) => one.do === 'delete' && [one.kind, one.precondition]),
+    [['DatabaseNode', { uid: 'b2', resourceVersion: '1' }]],
+  );
+});
