@@ -5,7 +5,7 @@ import { disruptionKey, type Member } from '../observe/view.ts';
 import { type Draft, ownedBy } from '../ports/kube-objects.ts';
 import { LABELS, type NodePlacement, newNodeName, nodeLabels } from '../resources/names.ts';
 import { type Action, blocked, deletion, NOTHING, type Step, step, together } from './actions.ts';
-import { type Facts, isDead, isRunning, type NodeFacts, withDown } from './facts.ts';
+import { type Facts, isDead, isRunning, isUp, type NodeFacts, withDown } from './facts.ts';
 import { hasMembers, startsByItself } from './first-node.ts';
 import { datacentersOf, isCounted, type Numbers } from './numbers.ts';
 
@@ -159,7 +159,9 @@ export function replaceDead(
   );
   for (const { hostId } of inProgress) keptOff.add(hostId);
   let room = spec.healing.maxReplacements - inProgress.length;
-  for (const node of facts.nodes) {
+  // Those that serve nothing any more first: until they are back, the others cannot be stopped.
+  const inTurn = facts.nodes.toSorted((a, b) => Number(isUp(a)) - Number(isUp(b)));
+  for (const node of inTurn) {
     if (keptOff.has(node.hostId) || going.has(node.hostId)) continue;
     if (node.state !== 'normal' || node.operation !== null || !isDead(node, facts)) continue;
     if (node.successor !== null) continue;
@@ -170,10 +172,11 @@ export function replaceDead(
       steps.push(blocked('Replacements', message));
       continue;
     }
-    room--;
-    keptOff.add(node.hostId);
     const one = replaceOne(node, facts, random);
     steps.push(one);
+    if (one.blocked.some(({ reason }) => reason === 'Quorum')) continue;
+    room--;
+    keptOff.add(node.hostId);
     // What the database has said holds for one of them.
     if (disturbs(one)) break;
   }
