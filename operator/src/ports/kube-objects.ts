@@ -17,7 +17,9 @@ type Text = Readonly<Record<string, string>>;
 export interface EnvironmentVariable {
   readonly name: string;
   readonly value?: string;
-  readonly valueFrom?: { readonly fieldRef: { readonly fieldPath: string } };
+  readonly valueFrom?:
+    | { readonly fieldRef: { readonly fieldPath: string } }
+    | { readonly resourceFieldRef: { readonly containerName: string; readonly resource: string } };
 }
 
 export interface Container {

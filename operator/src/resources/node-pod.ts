@@ -5,15 +5,20 @@ import type { DatabaseNode, DatacenterCluster } from '../api/objects.ts';
 import { certificateSecretName } from '../ports/certificates.ts';
 import { type Draft, type EnvironmentVariable, ownedBy, type Pod } from '../ports/kube-objects.ts';
 import { LABELS, nodeLabels, POD_HASH, PORTS, seedsServiceName } from './names.ts';
-import { hashOf } from './values.ts';
+import { bytesOf, hashOf } from './values.ts';
 
 /** Of the container, and of its files. */
 const USER = 65532;
+const CONTAINER = 'ilion';
 const HOME = '/var/lib/ilion';
 const TLS = '/etc/ilion/tls';
 /** A start may read a long log, or wait for the rest of the cluster. */
 const START_SECONDS_MAX = 3600;
 const PROBE_SECONDS = 5;
+/** Of the container's memory: the rest is for what the node does not count. */
+const MEMORY_SHARE = 0.85;
+/** The node's own least. */
+const MEMORY_MIB_MIN = 256;
 
 export interface PodPlan {
   readonly cluster: DatacenterCluster;
@@ -71,6 +76,24 @@ function settingsOf({ cluster, node }: PodPlan): Readonly<Record<string, string>
   return settings;
 }
 
+/** What the container may use, where the spec says it: the node itself would take a part of it, for a machine of its own. */
+function limitsOf({ resources }: ClusterSpec): readonly EnvironmentVariable[] {
+  const { memory, cpu } = resources?.limits ?? {};
+  const variables: EnvironmentVariable[] = [];
+  const mib = Math.floor((bytesOf(memory ?? '') * MEMORY_SHARE) / (1 << 20));
+  // What is no quantity Kubernetes refuses with the pod.
+  if (!Number.isNaN(mib)) {
+    const value = `${Math.max(MEMORY_MIB_MIN, mib)}MiB`;
+    variables.push({ name: 'ILION_MEMORY_LIMIT', value });
+  }
+  if (cpu !== undefined) {
+    // Rounded up by the kubelet; Node does not see every kind of control group.
+    const resourceFieldRef = { containerName: CONTAINER, resource: 'limits.cpu' };
+    variables.push({ name: 'ILION_WORKERS', valueFrom: { resourceFieldRef } });
+  }
+  return variables;
+}
+
 /** The address comes first: others are made from it. */
 function environmentOf(plan: PodPlan): readonly EnvironmentVariable[] {
   const address = '$(ILION_LISTEN_ADDRESS)';
@@ -84,6 +107,7 @@ function environmentOf(plan: PodPlan): readonly EnvironmentVariable[] {
     variable('admin_address', address),
     variable('metrics_address', '0.0.0.0'),
     variable('seeds', seedsOf(plan, address)),
+    ...limitsOf(plan.cluster.spec),
     ...Object.entries(settingsOf(plan)).map(([name, value]) => variable(name, value)),
   ];
 }
@@ -103,7 +127,7 @@ function containerOf(plan: PodPlan) {
     ...(spec.tls.mode === 'None' ? [] : [{ name: 'tls', mountPath: TLS, readOnly: true }]),
   ];
   return {
-    name: 'ilion',
+    name: CONTAINER,
     image: spec.image ?? plan.image,
     imagePullPolicy: spec.imagePullPolicy,
     env: environmentOf(plan),
