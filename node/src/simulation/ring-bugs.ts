@@ -113,8 +113,8 @@ export const RING_BUGS: Readonly<Record<string, PlantedBug>> = {
   },
   'switch-not-awaited': {
     breaks: 'the owners before are given up before all know of the switch',
-    seeds: 20,
-    from: 3,
+    seeds: 50,
+    from: 30,
     cluster: LATE,
     after: askNobody,
   },
