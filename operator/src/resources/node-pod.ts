@@ -103,7 +103,8 @@ function environmentOf(plan: PodPlan): readonly EnvironmentVariable[] {
   });
   return [
     { name: 'ILION_LISTEN_ADDRESS', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
-    variable('rpc_address', address),
+    // Also for `kubectl port-forward`, which comes from within; drivers are told the pod's address.
+    variable('rpc_address', '0.0.0.0'),
     variable('admin_address', address),
     variable('metrics_address', '0.0.0.0'),
     variable('seeds', seedsOf(plan, address)),
