@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import { flawOfAuthority, isSignedBy, issue, makeAuthority, validityOf } from './x509.ts';
@@ -59,11 +62,15 @@ test('an authority of openssl with a key of RSA can sign, and what cannot says w
   const now = Date.now();
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const key = rsa.privateKey.export({ type: 'pkcs1', format: 'pem' }).toString();
+  const directory = mkdtempSync(join(tmpdir(), 'ilion-x509-'));
+  const keyFile = join(directory, 'key.pem');
+  writeFileSync(keyFile, key, { mode: 0o600 });
   const { status, stdout } = spawnSync(
     'openssl',
-    ['req', '-x509', '-days', '30', '-subj', '/CN=own', '-key', '/dev/stdin'],
-    { input: key, encoding: 'utf8' },
+    ['req', '-x509', '-days', '30', '-subj', '/CN=own', '-key', keyFile],
+    { encoding: 'utf8' },
   );
+  rmSync(directory, { recursive: true });
   if (status !== 0) return context.skip('no openssl, version 3 or later');
   const own = { certificate: stdout, key };
   assert.equal(await flawOfAuthority(own, now), null);
