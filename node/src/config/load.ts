@@ -288,6 +288,7 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
           streamPort: number('internode_stream_port'),
           encryption,
           seeds: readSeeds(entry('seeds').given, controlPort),
+          startsCluster: choice('new_cluster', ['true', 'false']) === 'true',
           numTokens: number('num_tokens'),
           phiConvictThreshold: number('phi_convict_threshold'),
           hintWindowMs: number('max_hint_window'),

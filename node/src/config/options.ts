@@ -118,6 +118,13 @@ export const OPTIONS = [
       'Where to find the cluster: ADDRESS or ADDRESS:INTERNODE_PORT of some nodes, by commas. A name stands for all IPv4 addresses that it has, and is asked for again. A new node without any other than itself starts a new cluster.',
   },
   {
+    name: 'new_cluster',
+    type: { kind: 'choice', of: ['true', 'false'] },
+    default: 'false',
+    about:
+      'true: a node without data starts a new cluster, whatever its seeds are. To be taken back as soon as it has: with its data lost it would start another one.',
+  },
+  {
     name: 'num_tokens',
     type: { kind: 'integer', min: 1, max: 256 },
     default: '16',

@@ -28,6 +28,8 @@ export interface ClusterSettings {
   /** Null: links between nodes are not encrypted. */
   readonly encryption: InternodeEncryption | null;
   readonly seeds: readonly Seed[];
+  /** Without data it starts a new cluster, whatever its seeds are. */
+  readonly startsCluster: boolean;
   readonly numTokens: number;
   readonly phiConvictThreshold: number;
   readonly hintWindowMs: number;

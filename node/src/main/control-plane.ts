@@ -190,7 +190,7 @@ async function enter(log: MetadataLog, deps: ControlPlaneDeps, self: NodeInfo): 
   const { clusterName } = settings;
   const isSelf = ({ host, port }: Seed) => host === self.address && port === self.controlPort;
   // Never by guessing that the others are not there: a seed with a new disk would start a second cluster beside them.
-  if (cluster.seeds.every(isSelf)) {
+  if (cluster.startsCluster || cluster.seeds.every(isSelf)) {
     logger.info('starting a new cluster', { name: clusterName });
     await log.bootstrap(clusterName, self, schema);
     return;

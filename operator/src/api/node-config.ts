@@ -13,6 +13,7 @@ const DECIDED: ReadonlySet<string> = new Set([
   'native_transport_port',
   'listen_address',
   'seeds',
+  'new_cluster',
   'host_id',
   'replace_host_id',
   'memory_limit',
