@@ -1,6 +1,7 @@
 /**
  * Runs every test of the repository and ends with one line `N passed, N failed, N skipped`.
- * Arguments choose test files by a part of their path.
+ * Arguments choose test files by a part of their path. Tests on Kubernetes come last, after it was built, which takes
+ * many minutes the first time.
  */
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -10,12 +11,11 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const chosen = process.argv.slice(2);
-const files = globSync(['node/**/*.test.ts', 'operator/**/*.test.ts', 'e2e/**/*.test.ts'], {
-  cwd: ROOT,
-  exclude: (name) => name.includes('node_modules'),
-})
-  .filter((file) => chosen.length === 0 || chosen.some((part) => file.includes(part)))
-  .sort();
+const MINUTE = 60_000;
+const find = (...patterns: readonly string[]) =>
+  globSync(patterns, { cwd: ROOT, exclude: (name) => name.includes('node_modules') })
+    .filter((file) => chosen.length === 0 || chosen.some((part) => file.includes(part)))
+    .sort();
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
@@ -24,13 +24,28 @@ function note(ok: boolean, title: string, detail = ''): void {
   if (!ok) console.error(`FAILED ${title}\n${detail}`);
 }
 
-/** Tests of processes one after another: they share two cores and some have a port of their own. */
-async function runFiles(group: readonly string[], concurrency: number): Promise<void> {
+/** How many tests were skipped for a reason, and one of them. */
+const skips = new Map<string, { count: number; readonly name: string }>();
+
+function noteSkip(name: string, reason: string): void {
+  counts.skipped++;
+  const one = skips.get(reason) ?? { count: 0, name };
+  one.count++;
+  skips.set(reason, one);
+}
+
+interface Way {
+  readonly concurrency: number;
+  /** Of one file, milliseconds. */
+  readonly timeout: number;
+}
+
+async function runFiles(group: readonly string[], { concurrency, timeout }: Way): Promise<void> {
   if (group.length === 0) return;
   const stream = run({
     files: group.map((file) => join(ROOT, file)),
     concurrency,
-    timeout: 10 * 60_000,
+    timeout,
   });
   const started = new Set<string>();
   for await (const event of stream) {
@@ -41,8 +56,7 @@ async function runFiles(group: readonly string[], concurrency: number): Promise<
     if (event.type !== 'test:pass' && event.type !== 'test:fail') continue;
     if (event.data.details.type === 'suite') continue;
     if (event.data.skip !== undefined && event.data.skip !== false) {
-      counts.skipped++;
-      console.log(`SKIPPED ${event.data.name}: ${String(event.data.skip)}`);
+      noteSkip(event.data.name, String(event.data.skip));
       continue;
     }
     const failure = event.type === 'test:fail' ? event.data.details.error : null;
@@ -52,19 +66,37 @@ async function runFiles(group: readonly string[], concurrency: number): Promise<
   }
 }
 
+/** Builds Kubernetes where it can be run: no test's time is spent on it. @returns whether its tests can go on */
+function prepareKubernetes(): boolean {
+  const script = (name: string) => join(ROOT, 'e2e/kubernetes/cluster', `${name}.sh`);
+  const reasonNot = (extent: string) =>
+    spawnSync(script('probe'), [extent], { encoding: 'utf8' }).stdout.trim();
+  const extent = ['all', 'programs'].find((one) => reasonNot(one) === '');
+  // The tests will say why they are skipped.
+  if (extent === undefined) return true;
+  const { status } = spawnSync(script('build'), [extent], { stdio: ['ignore', 2, 2] });
+  if (status !== 0) note(false, 'building Kubernetes', 'see above');
+  return status === 0;
+}
+
 if (chosen.length === 0) {
   const check = spawnSync(process.execPath, [join(ROOT, 'node/tools/check.ts')], {
     encoding: 'utf8',
   });
   note(check.status === 0, 'layers, lint and types', check.stdout + check.stderr);
 }
-await runFiles(
-  files.filter((file) => !file.startsWith('e2e/')),
-  2,
-);
-await runFiles(
-  files.filter((file) => file.startsWith('e2e/')),
-  1,
-);
+await runFiles(find('node/**/*.test.ts', 'operator/**/*.test.ts'), {
+  concurrency: 2,
+  timeout: 10 * MINUTE,
+});
+// One after another: they share two cores and some have a port of their own.
+await runFiles(find('e2e/**/*.test.ts'), { concurrency: 1, timeout: 10 * MINUTE });
+const onKubernetes = find('e2e/kubernetes/*.kube-test.ts');
+if (onKubernetes.length > 0 && prepareKubernetes()) {
+  await runFiles(onKubernetes, { concurrency: 1, timeout: 20 * MINUTE });
+}
+for (const [reason, { count, name }] of skips) {
+  console.log(`SKIPPED ${count === 1 ? name : `${count} tests, such as "${name}"`}: ${reason}`);
+}
 console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
 process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1);

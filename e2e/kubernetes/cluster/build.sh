@@ -1,13 +1,13 @@
 #!/bin/bash
 # build.sh [programs]: installs the Debian packages that the cluster needs and are missing (not with `programs`), and
 # builds its programs from the Go module proxy into $KUBE_CACHE, once for each content of ../programs and of this file.
+# Where there is no Go, Debian's is installed, which fetches the one that ../programs/go.mod asks for.
 # Silent and quick when all is there.
 . "$(dirname "$0")/lib.sh"
 progress() { say "[kubernetes] $*"; }
 
-install_packages() {
-  local missing
-  missing=$(missing_packages)
+install_packages() { # install_packages MISSING...
+  local missing=$*
   [ -n "$missing" ] || return 0
   [ "$(id -u)" = 0 ] || die "these Debian packages are missing, and only root can install them: $missing"
   progress "installing Debian packages: $missing ..."
@@ -16,6 +16,20 @@ install_packages() {
   apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 ||
     { apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing; } >/dev/null ||
     die "these Debian packages cannot be installed: $missing"
+}
+
+# use_go: Go 1.21 and later fetch the version that a module asks for by themselves; older ones are helped.
+use_go() {
+  local minor wanted
+  command -v go >/dev/null || install_packages golang-go ca-certificates
+  minor=$(go env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+  [ "${minor:-0}" -lt 21 ] || return 0
+  wanted=$(sed -n 's/^go /go/p' "$programs/go.mod")
+  progress "fetching $wanted ..."
+  wanted=$(cd / && go mod download -json "golang.org/toolchain@v0.0.1-$wanted.linux-amd64" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+  # Files of modules are not executable.
+  chmod -R a+x "$wanted/bin" "$wanted/pkg/tool"
+  export PATH=$wanted/bin:$PATH
 }
 
 # Shows how far `go build -v` is; whatever it says that is no package's name is passed on.
@@ -60,12 +74,12 @@ pack_pause() {
   rm -rf "$1/root"
 }
 
-[ "${1:-}" = programs ] || install_packages
+[ "${1:-}" = programs ] || install_packages $(missing_packages)
 mkdir -p "$(dirname "$KUBE_CACHE")"
 exec 9>"$(dirname "$KUBE_CACHE")/lock"
 flock 9
 if ! [ -d "$KUBE_CACHE" ]; then
-  command -v go >/dev/null || die 'Go is missing, which builds Kubernetes: install Go 1.21 or later'
+  use_go
   # Who is interrupted leaves nothing that looks done.
   rm -rf "${KUBE_CACHE%/*}"/building.*
   work=${KUBE_CACHE%/*}/building.$$

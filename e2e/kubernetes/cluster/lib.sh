@@ -44,7 +44,7 @@ wait_for() {
   done
 }
 
-packages="containerd runc containernetworking-plugins nftables iptables conntrack ethtool socat kmod xfsprogs util-linux iproute2 openssl curl procps"
+packages="containerd runc containernetworking-plugins nftables iptables conntrack ethtool socat kmod xfsprogs util-linux iproute2 openssl curl procps tini"
 missing_packages() {
   dpkg-query -W -f '${Package} ${db:Status-Status}\n' $packages 2>&1 |
     awk '/no packages found/ {print $NF} $2 != "installed" && NF == 2 {print $1}' | tr '\n' ' '

@@ -7,7 +7,8 @@ no() {
   exit 0
 }
 [ "$(uname -sm)" = 'Linux x86_64' ] || no "it needs Linux on x86-64, this is $(uname -sm)"
-[ -d "$KUBE_CACHE" ] || command -v go >/dev/null || no 'Go is not installed, which builds Kubernetes'
+can_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+[ -d "$KUBE_CACHE" ] || command -v go >/dev/null || can_install || no 'Go is not installed, which builds Kubernetes'
 [ "${1:-}" != programs ] || exit 0
 [ "$(id -u)" = 0 ] || no 'it needs root'
 for c in $controllers; do
@@ -23,4 +24,4 @@ mkdir "$work"/{lower,upper,work,merged}
 unshare --mount mount -t overlay overlay -o "lowerdir=$work/lower,upperdir=$work/upper,workdir=$work/work" "$work/merged" 2>/dev/null ||
   no 'overlay file systems cannot be mounted here'
 losetup -f >/dev/null 2>&1 || no 'there are no loop devices'
-[ -z "$(missing_packages)" ] || command -v apt-get >/dev/null || no "these Debian packages are missing: $(missing_packages)"
+[ -z "$(missing_packages)" ] || can_install || no "these Debian packages are missing: $(missing_packages)"
