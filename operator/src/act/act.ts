@@ -38,6 +38,8 @@ function nameOf(action: Action): string {
       return `${action.do} ${action.kind} ${action.object.metadata.name}`;
     case 'delete':
       return `delete ${action.kind} ${action.metadata.name}`;
+    case 'annotate':
+      return `annotate Pod ${action.pod.name}`;
     case 'choose-first':
       return 'choose-first';
     case 'remove-node':
@@ -132,6 +134,9 @@ export class Actor {
         const { name, namespace } = action.metadata;
         return kube.delete(action.kind, { name, namespace }, action.precondition);
       }
+      case 'annotate':
+        this.writes++;
+        return kube.annotate(action.pod);
       case 'choose-first':
         return this.chooseFirst(action.uid);
       case 'remove-node':

@@ -209,6 +209,9 @@ export function createKubeClient(
     },
     apply: (kind, object) => applied(kind, object, ''),
     applyStatus: (kind, object) => applied(kind, object, '/status'),
+    annotate: async ({ name, namespace, uid, annotations }) => {
+      await applied('Pod', { metadata: { name, namespace, uid, annotations } }, '');
+    },
     replace: (kind, object) => {
       const path = pathOf(kind, object.metadata.namespace, object.metadata.name);
       const query = { fieldManager: FIELD_MANAGER };

@@ -1,6 +1,6 @@
 /** What can be done about a cluster. */
 import type { DatabaseNode, DatacenterCluster, Metadata } from '../api/objects.ts';
-import type { Precondition } from '../ports/kube.ts';
+import type { PodMarks, Precondition } from '../ports/kube.ts';
 import type { Claim, DisruptionBudget, Draft, Pod, Service } from '../ports/kube-objects.ts';
 
 /** What an action is about, for events. */
@@ -35,6 +35,7 @@ export type Action = Told &
         readonly metadata: Metadata;
         readonly precondition: Precondition;
       }
+    | { readonly do: 'annotate'; readonly pod: PodMarks }
     /** Records who starts the cluster; empty: nobody yet. Refused if the cluster object has changed since. */
     | { readonly do: 'choose-first'; readonly uid: string }
     | { readonly do: 'remove-node'; readonly hostId: string; readonly dead: boolean }

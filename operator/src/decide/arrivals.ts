@@ -6,7 +6,7 @@ import { type Draft, ownedBy } from '../ports/kube-objects.ts';
 import { LABELS, type NodePlacement, newNodeName, nodeLabels } from '../resources/names.ts';
 import { type Action, blocked, deletion, NOTHING, type Step, step, together } from './actions.ts';
 import { type Facts, isDead, isRunning, isUp, type NodeFacts, withDown } from './facts.ts';
-import { hasMembers, startsByItself } from './first-node.ts';
+import { hasMembers, isToldToStart, startsByItself } from './first-node.ts';
 import { datacentersOf, isCounted, type Numbers } from './numbers.ts';
 
 /** The same failure would meet a new node. */
@@ -83,6 +83,9 @@ export function addMissing(facts: Facts, numbers: Numbers, random: () => number)
   }
   if (!facts.ring.known && facts.nodes.some(({ hadVolume }) => hadVolume)) {
     return blocked('RingUnknown', `no node is added, as the ring is not known: ${facts.ring.why}`);
+  }
+  if (facts.nodes.some(isToldToStart)) {
+    return blocked('FirstNode', 'the first node is told first that its cluster is there');
   }
   const orphans = [...orphansOf(facts)].filter(
     ({ hostId }) => !facts.nodes.some(({ view }) => view.object.spec.replaces === hostId),

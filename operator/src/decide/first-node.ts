@@ -1,6 +1,8 @@
 /** Who starts the cluster: decided once, and written down before its pod is made. */
+
+import { NEW_CLUSTER } from '../resources/names.ts';
 import { blocked, NOTHING, type Step, step } from './actions.ts';
-import type { Facts } from './facts.ts';
+import type { Facts, NodeFacts } from './facts.ts';
 import type { Numbers } from './numbers.ts';
 
 /** Whether this is a cluster of which nothing runs yet, and that joins no other. */
@@ -11,6 +13,23 @@ export function startsByItself({ view }: Facts): boolean {
 /** Some node is a member: whoever is new joins. */
 export function hasMembers({ ring }: Facts): boolean {
   return ring.known && [...ring.members.values()].some(({ state }) => state === 'normal');
+}
+
+/** Its container would start another cluster if it were started again without data. */
+export function isToldToStart({ view: { pod } }: NodeFacts): boolean {
+  return pod?.metadata.annotations?.[NEW_CLUSTER] === 'true';
+}
+
+/** There is a cluster: who started it is not to start another, whatever becomes of its data. */
+export function takeBackStart(node: NodeFacts, facts: Facts): Step {
+  const { pod, object } = node.view;
+  if (pod === null || !isToldToStart(node) || !hasMembers(facts)) return NOTHING;
+  const { name, namespace, uid } = pod.metadata;
+  const marks = { name, namespace, uid, annotations: { [NEW_CLUSTER]: 'false' } };
+  const note = `${node.name} has started the cluster, and starts no other`;
+  return step({
+    actions: [{ do: 'annotate', pod: marks, about: object, reason: 'FirstNode', note }],
+  });
 }
 
 /** Who starts the cluster is decided, or nobody does. */

@@ -6,7 +6,7 @@ import { nodePod } from '../resources/node-pod.ts';
 import { bytesOf, hasAll } from '../resources/values.ts';
 import { type Action, blocked, deletion, NOTHING, type Step, step, together } from './actions.ts';
 import type { Facts, NodeFacts } from './facts.ts';
-import { hasMembers, mayStart, startsByItself } from './first-node.ts';
+import { hasMembers, mayStart, startsByItself, takeBackStart } from './first-node.ts';
 
 /** A volume that is not bound for so long will not be by itself. */
 const BINDING_MILLIS = 60_000;
@@ -105,7 +105,8 @@ function upkeepOfPod(node: NodeFacts, facts: Facts, defaults: Defaults): Step {
   if (pod !== null) {
     const { phase } = pod.status ?? {};
     const isOver = phase === 'Failed' || phase === 'Succeeded';
-    if (!isOver || pod.metadata.deletionTimestamp !== undefined) return NOTHING;
+    if (pod.metadata.deletionTimestamp !== undefined) return NOTHING;
+    if (!isOver) return takeBackStart(node, facts);
     const note = `its pod has ended (${phase}): another is made`;
     return step({ actions: [deletion('Pod', pod, { about, reason: 'PodEnded', note })] });
   }

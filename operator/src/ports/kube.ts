@@ -67,6 +67,14 @@ export interface KubeEvent {
   readonly note: string;
 }
 
+/** @see KubeApi.annotate */
+export interface PodMarks {
+  readonly name: string;
+  readonly namespace: string;
+  readonly uid: string;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
 /** All calls fail with KubeError. */
 export interface KubeApi {
   /** As it is now, not from a cache; null: there is none. */
@@ -95,6 +103,8 @@ export interface KubeApi {
     kind: K,
     object: Pick<Kinds[K], 'status'> & { readonly metadata: Draft<Kinds[K]>['metadata'] },
   ): Promise<Kinds[K]>;
+  /** Sets annotations of this very pod; others stay. CONFLICT: it is another one. */
+  annotate(pod: PodMarks): Promise<void>;
   /** Writes all of it; its resourceVersion has to be the newest. */
   replace<K extends Kind>(kind: K, object: Kinds[K]): Promise<Kinds[K]>;
   /** Done, too, if there is none (NOT_FOUND is not an error here). */

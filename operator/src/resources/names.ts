@@ -16,6 +16,8 @@ export const LABELS = {
 
 /** Of pods: what they are made of. */
 export const POD_HASH = 'ilion.dev/pod-hash';
+/** Of pods, `true` or `false`: the container is told at each start, so that it can be taken back. */
+export const NEW_CLUSTER = 'ilion.dev/new-cluster';
 
 export const PORTS = {
   cql: 9042,

@@ -4,7 +4,7 @@ import { NODE_SETTINGS } from '../api/node-config.ts';
 import type { DatabaseNode, DatacenterCluster } from '../api/objects.ts';
 import { certificateSecretName } from '../ports/certificates.ts';
 import { type Draft, type EnvironmentVariable, ownedBy, type Pod } from '../ports/kube-objects.ts';
-import { LABELS, nodeLabels, POD_HASH, PORTS, seedsServiceName } from './names.ts';
+import { LABELS, NEW_CLUSTER, nodeLabels, POD_HASH, PORTS, seedsServiceName } from './names.ts';
 import { bytesOf, hashOf } from './values.ts';
 
 /** Of the container, and of its files. */
@@ -20,13 +20,39 @@ const MEMORY_SHARE = 0.85;
 /** The node's own least. */
 const MEMORY_MIB_MIN = 256;
 
+/** What a change of the spec changes about pods: written down for each node, for the time in which changes are held back. */
+export type PodInputs = Pick<
+  ClusterSpec,
+  'imagePullPolicy' | 'resources' | 'config' | 'podTemplate'
+> & {
+  readonly image: string;
+  readonly rack?: Omit<RackSpec, 'name' | 'replicas'>;
+};
+
 export interface PodPlan {
   readonly cluster: DatacenterCluster;
   readonly node: DatabaseNode;
   /** Of the database, where the spec has none. */
   readonly image: string;
-  /** It begins a new cluster: it is its own seed. */
+  /** It begins a new cluster if it has no data. */
   readonly first: boolean;
+  /** In the place of what the spec says now. */
+  readonly made?: PodInputs;
+}
+
+/** As the spec says now. */
+export function inputsOf({ cluster, node, image }: Omit<PodPlan, 'first' | 'made'>): PodInputs {
+  const { spec } = cluster;
+  const { resources, config, imagePullPolicy, podTemplate } = spec;
+  const found = rackOf(spec, node.spec);
+  const { name: _name, replicas: _replicas, ...rack } = found ?? { name: '' };
+  return {
+    image: spec.image ?? image,
+    ...{ imagePullPolicy, podTemplate },
+    ...(resources === undefined ? {} : { resources }),
+    ...(config === undefined ? {} : { config }),
+    ...(Object.keys(rack).length === 0 ? {} : { rack }),
+  };
 }
 
 /** The rack as the spec has it; undefined: not there (any more). */
@@ -43,15 +69,16 @@ export function rackOf(
   return racks?.find(({ name }) => name === rack);
 }
 
-/** @param address of the pod, as the container sees it */
-function seedsOf({ cluster, first }: PodPlan, address: string): string {
-  if (first) return address;
+function seedsOf({ cluster }: PodPlan): string {
   const { name, namespace } = cluster.metadata;
   const own = `${seedsServiceName(name)}.${namespace}.svc`;
   return [...(cluster.spec.contactPoints ?? []), own].join(',');
 }
 
-function settingsOf({ cluster, node }: PodPlan): Readonly<Record<string, string>> {
+function settingsOf(
+  { cluster, node }: PodPlan,
+  { config }: PodInputs,
+): Readonly<Record<string, string>> {
   const { spec, metadata } = cluster;
   const settings: Record<string, string> = {
     cluster_name: spec.clusterName ?? metadata.name,
@@ -69,7 +96,7 @@ function settingsOf({ cluster, node }: PodPlan): Readonly<Record<string, string>
     settings['internode_authority'] = `${TLS}/ca.crt`;
     settings['admin_encryption'] = 'all';
   }
-  for (const [name, value] of Object.entries(spec.config ?? {})) {
+  for (const [name, value] of Object.entries(config ?? {})) {
     const option = NODE_SETTINGS.get(name);
     if (option !== undefined) settings[option.name] = String(value);
   }
@@ -77,7 +104,7 @@ function settingsOf({ cluster, node }: PodPlan): Readonly<Record<string, string>
 }
 
 /** What the container may use, where the spec says it: the node itself would take a part of it, for a machine of its own. */
-function limitsOf({ resources }: ClusterSpec): readonly EnvironmentVariable[] {
+function limitsOf({ resources }: PodInputs): readonly EnvironmentVariable[] {
   const { memory, cpu } = resources?.limits ?? {};
   const variables: EnvironmentVariable[] = [];
   const mib = Math.floor((bytesOf(memory ?? '') * MEMORY_SHARE) / (1 << 20));
@@ -95,7 +122,7 @@ function limitsOf({ resources }: ClusterSpec): readonly EnvironmentVariable[] {
 }
 
 /** The address comes first: others are made from it. */
-function environmentOf(plan: PodPlan): readonly EnvironmentVariable[] {
+function environmentOf(plan: PodPlan, inputs: PodInputs): readonly EnvironmentVariable[] {
   const address = '$(ILION_LISTEN_ADDRESS)';
   const variable = (name: string, value: string) => ({
     name: `ILION_${name.toUpperCase()}`,
@@ -107,9 +134,14 @@ function environmentOf(plan: PodPlan): readonly EnvironmentVariable[] {
     variable('rpc_address', '0.0.0.0'),
     variable('admin_address', address),
     variable('metrics_address', '0.0.0.0'),
-    variable('seeds', seedsOf(plan, address)),
-    ...limitsOf(plan.cluster.spec),
-    ...Object.entries(settingsOf(plan)).map(([name, value]) => variable(name, value)),
+    variable('seeds', seedsOf(plan)),
+    // Read at each start of the container. If it is missing the node does not start.
+    {
+      name: 'ILION_NEW_CLUSTER',
+      valueFrom: { fieldRef: { fieldPath: `metadata.annotations['${NEW_CLUSTER}']` } },
+    },
+    ...limitsOf(inputs),
+    ...Object.entries(settingsOf(plan, inputs)).map(([name, value]) => variable(name, value)),
   ];
 }
 
@@ -120,24 +152,24 @@ function probe(path: string, failureThreshold: number, timeoutSeconds = PROBE_SE
   };
 }
 
-function containerOf(plan: PodPlan) {
-  const { spec } = plan.cluster;
+function containerOf(plan: PodPlan, inputs: PodInputs) {
+  const { tls } = plan.cluster.spec;
   const mounts = [
     { name: 'data', mountPath: HOME },
     { name: 'tmp', mountPath: '/tmp' },
-    ...(spec.tls.mode === 'None' ? [] : [{ name: 'tls', mountPath: TLS, readOnly: true }]),
+    ...(tls.mode === 'None' ? [] : [{ name: 'tls', mountPath: TLS, readOnly: true }]),
   ];
   return {
     name: CONTAINER,
-    image: spec.image ?? plan.image,
-    imagePullPolicy: spec.imagePullPolicy,
-    env: environmentOf(plan),
+    image: inputs.image,
+    imagePullPolicy: inputs.imagePullPolicy,
+    env: environmentOf(plan, inputs),
     ports: Object.entries(PORTS).map(([name, containerPort]) => ({
       name,
       containerPort,
       protocol: 'TCP',
     })),
-    ...(spec.resources === undefined ? {} : { resources: spec.resources }),
+    ...(inputs.resources === undefined ? {} : { resources: inputs.resources }),
     volumeMounts: mounts,
     startupProbe: probe('/healthz', START_SECONDS_MAX / PROBE_SECONDS),
     livenessProbe: probe('/healthz', 12),
@@ -163,10 +195,10 @@ function affinityOf(cluster: string) {
   };
 }
 
-function placementOf({ spec }: DatacenterCluster, rack: RackSpec | undefined) {
+function placementOf({ podTemplate, rack }: PodInputs) {
   const zone = rack?.zone === undefined ? {} : { 'topology.kubernetes.io/zone': rack.zone };
-  const nodeSelector = { ...spec.podTemplate.nodeSelector, ...rack?.nodeSelector, ...zone };
-  const tolerations = [...(spec.podTemplate.tolerations ?? []), ...(rack?.tolerations ?? [])];
+  const nodeSelector = { ...podTemplate.nodeSelector, ...rack?.nodeSelector, ...zone };
+  const tolerations = [...(podTemplate.tolerations ?? []), ...(rack?.tolerations ?? [])];
   return {
     ...(Object.keys(nodeSelector).length === 0 ? {} : { nodeSelector }),
     ...(tolerations.length === 0 ? {} : { tolerations }),
@@ -175,7 +207,9 @@ function placementOf({ spec }: DatacenterCluster, rack: RackSpec | undefined) {
 
 function specOf(plan: PodPlan) {
   const { cluster, node } = plan;
-  const { podTemplate, tls } = cluster.spec;
+  const inputs = plan.made ?? inputsOf(plan);
+  const { tls } = cluster.spec;
+  const { podTemplate } = inputs;
   const { name } = node.metadata;
   const secret = { secretName: certificateSecretName(name), defaultMode: 0o440 };
   return {
@@ -191,7 +225,7 @@ function specOf(plan: PodPlan) {
       seccompProfile: { type: 'RuntimeDefault' },
     },
     affinity: podTemplate.affinity ?? affinityOf(cluster.metadata.name),
-    ...placementOf(cluster, rackOf(cluster.spec, node.spec)),
+    ...placementOf(inputs),
     ...(podTemplate.priorityClassName === undefined
       ? {}
       : { priorityClassName: podTemplate.priorityClassName }),
@@ -201,7 +235,7 @@ function specOf(plan: PodPlan) {
     ...(podTemplate.imagePullSecrets === undefined
       ? {}
       : { imagePullSecrets: podTemplate.imagePullSecrets }),
-    containers: [containerOf(plan)],
+    containers: [containerOf(plan, inputs)],
     volumes: [
       { name: 'data', persistentVolumeClaim: { claimName: name } },
       { name: 'tmp', emptyDir: {} },
@@ -210,8 +244,9 @@ function specOf(plan: PodPlan) {
   };
 }
 
-function metadataOf({ cluster, node }: PodPlan) {
-  const { labels, annotations } = cluster.spec.podTemplate;
+function metadataOf(plan: PodPlan) {
+  const { node } = plan;
+  const { labels, annotations } = (plan.made ?? inputsOf(plan)).podTemplate;
   const { name, namespace } = node.metadata;
   return {
     ...{ name, namespace },
@@ -221,15 +256,19 @@ function metadataOf({ cluster, node }: PodPlan) {
   };
 }
 
-/** Of what a restart would change: seeds matter to a node that is no member yet, and to no other. */
-export function podHash(plan: PodPlan): string {
-  const { labels, annotations } = metadataOf(plan);
+/** Of what a restart would change. */
+export function podHash(plan: Omit<PodPlan, 'first'>): string {
+  const { labels, annotations } = metadataOf({ ...plan, first: false });
   return hashOf({ labels, annotations, spec: specOf({ ...plan, first: false }) });
 }
 
 export function nodePod(plan: PodPlan): Draft<Pod> {
   const metadata = metadataOf(plan);
-  const annotations = { ...metadata.annotations, [POD_HASH]: podHash(plan) };
+  const annotations = {
+    ...metadata.annotations,
+    [POD_HASH]: podHash(plan),
+    [NEW_CLUSTER]: String(plan.first),
+  };
   return {
     apiVersion: 'v1',
     kind: 'Pod',

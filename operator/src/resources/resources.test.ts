@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { DatabaseNode, DatacenterCluster } from '../api/objects.ts';
 import { clientService, disruptionBudget, seedsService } from './cluster-objects.ts';
-import { newNodeName } from './names.ts';
+import { NEW_CLUSTER, newNodeName } from './names.ts';
 import { nodeClaim, nodeService } from './node-objects.ts';
 import { nodePod, podHash } from './node-pod.ts';
 import { bytesOf, hasAll, hashOf, millisOf } from './values.ts';
@@ -57,13 +57,12 @@ test('objects are as the golden file has them: UPDATE=1 writes it', () => {
   assert.equal(text, readFileSync(GOLDEN, 'utf8'));
 });
 
-test('the first node is its own seed, and is made of the same otherwise', () => {
-  const seeds = (first: boolean) =>
-    nodePod({ ...plan, first }).spec.containers[0].env?.find(({ name }) => name === 'ILION_SEEDS')
-      ?.value;
-  assert.equal(seeds(true), '$(ILION_LISTEN_ADDRESS)');
-  assert.equal(seeds(false), 'demo-seeds.shop.svc');
-  assert.equal(podHash({ ...plan, first: true }), podHash(plan));
+test('the first node is told so where it can be taken back, and is made of the same otherwise', () => {
+  const annotation = (first: boolean) =>
+    nodePod({ ...plan, first }).metadata.annotations?.[NEW_CLUSTER];
+  assert.equal(annotation(true), 'true');
+  assert.equal(annotation(false), 'false');
+  assert.deepEqual(nodePod({ ...plan, first: true }).spec, nodePod(plan).spec);
   assert.notEqual(podHash({ ...plan, image: 'ilion:2' }), podHash(plan));
 });
 

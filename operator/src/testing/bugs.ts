@@ -1,6 +1,7 @@
 /** Mistakes that operators make, each planted between the reconciler and the world, so that its own code stays as it is. */
 import type { KubeApi } from '../ports/kube.ts';
 import type { AdminStatus, DatabaseNodes } from '../ports/nodes.ts';
+import { NEW_CLUSTER } from '../resources/names.ts';
 import type { Bug } from './simulation.ts';
 
 type Changed = Partial<Record<keyof KubeApi, unknown>>;
@@ -156,8 +157,16 @@ export const BUGS: readonly Bug[] = [
     name: 'each node is its own seed',
     kube: (kube) =>
       withCalls(kube, {
-        create: changing(kube.create, 'Pod', (pod) => withSeed(pod, '$(ILION_LISTEN_ADDRESS)')),
+        create: changing(kube.create, 'Pod', (pod) => marked(pod, 'true')),
       }),
+  },
+  {
+    name: 'the first node starts a cluster whenever it has no data',
+    kube: (kube) =>
+      withCalls(
+        seeing(kube, 'Pod', (pod) => marked(pod, 'false')),
+        { annotate: async () => {} },
+      ),
   },
   {
     name: 'a lost volume is made anew',
@@ -223,12 +232,8 @@ export const BUGS: readonly Bug[] = [
   },
 ];
 
-function withSeed(pod: Loose, seed: string): Loose {
-  const [container] = pod.spec['containers'] as readonly {
-    readonly env: readonly { name: string }[];
-  }[];
-  const env = container.env.map((one) =>
-    one.name === 'ILION_SEEDS' ? { name: one.name, value: seed } : one,
-  );
-  return { ...pod, spec: { ...pod.spec, containers: [{ ...container, env }] } };
+function marked(pod: Loose, isFirst: string): Loose {
+  const annotations = pod.metadata['annotations'] as Readonly<Record<string, string>>;
+  const metadata = { ...pod.metadata, annotations: { ...annotations, [NEW_CLUSTER]: isFirst } };
+  return { ...pod, metadata };
 }

@@ -5,6 +5,7 @@ import {
   type KubeApi,
   KubeError,
   type KubeEvent,
+  type PodMarks,
   type Precondition,
   type WatchSink,
 } from '../ports/kube.ts';
@@ -240,6 +241,16 @@ export class MemoryApi implements KubeApi {
     });
     this.applied.set(object.metadata.uid, { spec: before?.spec, status: structuredClone(status) });
     return structuredClone(object) as unknown as Kinds[K];
+  }
+
+  async annotate({ name, namespace, uid, annotations }: PodMarks): Promise<void> {
+    const pod = this.find('Pod', name, namespace);
+    if (pod === undefined) throw new KubeError('CONFLICT', `Pod ${name} is not there`);
+    this.require(pod, { uid });
+    this.edit('Pod', pod, ({ metadata }) => {
+      const before = metadata['annotations'] as Readonly<Record<string, string>> | undefined;
+      metadata['annotations'] = { ...before, ...annotations };
+    });
   }
 
   async replace<K extends Kind>(kind: K, next: Kinds[K]): Promise<Kinds[K]> {

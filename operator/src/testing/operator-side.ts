@@ -65,6 +65,7 @@ export function disturbed(world: World, calls: Calls): KubeApi {
     create: (kind, object) => write(() => api.create(kind, object)),
     apply: (kind, object) => write(() => api.apply(kind, object)),
     applyStatus: (kind, object) => write(() => api.applyStatus(kind, object)),
+    annotate: (pod) => write(() => api.annotate(pod)),
     replace: (kind, object) => write(() => api.replace(kind, object)),
     delete: (kind, key, precondition) =>
       write(async () => {

@@ -201,6 +201,7 @@ export class Simulation {
         this.isHealthy() &&
         nodes.length > 0 &&
         this.harm(() => this.loseVolume(random.pick(nodes))),
+      () => this.isHealthy() && pods.length > 0 && this.harm(() => this.empty(pods)),
       () =>
         this.isHealthy() &&
         nodes.length > 0 &&
@@ -259,6 +260,14 @@ export class Simulation {
     api.remove('PersistentVolumeClaim', claim);
   }
 
+  /** Most of all of the node that started the cluster. */
+  private empty(pods: readonly Stored[]): void {
+    const { firstNode } = (this.cluster.status ?? {}) as ClusterStatus;
+    const first = pods.find((pod) => environmentOf(pod)['ILION_HOST_ID'] === firstNode);
+    const pod = first !== undefined && this.random.chance(0.5) ? first : this.random.pick(pods);
+    this.world.empty(pod);
+  }
+
   /** Somebody deletes the object of a node. */
   private deleteNode(node: Stored): void {
     this.world.api.remove('DatabaseNode', node);
@@ -293,6 +302,7 @@ export class Simulation {
     const spec = cluster.spec as unknown as ClusterSpec;
     const { size } = spec.storage;
     const checks: readonly (readonly [boolean, string])[] = [
+      [status?.observedGeneration === cluster.metadata['generation'], 'the status is old'],
       [
         status?.state === 'Ready',
         `the state is ${status?.state}: ${JSON.stringify(status?.conditions?.filter((one) => one.status === 'False' || one.type === 'Degraded').map((one) => `${one.type} ${one.reason} ${one.message}`))}`,

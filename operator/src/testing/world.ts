@@ -28,6 +28,8 @@ interface Disk {
 
 interface Process {
   readonly pod: Stored;
+  /** As it was when it was started. */
+  readonly environment: Environment;
   readonly disk: Disk;
   readonly hostId: string;
   readonly startedMillis: number;
@@ -43,9 +45,18 @@ interface Environment {
 export function environmentOf(pod: Stored): Environment {
   const [container] = (pod.spec?.['containers'] ?? []) as readonly {
     readonly image: string;
-    readonly env: readonly { readonly name: string; readonly value?: string }[];
+    readonly env: readonly {
+      readonly name: string;
+      readonly value?: string;
+      readonly valueFrom?: { readonly fieldRef?: { readonly fieldPath: string } };
+    }[];
   }[];
-  const variables = container.env.map(({ name, value }) => [name, value]);
+  const annotations = (pod.metadata['annotations'] ?? {}) as Readonly<Record<string, string>>;
+  const variables = container.env.map(({ name, value, valueFrom }) => {
+    const [, annotation] =
+      /^metadata\.annotations\['(.+)'\]$/.exec(valueFrom?.fieldRef?.fieldPath ?? '') ?? [];
+    return [name, annotation === undefined ? value : (annotations[annotation] ?? '')];
+  });
   return { ...Object.fromEntries(variables), image: container.image };
 }
 
@@ -229,7 +240,7 @@ export class World {
       return;
     }
     this.processes.set(pod.metadata.uid, {
-      ...{ pod, disk, hostId, ring, isReady: false, startedMillis: this.nowMillis },
+      ...{ pod, environment, disk, hostId, ring, isReady: false, startedMillis: this.nowMillis },
     });
     this.api.edit('Pod', pod, (one) => {
       one.status = { ...one.status, phase: 'Running', containerStatuses: [running()] };
@@ -247,6 +258,15 @@ export class World {
 
   stop(pod: Stored): void {
     this.processes.delete(pod.metadata.uid);
+  }
+
+  /** Its files are lost; the volume is there, and the container is started again. */
+  empty(pod: Stored): void {
+    const claim = this.api.find('PersistentVolumeClaim', pod.metadata.name);
+    const disk = this.disks.get(claim?.metadata.uid ?? '');
+    if (disk === undefined) return;
+    this.stop(pod);
+    Object.assign(disk, { hostId: null, ring: null });
   }
 
   private setReady(pod: Stored, isReady: boolean): void {
@@ -269,7 +289,7 @@ export class World {
   private database(): void {
     for (const ring of this.rings) {
       for (const member of ring.members.values()) {
-        const isUp = this.processOf(member.hostId) !== undefined;
+        const isUp = (this.processOf(member.hostId)?.ring ?? null) !== null;
         if (isUp) member.downMillis = null;
         else member.downMillis ??= this.nowMillis;
       }
@@ -280,9 +300,8 @@ export class World {
   }
 
   private enter(process: Process): void {
-    const { pod, hostId, disk } = process;
+    const { pod, environment, hostId, disk } = process;
     if (this.nowMillis - process.startedMillis < 1_500) return;
-    const environment = environmentOf(pod);
     const address = String(pod.status?.['podIP']);
     const node = {
       hostId,
@@ -291,7 +310,7 @@ export class World {
       rack: environment['ILION_RACK'] ?? '',
       replaces: environment['ILION_REPLACE_HOST_ID'] ?? null,
     };
-    if (environment['ILION_SEEDS'] === '$(ILION_LISTEN_ADDRESS)') {
+    if (environment['ILION_NEW_CLUSTER'] === 'true') {
       const ring = new FakeRing(() => this.random.between(3_000, 60_000));
       ring.members.set(hostId, { ...node, state: 'normal', downMillis: null });
       this.rings.push(ring);
@@ -349,7 +368,7 @@ export class World {
     if (cluster?.spec?.['stopped'] === true) return;
     const isUp = (hostId: string) => {
       const one = this.processOf(hostId);
-      return one !== undefined && one.pod.metadata['deletionTimestamp'] === undefined;
+      return one?.ring != null && one.pod.metadata['deletionTimestamp'] === undefined;
     };
     const operations = ring.operations;
     ring.operations = [];
