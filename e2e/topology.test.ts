@@ -180,7 +180,7 @@ test('a join that is cancelled leaves the cluster as it was, and the new node sa
   });
   await ended;
   await settled(cluster, 0, 1);
-  await withAdmin(cluster, 0, (admin) => admin.setStreamThroughput(0));
+  await withAdmin(cluster, 0, (admin) => admin.reloadSettings({ stream_throughput_outbound: '0' }));
   await cluster.add('dc1');
   await settled(cluster, 0, 2);
   await client.shutdown();

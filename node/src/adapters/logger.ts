@@ -10,6 +10,11 @@ export interface Logger {
   error(message: string, fields?: LogFields): void;
 }
 
+/** The logger of a process. */
+export interface ProcessLogger extends Logger {
+  setLevel(level: string): void;
+}
+
 export interface LoggerOptions {
   readonly level: string;
   readonly format: 'pretty' | 'json';
@@ -42,7 +47,7 @@ const plainErrors = winston.format((info) => {
   return info;
 });
 
-export function createLogger({ level, format, source }: LoggerOptions): Logger {
+export function createLogger({ level, format, source }: LoggerOptions): ProcessLogger {
   const { combine, json, timestamp } = winston.format;
   const logger = winston.createLogger({
     level,
@@ -54,5 +59,10 @@ export function createLogger({ level, format, source }: LoggerOptions): Logger {
     (name: 'debug' | 'info' | 'warn' | 'error') => (message: string, fields?: LogFields) => {
       logger.log(name, message, fields ?? {});
     };
-  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+  return {
+    ...{ debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') },
+    setLevel: (next) => {
+      logger.level = next;
+    },
+  };
 }

@@ -80,7 +80,8 @@ const GENERATION_STEP_MAX = 366 * 86_400;
 
 export class Gossip implements Liveness {
   private readonly deps: GossipDeps;
-  private readonly options: GossipOptions;
+  /** Shared with all windows of arrivals: changed in place. */
+  private readonly options: GossipOptions & { phiThreshold: number };
   private readonly endpoints = new Map<string, Endpoint>();
   /** The same, for random choices. */
   private list: Endpoint[] = [];
@@ -144,6 +145,11 @@ export class Gossip implements Liveness {
     this.seeds = seeds.filter(
       ({ address, controlPort }) => address !== own || controlPort !== ownPort,
     );
+  }
+
+  /** How sure it is before a silent node counts as dead. */
+  setPhiThreshold(phi: number): void {
+    this.options.phiThreshold = phi;
   }
 
   /** Says something else of this node. Values are cut at 512 characters. */

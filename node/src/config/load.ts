@@ -28,6 +28,8 @@ export interface Sources {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Flags without their dashes: `native-transport-port`. */
   readonly flags: ReadonlyMap<string, string>;
+  /** By name: what the running node was told since its start. */
+  readonly told?: ReadonlyMap<string, string>;
 }
 
 interface Given {
@@ -41,6 +43,8 @@ interface FileEntry {
   readonly where: string;
 }
 
+/** Where a setting is from that a running node was told. */
+export const TOLD = 'reload';
 const PREFIX = 'ILION_';
 const GROUP = 'server_encryption_options';
 /** Variables of Ilion that are not options. */
@@ -181,6 +185,10 @@ function gather(sources: Sources): Map<string, Given> {
     const option = findOption(flag.replaceAll('-', '_'), `--${flag}`);
     given.set(option.name, { text, where: `--${flag}` });
   }
+  for (const [name, text] of sources.told ?? []) {
+    const option = findOption(name, TOLD);
+    given.set(option.name, { text: text === 'default' ? option.default : text, where: TOLD });
+  }
   return given;
 }
 
@@ -211,6 +219,10 @@ export interface Loaded {
   readonly settings: Settings;
   /** Every option as it counts, for system_views.settings. */
   readonly table: readonly (readonly [string, string])[];
+  /** By name: the line, variable or flag that has it; `default`. */
+  readonly origins: ReadonlyMap<string, string>;
+  /** By name: what `auto` has become. */
+  readonly found: ReadonlyMap<string, number>;
 }
 
 const HOST_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -240,9 +252,12 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
     return { option, given: given.get(name) ?? { text: option.default, where: 'default' } };
   };
   const text = (name: OptionName) => entry(name).given.text;
+  const found = new Map<string, number>();
   const number = (name: OptionName, auto = 0) => {
     const { option, given: value } = entry(name);
-    return value.text === 'auto' && option.default === 'auto' ? auto : readNumber(option, value);
+    if (value.text !== 'auto' || option.default !== 'auto') return readNumber(option, value);
+    found.set(name, auto);
+    return auto;
   };
   const choice = <T extends string>(name: OptionName, of: readonly T[]): T => {
     const { given: value } = entry(name);
@@ -359,5 +374,6 @@ export function loadSettings(sources: Sources, machine: Machine): Loaded {
     drainTimeoutMs: number('drain_timeout'),
   };
   const table = OPTIONS.map(({ name }): [string, string] => [name, text(name)]);
-  return { settings, table };
+  const origins = new Map(OPTIONS.map(({ name }) => [name, entry(name).given.where]));
+  return { settings, table, origins, found };
 }

@@ -101,7 +101,8 @@ export interface ReplicaFailure {
 
 export class CoordinatorContext {
   readonly deps: CoordinatorDeps;
-  readonly options: CoordinatorOptions;
+  /** Read when they are needed: they change. */
+  options: CoordinatorOptions;
   readonly tables: Tables;
   readonly topology: Topology;
   /** Of tables and of the topology. */

@@ -21,6 +21,7 @@ import { settleMoving } from './paxos-settle.ts';
 import {
   type CoordinatorDeps,
   type CoordinatorOptions,
+  type CoordinatorTuning,
   DEFAULT_COORDINATOR_OPTIONS,
 } from './ports.ts';
 import { Relays } from './relay.ts';
@@ -69,6 +70,8 @@ export interface Coordinator {
   hintsFor(hostId: string): { readonly bytes: number; readonly count: number };
   /** What this worker still keeps for others. A node that leaves brings it to them, and stays until nothing is left. */
   leftOver(): LeftOver;
+  /** Other limits from now on; requests that run keep theirs. */
+  configure(options: CoordinatorTuning): void;
   /** Serves peers, and finds and replays what was left open before. After `setNodes` and `setSchema`. @throws KvError */
   start(): Promise<void>;
   stop(): void;
@@ -167,6 +170,15 @@ class CoordinatorImpl implements Coordinator {
   leftOver(): LeftOver {
     const { bytes, count } = this.hints.left;
     return { hintBytes: bytes, hints: count, batches: this.batchlog.left };
+  }
+
+  configure({ hints, ...options }: CoordinatorTuning): void {
+    const { context } = this;
+    context.options = {
+      ...context.options,
+      ...options,
+      hints: { ...context.options.hints, ...hints },
+    };
   }
 
   async start(): Promise<void> {

@@ -79,6 +79,16 @@ export interface CoordinatorOptions {
   readonly batchReplayMillis: number;
 }
 
+/** What may change while it runs. */
+export type CoordinatorTuning = Pick<
+  CoordinatorOptions,
+  | 'readTimeoutMillis'
+  | 'rangeTimeoutMillis'
+  | 'writeTimeoutMillis'
+  | 'counterTimeoutMillis'
+  | 'casContentionTimeoutMillis'
+> & { readonly hints: Pick<HintLimits, 'windowMillis' | 'bytesMax'> };
+
 export const DEFAULT_COORDINATOR_OPTIONS: CoordinatorOptions = {
   readTimeoutMillis: 5_000,
   rangeTimeoutMillis: 10_000,

@@ -16,6 +16,8 @@ import {
   type FlushReply,
   type OperationList,
   type RingBytes,
+  type SettingChange,
+  type SettingInfo,
   type SnapshotInfo,
 } from './admin-messages.ts';
 import { loadAdminService } from './admin-service.ts';
@@ -122,12 +124,14 @@ export function connectAdmin(address: string, tls: LinkTls | null = null): Admin
     ringBytes: () => call<RingBytes>('GetRingBytes', {}),
     moveTokens: async (request) => (await call<{ readonly id: string }>('MoveTokens', request)).id,
     rebuild: async (request) => (await call<{ readonly bytes: number }>('Rebuild', request)).bytes,
-    setStreamThroughput: async (bytesPerSecond) =>
+    settings: async () =>
+      (await call<{ readonly settings: readonly SettingInfo[] }>('ListSettings', {})).settings,
+    reloadSettings: async (values) =>
       (
-        await call<{ readonly bytesPerSecond: number }>('SetStreamThroughput', {
-          bytesPerSecond,
+        await call<{ readonly changes: readonly SettingChange[] }>('ReloadSettings', {
+          values,
         })
-      ).bytesPerSecond,
+      ).changes,
     close: () => client.close(),
   };
 }

@@ -1,5 +1,9 @@
 /** The messages of the admin service as values; the contract is node/proto/admin.proto, which says what each is. */
 
+import type { SettingChange, SettingInfo } from '../config/live.ts';
+
+export type { SettingChange, SettingInfo };
+
 export interface AdminWorkerStatus {
   readonly connections: number;
   readonly requests: number;
@@ -198,6 +202,7 @@ export interface Admin {
   moveTokens(request: MoveTokensRequest): Promise<string>;
   /** @returns bytes that were moved, when it is done */
   rebuild(request: RebuildNodeRequest): Promise<number>;
-  /** @returns bytes a second */
-  setStreamThroughput(bytesPerSecond: number): Promise<number>;
+  settings(): Promise<readonly SettingInfo[]>;
+  /** By name; see `LiveSettings.reload`. All or nothing. */
+  reloadSettings(values: Readonly<Record<string, string>>): Promise<readonly SettingChange[]>;
 }

@@ -83,9 +83,10 @@ function handlers(admin: Admin, logger: Logger): UntypedServiceImplementation {
       async (request: RebuildNodeRequest) => ({ bytes: await admin.rebuild(request) }),
       logger,
     ),
-    SetStreamThroughput: unary(
-      async ({ bytesPerSecond }: { bytesPerSecond: number }) => ({
-        bytesPerSecond: await admin.setStreamThroughput(bytesPerSecond),
+    ListSettings: unary(async () => ({ settings: await admin.settings() }), logger),
+    ReloadSettings: unary(
+      async ({ values }: { values: Readonly<Record<string, string>> }) => ({
+        changes: await admin.reloadSettings(values),
       }),
       logger,
     ),

@@ -1,5 +1,6 @@
 /** What the admin service does, on the node itself. */
 import { createNativeEngine } from '../../native/index.ts';
+import { type LiveSettings, SettingsRefusedError } from '../config/live.ts';
 import type { Settings } from '../config/settings.ts';
 import { isVirtual } from '../query/virtual/definitions.ts';
 import { familyName, type TableDef } from '../schema/schema.ts';
@@ -121,8 +122,16 @@ async function explained<T>(what: string, run: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The operations of this node. @param signal ends those that may take long */
-export function createAdmin(settings: Settings, node: Node, signal: AbortSignal): Admin {
+export interface AdminDeps {
+  readonly live: LiveSettings;
+  readonly node: Node;
+  /** Ends operations that may take long. */
+  readonly signal: AbortSignal;
+}
+
+/** The operations of this node. */
+export function createAdmin({ live, node, signal }: AdminDeps): Admin {
+  const { settings } = live.current;
   const snapshots = new Snapshots({
     dataDirectory: settings.dataDirectory,
     stores: node.stores,
@@ -155,6 +164,14 @@ export function createAdmin(settings: Settings, node: Node, signal: AbortSignal)
     moveTokens: (request) => node.topology.move(request),
     rebuild: (request) => node.topology.rebuild(request),
     cancelOperation: (id) => node.topology.cancel(id),
-    setStreamThroughput: async (bytesPerSecond) => node.topology.setThroughput(bytesPerSecond),
+    settings: async () => live.list(),
+    reloadSettings: async (values) => {
+      try {
+        return await live.reload(new Map(Object.entries(values)));
+      } catch (error) {
+        if (!(error instanceof SettingsRefusedError)) throw error;
+        throw new AdminError('FAILED_PRECONDITION', error.message, { cause: error });
+      }
+    },
   };
 }

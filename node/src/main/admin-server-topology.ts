@@ -187,16 +187,6 @@ export class TopologyAdmin {
     const { bytesDone } = await explained(() => movements.rebuild({ datacenter, keyspace: only }));
     return bytesDone;
   }
-
-  /** @throws AdminError */
-  setThroughput(bytesPerSecond: number): number {
-    const { movements } = this.cluster();
-    if (!Number.isSafeInteger(bytesPerSecond) || bytesPerSecond < 0) {
-      throw new AdminError('INVALID_ARGUMENT', 'the throughput must be 0 (no limit) or more');
-    }
-    movements.throttle.setLimit(bytesPerSecond);
-    return bytesPerSecond;
-  }
 }
 
 /** All 0: nothing is known. */

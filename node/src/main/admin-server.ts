@@ -4,7 +4,8 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import { openLinkCertificates } from '../adapters/grpc-links-certificates.ts';
 import { refusalOfClient, secureContextOf, tlsServerOptions } from '../adapters/grpc-links-tls.ts';
 import type { Logger } from '../adapters/logger.ts';
-import type { InternodeEncryption, Settings } from '../config/settings.ts';
+import type { LiveSettings } from '../config/live.ts';
+import type { InternodeEncryption } from '../config/settings.ts';
 import type { AdminService } from './admin-server-grpc.ts';
 import { createAdmin } from './admin-server-operations.ts';
 import { adminPlace, listen } from './listen.ts';
@@ -57,12 +58,12 @@ function tlsListener(
  * @throws ListenError, LinkCertificateError
  */
 export async function serveAdmin(
-  settings: Settings,
+  live: LiveSettings,
   node: Node,
   logger: Logger,
 ): Promise<() => Promise<void>> {
   const stopping = new AbortController();
-  const admin = createAdmin(settings, node, stopping.signal);
+  const admin = createAdmin({ live, node, signal: stopping.signal });
   let service: Promise<AdminService> | null = null;
   const accept = (socket: Socket) => {
     // Between here and gRPC's own handler, a client that goes away is no error.
@@ -80,16 +81,16 @@ export async function serveAdmin(
         socket.destroy();
       });
   };
-  const { adminEncryption } = settings;
+  const { adminEncryption } = live.current.settings;
   const listener =
     adminEncryption === null ? plainListener(accept) : tlsListener(adminEncryption, logger, accept);
   const { server } = listener;
   server.maxConnections = CONNECTIONS_MAX;
-  await listen(server, adminPlace(settings));
+  await listen(server, adminPlace(live.current.settings));
   return async () => {
     stopping.abort();
     listener.close();
     server.close();
-    await (await service)?.close(settings.drainTimeoutMs);
+    await (await service)?.close(live.current.settings.drainTimeoutMs);
   };
 }

@@ -24,7 +24,8 @@ export const COMMANDS = [
   'cancel',
   'rebuild',
   'rebalance',
-  'stream-throughput',
+  'settings',
+  'reload',
   'config',
 ] as const;
 export type CommandName = (typeof COMMANDS)[number];
@@ -75,7 +76,8 @@ const SHAPES: Readonly<Record<CommandName, Shape>> = {
   cancel: tool(1, 1),
   rebuild: tool(0, 1, ['from']),
   rebalance: tool(0, 0, ['datacenter'], ['dry-run']),
-  'stream-throughput': tool(1, 1),
+  settings: tool(0, 0),
+  reload: tool(0, Number.POSITIVE_INFINITY),
   config: { operandsMin: 0, operandsMax: 0, valued: [], plain: [] },
 };
 
@@ -133,7 +135,6 @@ const OPERANDS: Readonly<Partial<Record<CommandName, string>>> = {
   'drop-snapshot': 'the name of a snapshot',
   removenode: 'the host id of a node',
   cancel: 'the id of an operation',
-  'stream-throughput': 'bytes a second, such as 64MiB, or 0 for no limit',
 };
 
 function checkOperands(name: CommandName, shape: Shape, operands: readonly string[]): void {

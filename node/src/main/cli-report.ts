@@ -1,5 +1,5 @@
 /** What `ilion status` and the like print for people. */
-import type { AdminStatus, SnapshotInfo } from './admin-messages.ts';
+import type { AdminStatus, SettingChange, SettingInfo, SnapshotInfo } from './admin-messages.ts';
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
@@ -100,6 +100,21 @@ function showNodes(nodes: AdminStatus['nodes']): string {
     ['', 'State', 'Address', 'Tokens', 'Host id', 'Datacenter', 'Rack'],
     ...nodes.map(line),
   ]);
+}
+
+export function showSettings(settings: readonly SettingInfo[]): string {
+  const rows = settings.map(({ name, value, origin, change }) => [
+    name,
+    value === '' ? "''" : value,
+    origin,
+    change,
+  ]);
+  return showTable([['Setting', 'Value', 'From', 'Change'], ...rows]);
+}
+
+export function showChanges(changes: readonly SettingChange[]): string {
+  if (changes.length === 0) return 'Nothing has changed.';
+  return changes.map(({ name, before, after }) => `${name}: ${before} -> ${after}`).join('\n');
 }
 
 export function showSnapshots(snapshots: readonly SnapshotInfo[]): string {

@@ -9,7 +9,7 @@ import type { InternodeEncryption } from '../config/settings.ts';
 import type { AdminClient } from './admin-client.ts';
 import { type Command, parseArguments, UsageError } from './cli-arguments.ts';
 import { showOperations } from './cli-operations.ts';
-import { showBytes, showSnapshots, showStatus } from './cli-report.ts';
+import { showBytes, showChanges, showSettings, showSnapshots, showStatus } from './cli-report.ts';
 import { VERSION } from './version.ts';
 
 const HELP = `ilion ${VERSION}, a database that Cassandra's drivers use
@@ -29,7 +29,9 @@ const HELP = `ilion ${VERSION}, a database that Cassandra's drivers use
   ilion cancel OPERATION_ID                          undo a change of the ring of which nothing is read yet
   ilion rebuild --from DC [KEYSPACE]                 get what the node owns from another datacenter
   ilion rebalance [--datacenter DC] [--dry-run]      move tokens until its nodes have equally many bytes, about
-  ilion stream-throughput BYTES                      what the node sends a second to others, such as 64MiB; 0: no limit
+  ilion settings                                     what counts now, where it is from, and what can change without a restart
+  ilion reload [NAME=VALUE ...]                      read the configuration file again; let these count, too, until the node stops
+                                                     (NAME=default: the default, NAME=: what file, environment and flags say)
   ilion config                                       print a configuration file with every option
   ilion --version
 
@@ -90,9 +92,12 @@ async function loadSettings(command: Command, flags: ReadonlyMap<string, string>
 async function runNode(command: Command): Promise<number> {
   const options = new Map(command.flags);
   options.delete('config');
-  const loaded = await loadSettings(command, options);
+  const file = command.flags.get('config') ?? null;
+  const { loadFromProcess } = await import('./process-settings.ts');
+  // What is wrong with them is said before a database is loaded.
+  loadFromProcess(file, options);
   const { start } = await import('./start.ts');
-  const exitCode = await start(loaded);
+  const exitCode = await start({ load: (told) => loadFromProcess(file, options, told) });
   // Threads of a node that failed may still run, and hold the process.
   if (exitCode !== 0) process.exit(exitCode);
   return exitCode;
@@ -201,10 +206,13 @@ async function ask(admin: AdminClient, { name, flags, operands }: Command): Prom
       await admin.cancelOperation(id);
       return { value: { id }, text: `Operation ${id} is being undone.` };
     }
-    case 'stream-throughput': {
-      const value = await admin.setStreamThroughput(readBytes(operands[0]));
-      const limit = value === 0 ? 'without a limit' : `at most ${showBytes(value)} a second`;
-      return { value, text: `The node sends ${limit}.` };
+    case 'settings': {
+      const value = await admin.settings();
+      return { value, text: showSettings(value) };
+    }
+    case 'reload': {
+      const value = await admin.reloadSettings(readSettings(operands));
+      return { value, text: showChanges(value) };
     }
     default: {
       const [dropped] = operands;
@@ -215,12 +223,15 @@ async function ask(admin: AdminClient, { name, flags, operands }: Command): Prom
 }
 
 /** @throws UsageError */
-function readBytes(text: string): number {
-  const [, number, unit = ''] = /^(\d+)\s*(|B|KiB|MiB|GiB)$/.exec(text) ?? [];
-  if (number === undefined) {
-    throw new UsageError(`'${text}' must be bytes a second, such as 64MiB, or 0 for no limit`);
-  }
-  return Number(number) * 1024 ** ['', 'KiB', 'MiB', 'GiB'].indexOf(unit === 'B' ? '' : unit);
+function readSettings(operands: readonly string[]): Readonly<Record<string, string>> {
+  const pairs = operands.map((operand) => {
+    const [, name, value] = /^([A-Za-z0-9_-]+)=(.*)$/s.exec(operand) ?? [];
+    if (name === undefined) {
+      throw new UsageError(`ilion reload: '${operand}' must be like log_level=debug`);
+    }
+    return [name.replaceAll('-', '_'), value];
+  });
+  return Object.fromEntries(pairs);
 }
 
 /** Prints how far they are, until there are none, or until this one is over. */

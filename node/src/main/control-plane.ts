@@ -83,6 +83,8 @@ export interface ControlPlane {
   readonly requests: TopologyRequests;
   /** The workers of this node have the topology of this epoch. */
   announceTopology(epoch: number): void;
+  /** Other settings from now on. */
+  configure(cluster: ClusterSettings): void;
   /** What changes of the ring wait for, by their ids, as the leader of the log says; null: it does not answer. */
   waits(): Promise<ReadonlyMap<string, string> | null>;
   /** @param leftOver what this node keeps for others */
@@ -140,7 +142,7 @@ function schemaFailure(error: unknown): CqlError {
 }
 
 /** Where seeds are now: a name stands for all addresses that it has. Names that are not known yet are left out. */
-async function contactsOf({ seeds }: ClusterSettings): Promise<readonly Peer[]> {
+async function contactsOf(seeds: readonly Seed[]): Promise<readonly Peer[]> {
   const found = await Promise.all(
     seeds.map(async ({ host, port }) => {
       const addresses = isIPv4(host) ? [host] : await addressesOf(host);
@@ -177,10 +179,29 @@ function gossipStates(self: NodeInfo): ReadonlyMap<StateKey, string> {
   ]);
 }
 
-/** Pods get another address with each start: whoever was away finds the others by the name. @returns stops it */
-function followNames(cluster: ClusterSettings, found: (contacts: readonly Peer[]) => void) {
-  if (cluster.seeds.every(({ host }) => isIPv4(host))) return () => {};
-  return clock.every(NAMES_MILLIS, () => void contactsOf(cluster).then(found));
+/** Where the seeds are: names among them are asked for again and again, as pods get another address with each start. */
+class SeedPlaces {
+  private readonly found: (contacts: readonly Peer[]) => void;
+  private seeds: readonly Seed[] = [];
+  private readonly stopAsking: () => void;
+
+  constructor(found: (contacts: readonly Peer[]) => void) {
+    this.found = found;
+    this.stopAsking = clock.every(NAMES_MILLIS, () => {
+      if (!this.seeds.every(({ host }) => isIPv4(host))) this.follow(this.seeds);
+    });
+  }
+
+  follow(seeds: readonly Seed[]): void {
+    this.seeds = seeds;
+    void contactsOf(seeds).then((contacts) => {
+      if (this.seeds === seeds) this.found(contacts);
+    });
+  }
+
+  stop(): void {
+    this.stopAsking();
+  }
 }
 
 /** Makes this node a member, if it is none yet. @throws JoinRefusedError */
@@ -196,7 +217,7 @@ async function enter(log: MetadataLog, deps: ControlPlaneDeps, self: NodeInfo): 
     return;
   }
   for (;;) {
-    const contacts = (await contactsOf(cluster)).filter((seed) => !isAt(seed, self));
+    const contacts = (await contactsOf(cluster.seeds)).filter((seed) => !isAt(seed, self));
     try {
       logger.info('looking for the cluster', {
         seeds: cluster.seeds.map(({ host, port }) => `${host}:${port}`).join(','),
@@ -330,8 +351,9 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     throw error;
   }
   gossip.setMembers(log.current().nodes.values());
-  gossip.start(self, gossipStates(self), await contactsOf(cluster));
-  const stopAsking = followNames(cluster, (contacts) => gossip.setSeeds(contacts));
+  gossip.start(self, gossipStates(self), await contactsOf(cluster.seeds));
+  const seeds = new SeedPlaces((contacts) => gossip.setSeeds(contacts));
+  seeds.follow(cluster.seeds);
   log.announce(self);
   log.onChange(({ nodes }) => {
     gossip.setMembers(nodes.values());
@@ -430,6 +452,10 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
       ownLeftOver = serve;
     },
     announceTopology: (epoch) => topologies.reached(epoch),
+    configure: ({ phiConvictThreshold, seeds: next }) => {
+      gossip.setPhiThreshold(phiConvictThreshold);
+      seeds.follow(next);
+    },
     announceSchema: ({ version, epoch }) => {
       gossip.set(StateKey.SchemaVersion, version);
       waits.reached(epoch);
@@ -459,7 +485,7 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
       listeners.push(listener);
     },
     stop: async () => {
-      stopAsking();
+      seeds.stop();
       await driver.stop();
       await stop();
     },

@@ -4,7 +4,11 @@ import { openLinkCertificates } from '../adapters/grpc-links-certificates.ts';
 import { createGrpcLinkServer } from '../adapters/grpc-links-server.ts';
 import type { ClusterSettings, Settings } from '../config/settings.ts';
 import { type Coordinator, createCoordinator } from '../coordinator/coordinator.ts';
-import { type CoordinatorDeps, DEFAULT_COORDINATOR_OPTIONS } from '../coordinator/ports.ts';
+import {
+  type CoordinatorDeps,
+  type CoordinatorTuning,
+  DEFAULT_COORDINATOR_OPTIONS,
+} from '../coordinator/ports.ts';
 import type { LinkLogger } from '../internode/carrier.ts';
 import type { LinkCounters } from '../internode/context.ts';
 import { LinkHub } from '../internode/link-hub.ts';
@@ -27,7 +31,24 @@ export interface DataPlane {
   readonly counters: Readonly<LinkCounters>;
   /** The members, or who of them is up, have changed. */
   follow(view: ClusterView): void;
+  /** Other limits from now on. */
+  configure(settings: Settings, cluster: ClusterSettings): void;
   stop(): Promise<void>;
+}
+
+/** Of requests, as the settings have them. */
+function tuningOf({ timeouts, workers }: Settings, cluster: ClusterSettings): CoordinatorTuning {
+  return {
+    readTimeoutMillis: timeouts.readMs,
+    rangeTimeoutMillis: timeouts.rangeMs,
+    writeTimeoutMillis: timeouts.writeMs,
+    counterTimeoutMillis: timeouts.counterMs,
+    casContentionTimeoutMillis: timeouts.casMs,
+    hints: {
+      windowMillis: cluster.hintWindowMs,
+      bytesMax: Math.ceil(cluster.hintBytesMax / workers),
+    },
+  };
 }
 
 function after(millis: number, run: () => void): () => void {
@@ -55,7 +76,8 @@ export async function startDataPlane(deps: DataPlaneDeps): Promise<DataPlane> {
     clusterName,
     clusterId: () => clusterId,
   });
-  const { timeouts, workers } = settings;
+  const { workers } = settings;
+  const { hints, ...tuning } = tuningOf(settings, cluster);
   const coordinator = createCoordinator(
     {
       store: deps.store,
@@ -72,18 +94,10 @@ export async function startDataPlane(deps: DataPlaneDeps): Promise<DataPlane> {
       logError: (message, error) => logger.error(message, { error }),
     },
     {
-      readTimeoutMillis: timeouts.readMs,
-      rangeTimeoutMillis: timeouts.rangeMs,
-      writeTimeoutMillis: timeouts.writeMs,
-      counterTimeoutMillis: timeouts.counterMs,
-      casContentionTimeoutMillis: timeouts.casMs,
+      ...tuning,
       worker: deps.worker,
       workers,
-      hints: {
-        ...DEFAULT_COORDINATOR_OPTIONS.hints,
-        windowMillis: cluster.hintWindowMs,
-        bytesMax: Math.ceil(cluster.hintBytesMax / workers),
-      },
+      hints: { ...DEFAULT_COORDINATOR_OPTIONS.hints, ...hints },
     },
   );
   coordinator.setNodes(deps.view.state);
@@ -102,6 +116,7 @@ export async function startDataPlane(deps: DataPlaneDeps): Promise<DataPlane> {
       alive = view.alive;
       coordinator.setNodes(view.state);
     },
+    configure: (next, ofCluster) => coordinator.configure(tuningOf(next, ofCluster)),
     stop: async () => {
       coordinator.stop();
       links.close();

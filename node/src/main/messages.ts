@@ -87,6 +87,13 @@ export type ToWorker =
     }
   /** Acknowledged with a `LeftOver`. */
   | { readonly kind: 'left-over'; readonly call: number }
+  /** Acknowledged when they are in effect. */
+  | {
+      readonly kind: 'settings';
+      readonly settings: Settings;
+      readonly settingsTable: WorkerInput['settingsTable'];
+      readonly call: number;
+    }
   | { readonly kind: 'status'; readonly call: number }
   | { readonly kind: 'drain'; readonly call: number };
 

@@ -41,6 +41,7 @@ function fakeNode(phase: () => 'serving' | 'draining'): Node {
     joined: Promise.resolve(),
     movements: () => [],
     topology: new TopologyAdmin({ hostId: 'a', control: null, movements: null }),
+    configure: async () => {},
     ring: new RingAdmin({
       ...{ hostId: 'a', control: null, stores: [] },
       schema: () => {

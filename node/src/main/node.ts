@@ -78,6 +78,8 @@ export interface Node {
   readonly topology: TopologyAdmin;
   readonly ring: RingAdmin;
   status(): Promise<readonly WorkerStatus[]>;
+  /** Other settings from now on, of those that may change. Resolves when all threads have them. */
+  configure(settings: Settings, settingsTable: WorkerInput['settingsTable']): Promise<void>;
   /** Stops to accept, answers what is in flight, closes the data. */
   stop(): Promise<void>;
   /** Settles if a worker dies by itself. */
@@ -293,6 +295,7 @@ export async function startNode(
     };
   });
   const { cluster } = settings;
+  let latest = settings;
   const movements =
     control === null || cluster === null
       ? null
@@ -301,7 +304,9 @@ export async function startNode(
           datacenter: settings.datacenter,
           directory: join(settings.dataDirectory, 'streams'),
           bytesPerSecond: cluster.streamBytesPerSecond,
-          asRows: !cluster.streamEntireSstables,
+          get asRows() {
+            return !(latest.cluster ?? cluster).streamEntireSstables;
+          },
           apply: createRowApplier(engine, stores, (flush) => setImmediate(flush)),
           files: createStreamFiles(fileChecksum),
           fetcher: createFetcher(control.tls, { sendFile, receiveFile, openTls }),
@@ -483,6 +488,18 @@ export async function startNode(
       (await Promise.all(
         workers.map((worker) => worker.call((call) => ({ kind: 'status', call }))),
       )) as WorkerStatus[],
+    configure: async (next, table) => {
+      latest = next;
+      if (next.cluster !== null) {
+        control?.configure(next.cluster);
+        movements?.throttle.setLimit(next.cluster.streamBytesPerSecond);
+      }
+      await Promise.all(
+        workers.map((worker) =>
+          worker.call((call) => ({ kind: 'settings', settings: next, settingsTable: table, call })),
+        ),
+      );
+    },
     stop: async () => {
       phase = 'draining';
       letGridsBe();

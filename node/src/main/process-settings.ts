@@ -26,10 +26,15 @@ function readConfig(name: string): { readonly name: string; readonly text: strin
   }
 }
 
-/** @param configFile null: as $ILION_CONFIG says, if it does @throws ConfigError */
+/**
+ * @param configFile null: as $ILION_CONFIG says, if it does
+ * @param told what the running process was told since its start
+ * @throws ConfigError
+ */
 export function loadFromProcess(
   configFile: string | null,
   flags: ReadonlyMap<string, string>,
+  told: ReadonlyMap<string, string> = new Map(),
 ): Loaded {
   const name = configFile ?? process.env['ILION_CONFIG'] ?? null;
   return loadSettings(
@@ -37,6 +42,7 @@ export function loadFromProcess(
       file: name === null ? null : readConfig(name),
       environment: process.env,
       flags,
+      told,
     },
     {
       cores: availableParallelism(),

@@ -1,5 +1,7 @@
 /** `ilion start`: runs a node until it is told to stop. */
-import { createLogger } from '../adapters/logger.ts';
+import { closeSync, openSync } from 'node:fs';
+import { createLogger, type Logger } from '../adapters/logger.ts';
+import { LiveSettings, SettingsRefusedError } from '../config/live.ts';
 import type { Loaded } from '../config/load.ts';
 import { serveAdmin } from './admin-server.ts';
 import { showBytes } from './cli-report.ts';
@@ -10,21 +12,75 @@ import { releaseStartMemory } from './start-memory.ts';
 
 const JOINING_MILLIS = 5_000;
 
+/** A terminal that is closed sends SIGHUP, too. */
+function isTerminalClosed(hadTerminal: boolean): boolean {
+  if (!hadTerminal) return false;
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** @returns resolves to what says that the node is to stop */
+function untilStopped(onHangUp: () => void): Promise<string> {
+  const hadTerminal = process.stdin.isTTY || process.stdout.isTTY;
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve('SIGTERM'));
+    process.once('SIGINT', () => resolve('SIGINT'));
+    process.on('SIGHUP', () => {
+      if (isTerminalClosed(hadTerminal)) resolve('SIGHUP of a terminal that was closed');
+      else onHangUp();
+    });
+    // Whoever has started a node over a channel, and is gone, cannot stop it any more.
+    if (process.channel === undefined) return;
+    process.once('disconnect', () => resolve('the process that started it is gone'));
+    process.channel?.unref();
+  });
+}
+
+async function readAgain(live: LiveSettings, logger: Logger): Promise<void> {
+  try {
+    const changes = await live.reload();
+    logger.info('settings are read again', { changes: changes.length });
+  } catch (error) {
+    if (!(error instanceof SettingsRefusedError)) throw error;
+    logger.error('settings are not taken, all stay as they were', { reason: error.message });
+  }
+}
+
+export interface StartOptions {
+  /** See `LiveSettingsDeps.load`. */
+  load(told: ReadonlyMap<string, string>): Loaded;
+}
+
 /**
- * Runs until SIGTERM or SIGINT.
+ * Runs until SIGTERM or SIGINT. SIGHUP reads the settings again.
  * @returns the exit code; if it is not 0, threads of the node may be left and the caller has to end the process
+ * @throws ConfigError before anything is opened
  */
-export async function start({ settings, table }: Loaded): Promise<number> {
+export async function start({ load }: StartOptions): Promise<number> {
+  const first = load(new Map());
+  const { settings, table } = first;
   const logger = createLogger({
     level: settings.logLevel,
     format: settings.logFormat,
     source: 'main',
   });
   const began = performance.now();
-  const stopped = new Promise<string>((resolve) => {
-    process.once('SIGTERM', () => resolve('SIGTERM'));
-    process.once('SIGINT', () => resolve('SIGINT'));
+  const { promise: running, resolve: runs } = Promise.withResolvers<Node>();
+  const live = new LiveSettings(first, {
+    load,
+    apply: async ({ settings: next, table: nextTable }, changes) => {
+      for (const { name, before, after } of changes) {
+        logger.info('a setting changes', { setting: name, before, after });
+      }
+      logger.setLevel(next.logLevel);
+      await (await running).configure(next, nextTable);
+    },
   });
+  const stopped = untilStopped(() => void readAgain(live, logger));
   let node: Awaited<ReturnType<typeof startNode>>;
   let closeMetrics: () => Promise<void>;
   let closeAdmin: () => Promise<void>;
@@ -38,8 +94,9 @@ export async function start({ settings, table }: Loaded): Promise<number> {
       process.exit(0);
     }
     node = told;
+    runs(node);
     closeMetrics = await serveMetrics(settings, node, logger);
-    closeAdmin = await serveAdmin(settings, node, logger);
+    closeAdmin = await serveAdmin(live, node, logger);
   } catch (error) {
     logger.error('the node did not start', {
       reason: error instanceof Error ? error.message : String(error),

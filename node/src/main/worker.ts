@@ -48,8 +48,7 @@ import { releaseStartMemory } from './start-memory.ts';
 if (parentPort === null) throw new TypeError('worker.ts runs in a worker thread');
 const port = parentPort;
 const input = workerData as WorkerInput;
-const { settings } = input;
-let { cluster } = input;
+let { settings, settingsTable, cluster } = input;
 const { node } = cluster;
 
 /** The main thread writes the log: one logger for the process, and none of its weight in each worker. */
@@ -160,7 +159,7 @@ async function start(): Promise<void> {
     node: () => cluster.node,
     peers: () => cluster.peers,
     schema: () => schema,
-    settings: () => input.settingsTable,
+    settings: () => settingsTable,
     clients: () => [...server.connections()].map(clientFacts),
     diskUsage: () =>
       storedTables(schema, isVirtual).map((table) => ({
@@ -245,12 +244,8 @@ async function start(): Promise<void> {
     },
     {
       ...DEFAULT_OPTIONS,
-      frameBytesMax: settings.nativeTransportMaxFrameBytes,
-      connectionsMax: settings.nativeTransportMaxConnections,
+      ...clientLimits(settings),
       startupMillisMax: settings.nativeTransportStartupTimeoutMs,
-      bytesMax: Math.ceil(settings.nativeTransportMaxInFlightBytes / settings.workers),
-      connectionBytesMax: settings.nativeTransportMaxInFlightBytesPerConnection,
-      connectionRequestsMax: settings.nativeTransportMaxInFlightRequestsPerConnection,
     },
   );
 
@@ -352,6 +347,12 @@ async function start(): Promise<void> {
         post({ kind: 'acknowledged', call: message.call, value });
         break;
       }
+      case 'settings':
+        ({ settings, settingsTable } = message);
+        server.configure(clientLimits(settings));
+        if (settings.cluster !== null) data?.configure(settings, settings.cluster);
+        post({ kind: 'acknowledged', call: message.call, value: null });
+        break;
       case 'status':
         post({ kind: 'acknowledged', call: message.call, value: status() });
         break;
@@ -371,6 +372,17 @@ async function start(): Promise<void> {
   releaseStartMemory(requestsCount).catch((error: unknown) =>
     logger.warn('the memory of the start is kept', { error }),
   );
+}
+
+/** Those that change while the worker runs. */
+function clientLimits(settings: Settings) {
+  return {
+    frameBytesMax: settings.nativeTransportMaxFrameBytes,
+    connectionsMax: settings.nativeTransportMaxConnections,
+    bytesMax: Math.ceil(settings.nativeTransportMaxInFlightBytes / settings.workers),
+    connectionBytesMax: settings.nativeTransportMaxInFlightBytesPerConnection,
+    connectionRequestsMax: settings.nativeTransportMaxInFlightRequestsPerConnection,
+  };
 }
 
 function tlsOptions({ clientEncryption }: Settings): TlsOptions | null {

@@ -41,6 +41,8 @@ export interface CqlServer {
   flush(): void;
   /** Sends `event` to the clients that registered for its type. */
   broadcast(event: ServerEvent): void;
+  /** Other limits from now on, also for connections that there are. */
+  configure(options: Partial<CqlServerOptions>): void;
   /** Clients past STARTUP. */
   connections(): Iterable<ClientConnection>;
   /**
@@ -61,8 +63,9 @@ export function createCqlServer(deps: CqlServerDeps, options: CqlServerOptions):
 class Server implements CqlServer {
   readonly metrics = createMetrics();
   readonly #deps: CqlServerDeps;
-  readonly #options: CqlServerOptions;
-  readonly #context: ServerContext;
+  /** Shared with all connections: changed in place. */
+  readonly #options: { -readonly [Name in keyof CqlServerOptions]: CqlServerOptions[Name] };
+  readonly #context: ServerContext & { bodyBytesMax: number };
   readonly #admission: Admission;
   readonly #all = new Set<Connection>();
   readonly #ready = new Set<Connection>();
@@ -78,10 +81,10 @@ class Server implements CqlServer {
 
   constructor(deps: CqlServerDeps, options: CqlServerOptions) {
     this.#deps = deps;
-    this.#options = options;
-    this.#admission = new Admission(options, this.metrics);
+    this.#options = { ...options };
+    this.#admission = new Admission(this.#options, this.metrics);
     this.#context = {
-      options,
+      options: this.#options,
       bodyBytesMax: largestBody(options),
       metrics: this.metrics,
       admission: this.#admission,
@@ -112,6 +115,13 @@ class Server implements CqlServer {
 
   connections(): Iterable<ClientConnection> {
     return this.#ready;
+  }
+
+  configure(options: Partial<CqlServerOptions>): void {
+    Object.assign(this.#options, options);
+    this.#context.bodyBytesMax = largestBody(this.#options);
+    // There may be room now.
+    this.#requestWake();
   }
 
   broadcast(event: ServerEvent): void {
