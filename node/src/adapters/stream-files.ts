@@ -1,5 +1,5 @@
 /** `StreamFiles` on the disk. */
-import { mkdir, open, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { StreamFiles } from '../streaming/ports.ts';
 
@@ -31,6 +31,7 @@ export function createStreamFiles(checksum: StreamFiles['checksum']): StreamFile
     make: async (directory) => {
       await mkdir(directory, { recursive: true });
     },
+    list: async (directory) => (await orNull(readdir(directory))) ?? [],
     remove: (path) => rm(path, { recursive: true, force: true }),
     size: async (path) => (await orNull(stat(path)))?.size ?? null,
     checksum,

@@ -279,7 +279,12 @@ export class RingChanges {
       return;
     }
     if (phase !== 'normal') return;
-    if (state.operations.some((one) => one.hostId === hostId || one.replaces === hostId)) return;
+    const isBusy = state.operations.some(
+      (one) =>
+        one.replaces === hostId ||
+        (one.hostId === hostId && (one.kind === 'leave' || one.phase === 'streaming')),
+    );
+    if (isBusy) return;
     const isBeingReplaced = this.world.nodes.some(
       (slot) => slot.replaces === hostId && state.nodes.get(slot.hostId)?.state !== 'left',
     );

@@ -24,6 +24,15 @@ export class StreamDisk implements StreamFiles {
     return this.written(() => {});
   }
 
+  list(directory: string): Promise<readonly string[]> {
+    const prefix = `${directory}/`;
+    return this.later(this.disk.faults.readMillis, () => {
+      const paths = [...this.disk.files.keys(), ...this.disk.blobs.keys()];
+      const below = paths.filter((path) => path.startsWith(prefix));
+      return [...new Set(below.map((path) => path.slice(prefix.length).split('/')[0]))];
+    });
+  }
+
   remove(path: string): Promise<void> {
     return this.later(this.disk.faults.writeMillis, () => {
       for (const files of [this.disk.files, this.disk.blobs]) {

@@ -4,14 +4,15 @@
  */
 import type { ClusterState, NodeInfo, TopologyOperation } from '../cluster/cluster-state.ts';
 import { movementsOf } from '../cluster/movements.ts';
-import { Ring } from '../cluster/ring.ts';
 import { type Links, type Responder, Verb } from '../internode/links.ts';
 import { QuietLog } from '../internode/quiet-log.ts';
 import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
 import { familyOptions } from '../storage/families.ts';
 import { KvError, type KvStore } from '../storage/kv.ts';
-import { keysOf, normalized } from './file-plan.ts';
-import { type AsideRanges, arrivingIn, Gain, type GainProgress, newProgress } from './gain.ts';
+import { normalized } from './file-plan.ts';
+import { type AsideRanges, Gain, type GainProgress, gainStateFile, newProgress } from './gain.ts';
+import { GivenUp } from './given-up.ts';
+import { KeptAside } from './kept-aside.ts';
 import {
   decodeClose,
   decodeOpen,
@@ -36,10 +37,7 @@ import { Throttle } from './throttle.ts';
 
 /** Operations whose progress is remembered after they are over. */
 const ENDED_MAX = 16;
-/** What was given up is kept for so long: reads that began before go on. */
-const KEEP_MILLIS = 10_000;
 const DONE_RETRY_MILLIS = 1_000;
-const LAST_KEY = Buffer.alloc(64, 0xff);
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -119,6 +117,8 @@ export class DataMovements {
   readonly throttle: Throttle;
   private readonly deps: DataMovementsDeps;
   private readonly stores: StreamStores;
+  private readonly keptAside: KeptAside;
+  private readonly givenUp: GivenUp;
   private readonly gains = new Map<string, Gain>();
   private readonly running = new Map<string, Promise<void>>();
   /** By operation. */
@@ -130,19 +130,18 @@ export class DataMovements {
   private source: StreamSource | null = null;
   /** Whose operations are over, or are switched, and what they kept aside is still there. */
   private readonly stopped = new Set<Gain>();
-  private ordered: Promise<void> = Promise.resolve();
   private closeListener: () => Promise<void> = async () => {};
   private isStopped = false;
   private hasCleared = false;
-  private clearing: Promise<void> = Promise.resolve();
-  private endKeeping = (): void => {};
-  /** The range that is being cleared, or was last. */
-  private clearStep: Promise<void> = Promise.resolve();
 
   constructor(deps: DataMovementsDeps) {
     this.deps = deps;
     this.stores = streamStores(deps.stores);
     this.throttle = new Throttle(deps.clock, deps.bytesPerSecond);
+    const { stores } = this;
+    const { hostId, clock, logger, state, schema } = deps;
+    this.keptAside = new KeptAside({ stores, clock, logger });
+    this.givenUp = new GivenUp({ hostId, stores, clock, logger, state, schema });
   }
 
   /** Listens. @throws what listening fails with */
@@ -163,8 +162,10 @@ export class DataMovements {
     await source.start();
     // What an earlier process has left and nobody comes back to.
     const arriving = `${deps.directory}/in`;
-    const goesOn = deps.state().operations.length > 0;
-    await deps.files.remove(goesOn ? arrivingIn(arriving) : arriving);
+    const going = new Set(deps.state().operations.map(({ id }) => gainStateFile(id)));
+    for (const name of await files.list(arriving)) {
+      if (!going.has(name)) await files.remove(`${arriving}/${name}`);
+    }
     const serve = (responder: Responder, work: () => Uint8Array) => {
       try {
         responder.answer(work());
@@ -234,12 +235,10 @@ export class DataMovements {
       const isOurs = operation.phase === 'streaming' && !operation.done.includes(hostId);
       if (!isOurs || this.gains.has(operation.id) || !this.gainsBy(state, operation)) continue;
       // It may be about a range that is to arrive.
-      await this.clearStep.catch(() => {});
+      await this.givenUp.stepped();
       const gain = new Gain(this.gainDeps(), operation);
-      await this.inOrder(async () => {
-        await gain.prepare();
-        this.gains.set(operation.id, gain);
-      });
+      await this.keptAside.prepare(gain);
+      this.gains.set(operation.id, gain);
     }
     for (const [id, gain] of this.gains) {
       const operation = state.operations.find((one) => one.id === id);
@@ -250,38 +249,6 @@ export class DataMovements {
     }
   }
 
-  /** Families are made and dropped one after another. */
-  private inOrder(work: () => Promise<void>): Promise<void> {
-    const run = this.ordered.then(work);
-    this.ordered = run.catch(() => {});
-    return run;
-  }
-
-  /** Drops what a gain kept aside, as soon as the disk lets it, but for what others still keep there. */
-  private async dropAside(gain: Gain): Promise<void> {
-    const { stores, deps } = this;
-    const drop = async () => {
-      const others = [...this.gains.values()].filter((one) => one !== gain && !one.isOver);
-      const needed = new Set(others.flatMap((one) => one.asideFamilies()));
-      for (const name of gain.asideFamilies()) {
-        if (needed.has(name)) continue;
-        for (let shard = 0; shard < stores.count; shard++) {
-          const store = stores.store(shard);
-          if (store.families().has(name)) await store.dropFamily(name);
-        }
-      }
-    };
-    while (!this.isStopped) {
-      try {
-        await this.inOrder(drop);
-        return;
-      } catch (error) {
-        deps.logger.warn('what was kept aside cannot be dropped yet', { error });
-        await sleep(deps.clock, DONE_RETRY_MILLIS);
-      }
-    }
-  }
-
   /** The workers keep nothing aside for it any more. */
   private async forget(gain: Gain): Promise<void> {
     const { deps } = this;
@@ -289,8 +256,8 @@ export class DataMovements {
     await this.running.get(id);
     // What they took before is where it was to go.
     await deps.asideChanged();
-    await this.dropAside(gain);
-    await deps.files.remove(`${deps.directory}/in/${id}.json`);
+    await this.keptAside.release(gain);
+    await deps.files.remove(`${deps.directory}/in/${gainStateFile(id)}`);
   }
 
   private gainsBy(state: ClusterState, operation: TopologyOperation): boolean {
@@ -348,13 +315,11 @@ export class DataMovements {
     this.source?.retain((id) => id.startsWith(REBUILD) || ids.has(id));
     // At the start, too: what an earlier process did not come to.
     if (over.length === 0 && this.hasCleared) return;
+    if (!this.hasCleared) void this.keptAside.drop();
     this.hasCleared = true;
-    for (const { id } of over) void this.deps.files.remove(`${this.deps.directory}/in/${id}.json`);
-    this.clearing = this.clearing
-      .then(() => this.clear())
-      .catch((error: unknown) =>
-        this.deps.logger.error('what was given up cannot be cleared', { error }),
-      );
+    const { files, directory } = this.deps;
+    for (const { id } of over) void files.remove(`${directory}/in/${gainStateFile(id)}`);
+    this.givenUp.clear();
   }
 
   private async run(gain: Gain): Promise<void> {
@@ -363,7 +328,7 @@ export class DataMovements {
     logger.info('streaming begins', { operation: id, kind });
     try {
       await gain.run();
-      await this.dropAside(gain);
+      await this.keptAside.release(gain);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       logger.warn('streaming ended early', { operation: id, reason });
@@ -387,76 +352,6 @@ export class DataMovements {
         logger.warn('what was streamed cannot be reported yet', { operation: id, error });
       }
       await sleep(clock, DONE_RETRY_MILLIS);
-    }
-  }
-
-  private keep(): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.deps.clock.after(KEEP_MILLIS, resolve);
-      this.endKeeping = () => {
-        cancel();
-        resolve();
-      };
-    });
-  }
-
-  /** Clears what this node does not own (any more), unless something moves again: the end of that begins anew. */
-  private async clear(): Promise<void> {
-    await this.keep();
-    if (this.isStopped) return;
-    const state = this.deps.state();
-    for (const keyspace of this.deps.schema().keyspaces.values()) {
-      const ranges = this.notOwned(state, keyspace.replication);
-      if (ranges.length === 0) continue;
-      for (const table of keyspace.tables.values()) {
-        await this.clearTable(table, ranges, state.topologyEpoch);
-      }
-    }
-  }
-
-  /** Buckets that this node neither reads nor writes. */
-  private notOwned(
-    state: ClusterState,
-    replication: Readonly<Record<string, string>>,
-  ): readonly BucketRange[] {
-    const ring = new Ring(state);
-    const isOwn = (replicas: readonly NodeInfo[]) =>
-      replicas.some(({ hostId }) => hostId === this.deps.hostId);
-    return normalized(
-      ring
-        .writes(replication)
-        .ranges()
-        .filter(({ replicas }) => !isOwn(replicas)),
-    );
-  }
-
-  private async clearTable(
-    table: TableDef,
-    ranges: readonly BucketRange[],
-    epoch: number,
-  ): Promise<void> {
-    const { stores, deps } = this;
-    const perShard = 0x10000 / stores.count;
-    for (let shard = 0; shard < stores.count; shard++) {
-      const store = stores.store(shard);
-      const family = store.families().get(familyName(table));
-      if (family === undefined) continue;
-      for (const range of ranges) {
-        const first = Math.max(range.first, shard * perShard);
-        const last = Math.min(range.last, (shard + 1) * perShard - 1);
-        if (first > last) continue;
-        const { lower, upper } = keysOf({ first, last });
-        if (await isEmpty(store, family, lower, upper)) continue;
-        // By what has begun meanwhile the range may be this node's again.
-        if (this.isStopped || this.deps.state().topologyEpoch !== epoch) return;
-        this.clearStep = store.clearRange(family, lower, upper ?? LAST_KEY);
-        await this.clearStep;
-        deps.logger.debug('cleared a range that was given up', {
-          table: `${table.keyspace}.${table.name}`,
-          first,
-          last,
-        });
-      }
     }
   }
 
@@ -518,25 +413,12 @@ export class DataMovements {
 
   async stop(): Promise<void> {
     this.isStopped = true;
-    this.endKeeping();
+    this.keptAside.stop();
+    this.givenUp.stop();
     for (const gain of this.gains.values()) gain.stop();
     this.rebuilding?.abort.abort();
     await Promise.all(this.running.values());
     await this.source?.stop();
     await this.closeListener();
-  }
-}
-
-async function isEmpty(
-  store: KvStore,
-  family: number,
-  lower: Uint8Array,
-  upper: Uint8Array | null,
-): Promise<boolean> {
-  const iterator = store.iterator(family, lower, upper, { noFill: true });
-  try {
-    return (await iterator.nextAsync(Buffer.alloc(64), 1)) === 0;
-  } finally {
-    iterator.close();
   }
 }

@@ -79,6 +79,11 @@ export function arrivingIn(directory: string): string {
   return `${directory}/arriving`;
 }
 
+/** What an operation's gain has got so far, for the next process. @param id of the operation */
+export function gainStateFile(id: string): string {
+  return `${id}.json`;
+}
+
 /** One movement of one table. */
 interface Wanted {
   readonly table: TableDef;
@@ -101,8 +106,6 @@ function addTo(arrived: Arrived, family: string, { first, last }: BucketRange): 
 export class Gain {
   readonly operation: TopologyOperation;
   readonly progress: GainProgress;
-  /** All is there, and nothing is kept aside any more. */
-  isOver = false;
   private readonly deps: GainDeps;
   private readonly abort = new AbortController();
   /** Take writes like any other. */
@@ -124,13 +127,13 @@ export class Gain {
   }
 
   private get statePath(): string {
-    return `${this.deps.directory}/${this.operation.id}.json`;
+    return `${this.deps.directory}/${gainStateFile(this.operation.id)}`;
   }
 
   /** Before any write of the new placement is taken: families for what is kept aside, what an earlier process has done. */
   async prepare(): Promise<void> {
     const { files, directory, stores, schema } = this.deps;
-    await files.make(directory);
+    await files.make(arrivingIn(directory));
     const text = await files.read(this.statePath);
     if (text !== null) this.restore(text);
     this.tables = [...schema().keyspaces.values()]
@@ -232,7 +235,6 @@ export class Gain {
       await this.flipping;
       if (this.progress.problem !== null) await sleep(clock, RETRY_MILLIS);
     }
-    this.isOver = true;
   }
 
   private requireGoing(): void {
@@ -393,7 +395,8 @@ export class Gain {
       // Dropped meanwhile.
       if (family === undefined) continue;
       const target = stores.family(shard, table);
-      const path = `${directory}/aside-${shard}-${own.first}.sst`;
+      const name = `aside-${this.operation.id}-${shard}-${own.first}.sst`;
+      const path = `${arrivingIn(directory)}/${name}`;
       const bytes = await copySlice({ store, family, target, range: own, path });
       if (bytes > 0) await store.ingest(target, [path], { move: true });
     }

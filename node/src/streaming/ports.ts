@@ -23,6 +23,8 @@ export interface StreamStores {
 export interface StreamFiles {
   /** Makes a directory and those above it. */
   make(directory: string): Promise<void>;
+  /** Names in a directory; none if it is not there. */
+  list(directory: string): Promise<readonly string[]>;
   /** Whatever is there; nothing if it is not. */
   remove(path: string): Promise<void>;
   /** Bytes; null: no such file. */
