@@ -17,7 +17,13 @@ function world(...there: string[]) {
   };
   const kept = new KeptAside({
     stores: { count: 1, store: () => store } as unknown as StreamStores,
-    clock: { nowMillis: () => 0, after: (_millis, run) => (queueMicrotask(run), () => {}) },
+    clock: {
+      nowMillis: () => 0,
+      after: (_millis, run) => {
+        queueMicrotask(run);
+        return () => {};
+      },
+    },
     logger: { warn: () => {} },
   });
   const keeper = (...names: string[]): Keeper => ({
