@@ -88,8 +88,10 @@ const OPERATOR_LAYERS: Layers = {
   act: ['api', 'ports', 'resources', 'observe', 'decide'],
   runtime: ['api', 'ports', 'resources', 'observe', 'decide', 'act'],
   adapters: ['api', 'ports'],
-  testing: ['api', 'ports', 'resources', 'observe', 'decide', 'act', 'runtime'],
+  memory: ['api', 'ports', 'resources'],
+  testing: ['api', 'ports', 'resources', 'observe', 'decide', 'act', 'runtime', 'memory'],
   main: ['api', 'ports', 'resources', 'observe', 'decide', 'act', 'runtime', 'adapters'],
+  dev: ['api', 'ports', 'resources', 'observe', 'runtime', 'adapters', 'memory'],
 };
 
 interface Tree {
@@ -122,13 +124,14 @@ const TREES: readonly Tree[] = [
   {
     source: join(ROOT, 'operator/src'),
     layers: OPERATOR_LAYERS,
-    impure: new Set(['adapters', 'main', 'testing']),
+    impure: new Set(['adapters', 'main', 'testing', 'dev']),
     pure: new Set([...PURE_MODULES, 'typebox', 'yaml']),
     outside: {
       api: /node\/src\/config\/options\.ts$/,
       ports: /node\/src\/main\/admin-messages\.ts$/,
       adapters: /node\/src\/main\/admin-(client|messages)\.ts$/,
       main: /./,
+      dev: /node\/src\/(adapters\/logger|main\/version)\.ts$/,
     },
   },
 ];

@@ -10,7 +10,7 @@ import { LABELS } from '../resources/names.ts';
 import { bytesOf } from '../resources/values.ts';
 import { Cache, liveSource } from '../runtime/cache.ts';
 import { Reconciler } from '../runtime/reconcile.ts';
-import type { Stored } from './memory-api.ts';
+import type { Stored } from '../memory/memory-api.ts';
 import { Calls, Crash, disturbed, type Faults, simulatedNodes } from './operator-side.ts';
 import { environmentOf, World } from './world.ts';
 

@@ -6,7 +6,7 @@ import type { SeededRandom } from '../../../node/src/simulation/random.ts';
 import type { Kind } from '../ports/kube-objects.ts';
 import { LABELS } from '../resources/names.ts';
 import { FakeRing } from './fake-ring.ts';
-import { MemoryApi, type Stored } from './memory-api.ts';
+import { MemoryApi, type Stored } from '../memory/memory-api.ts';
 
 const TICK_MILLIS = 500;
 /** The failure detector takes so long. */
@@ -94,6 +94,7 @@ export class World {
         this.pending.push({ at, run });
       },
       onGone: (kind, object) => this.onGone(kind, object),
+      newUid: (kind, count) => `${kind === 'DatabaseNode' ? 'host' : kind.toLowerCase()}-${count}`,
     });
     for (const { name } of this.machines)
       this.api.put('Node', { metadata: { name, namespace: '' } });

@@ -1,4 +1,7 @@
-/** An API server in memory: versions, preconditions, server-side apply, garbage collection, watches that may be late. */
+/**
+ * An API server in memory: versions, preconditions, server-side apply, garbage collection, watches that may be late. The simulation runs
+ * the operator against it, and so does `ilion dev`, which keeps it on disk.
+ */
 import type { KubeObject } from '../api/objects.ts';
 import {
   type Key,
@@ -36,6 +39,26 @@ export interface MemoryApiDeps {
   deliver(run: () => void): void;
   /** An object is gone. */
   onGone(kind: Kind, object: Stored): void;
+  /** Of a new object. @param count a number that is used once */
+  newUid(kind: Kind, count: number): string;
+  /** Something is changing; it has when the microtasks run that are queued now, before whoever changed it goes on. */
+  onChange?(kind: Kind): void;
+}
+
+/** What one manager has applied to an object. */
+interface Applied {
+  readonly spec: unknown;
+  readonly status: unknown;
+}
+
+/** All that there is, to begin with it again. */
+export interface MemoryApiContents {
+  readonly version: number;
+  readonly objects: readonly {
+    readonly kind: Kind;
+    readonly object: Stored;
+    readonly applied: Applied | null;
+  }[];
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -66,7 +89,7 @@ function hasLabels(object: Stored, labels: Readonly<Record<string, string>>): bo
 export class MemoryApi implements KubeApi {
   private readonly deps: MemoryApiDeps;
   private readonly objects = new Map<Kind, Map<string, Stored>>();
-  private readonly applied = new Map<string, { spec: unknown; status: unknown }>();
+  private readonly applied = new Map<string, Applied>();
   private readonly watchers = new Set<Watcher>();
   readonly events: KubeEvent[] = [];
   private version = 0;
@@ -74,6 +97,25 @@ export class MemoryApi implements KubeApi {
 
   constructor(deps: MemoryApiDeps) {
     this.deps = deps;
+  }
+
+  /** @param kinds of which it is made */
+  contents(kinds: readonly Kind[]): MemoryApiContents {
+    const objects = kinds.flatMap((kind) =>
+      this.all(kind).map((object) => {
+        return { kind, object, applied: this.applied.get(object.metadata.uid) ?? null };
+      }),
+    );
+    return { version: this.version, objects };
+  }
+
+  /** Before anything is in it, and anybody watches. */
+  restore({ version, objects }: MemoryApiContents): void {
+    this.version = version;
+    for (const { kind, object, applied } of objects) {
+      this.of(kind).set(`${object.metadata.namespace}/${object.metadata.name}`, object);
+      if (applied !== null) this.applied.set(object.metadata.uid, applied);
+    }
   }
 
   // For the world.
@@ -101,6 +143,7 @@ export class MemoryApi implements KubeApi {
     if (this.of(kind).get(`${namespace}/${name}`) !== object) return;
     this.of(kind).delete(`${namespace}/${name}`);
     this.applied.delete(object.metadata.uid);
+    this.deps.onChange?.(kind);
     this.tell(kind, object, 'deleted');
     this.deps.onGone(kind, object);
   }
@@ -123,7 +166,7 @@ export class MemoryApi implements KubeApi {
   put(kind: Kind, draft: Fields & { readonly metadata: Fields }): Stored {
     const metadata = draft.metadata as Fields & { readonly name: string };
     this.uids++;
-    const uid = `${kind === 'DatabaseNode' ? 'host' : kind.toLowerCase()}-${this.uids}`;
+    const uid = this.deps.newUid(kind, this.uids);
     const object = {
       ...structuredClone(draft),
       metadata: {
@@ -311,6 +354,7 @@ export class MemoryApi implements KubeApi {
   private stamp(kind: Kind, object: Stored): void {
     this.version++;
     object.metadata.resourceVersion = String(this.version);
+    this.deps.onChange?.(kind);
     this.tell(kind, object, 'changed');
   }
 
