@@ -1,6 +1,7 @@
 /** A history of a cluster under a seed: edits of its spec, faults of all kinds, an operator that is restarted; then peace, and what has become of it. */
 import { SeededRandom } from '../../../node/src/simulation/random.ts';
 import type { ClusterSpec, ClusterStatus } from '../api/datacenter-cluster.ts';
+import type { Stored } from '../memory/memory-api.ts';
 import type { Source } from '../observe/source.ts';
 import type { Log } from '../ports/clock.ts';
 import type { KubeApi } from '../ports/kube.ts';
@@ -10,7 +11,6 @@ import { LABELS } from '../resources/names.ts';
 import { bytesOf } from '../resources/values.ts';
 import { Cache, liveSource } from '../runtime/cache.ts';
 import { Reconciler } from '../runtime/reconcile.ts';
-import type { Stored } from '../memory/memory-api.ts';
 import { Calls, Crash, disturbed, type Faults, simulatedNodes } from './operator-side.ts';
 import { environmentOf, World } from './world.ts';
 

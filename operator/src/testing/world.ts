@@ -3,10 +3,10 @@
  * processes, which keep the rules of its ring. Time passes only with calls of the operator, and when it waits.
  */
 import type { SeededRandom } from '../../../node/src/simulation/random.ts';
+import { MemoryApi, type Stored } from '../memory/memory-api.ts';
 import type { Kind } from '../ports/kube-objects.ts';
 import { LABELS } from '../resources/names.ts';
 import { FakeRing } from './fake-ring.ts';
-import { MemoryApi, type Stored } from '../memory/memory-api.ts';
 
 const TICK_MILLIS = 500;
 /** The failure detector takes so long. */
