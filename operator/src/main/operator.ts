@@ -16,18 +16,14 @@ import { createKubeClient } from '../adapters/kube-client.ts';
 import { createTransport } from '../adapters/kube-transport.ts';
 import { createLeaderLease, type LeaderLease } from '../adapters/leader-lease.ts';
 import { systemClock } from '../adapters/system-clock.ts';
-import { type KubeApi, KubeError } from '../ports/kube.ts';
-import { Cache, liveSource } from '../runtime/cache.ts';
+import type { KubeApi } from '../ports/kube.ts';
+import { liveSource } from '../runtime/cache.ts';
+import { type Engine, startEngine } from '../runtime/engine.ts';
 import { Reconciler } from '../runtime/reconcile.ts';
-import { WorkQueue } from '../runtime/work-queue.ts';
 import { serveHealth } from './health-server.ts';
 import { createMetrics } from './metrics.ts';
 import { type OperatorOptions, OptionError } from './options.ts';
 
-/** Events may be lost for good, by a bug of ours or of others: every cluster is looked at now and then. */
-const RESYNC_MILLIS = 5 * 60_000;
-/** Before the first reconciliation, everything must have been seen once. */
-const FILL_CHECK_MILLIS = 50;
 /** Kubernetes kills a pod 30 s after SIGTERM. */
 const STOP_MILLIS = 20_000;
 
@@ -46,73 +42,6 @@ async function accessBy({ kubeconfig }: OperatorOptions): Promise<KubeAccess> {
   throw new KubeAccessError(
     'this is no pod with a service account: give --kubeconfig FILE, or set automountServiceAccountToken: true',
   );
-}
-
-/** What leads: watches, the queue and the reconciler. */
-interface Engine {
-  isFilled(): boolean;
-  clusters(): number;
-  queued(): number;
-  stop(): Promise<void>;
-}
-
-interface EngineParts {
-  readonly kube: KubeApi;
-  readonly reconciler: (cache: Cache) => Reconciler;
-  readonly reconciled: (outcome: 'ok' | 'failed', writes: number, seconds: number) => void;
-  readonly namespaces: readonly string[];
-  readonly logger: Logger;
-}
-
-function startEngine({ kube, reconciler, reconciled, namespaces, logger }: EngineParts): Engine {
-  const keyOf = (name: { readonly namespace: string; readonly name: string }) =>
-    `${name.namespace}/${name.name}`;
-  let isWorking = false;
-  const cache = new Cache(kube, (cluster) => {
-    if (isWorking) queue.add(keyOf(cluster));
-  });
-  const work = reconciler(cache);
-  const queue = new WorkQueue(systemClock, async (key) => {
-    const [namespace = '', name = ''] = key.split('/');
-    const begun = performance.now();
-    const seconds = () => (performance.now() - begun) / 1000;
-    try {
-      const { writes, failures, again } = await work.reconcile({ namespace, name });
-      reconciled(failures === 0 ? 'ok' : 'failed', writes, seconds());
-      if (failures > 0) throw new KubeError('UNAVAILABLE', `${failures} actions came to nothing`);
-      return again === null ? null : again * 1000;
-    } catch (error) {
-      if (!(error instanceof KubeError)) {
-        reconciled('failed', 0, seconds());
-        logger.error('a reconciliation failed', { cluster: key, error });
-      } else {
-        logger.warn('a reconciliation is tried again', { cluster: key, why: error.message });
-      }
-      throw error;
-    }
-  });
-  const addAll = () => {
-    for (const cluster of cache.clusters()) queue.add(keyOf(cluster));
-  };
-  cache.start(namespaces);
-  const filling = setInterval(() => {
-    if (!cache.isFilled) return;
-    clearInterval(filling);
-    isWorking = true;
-    addAll();
-  }, FILL_CHECK_MILLIS);
-  const resync = setInterval(addAll, RESYNC_MILLIS);
-  return {
-    isFilled: () => cache.isFilled,
-    clusters: () => cache.clusters().length,
-    queued: () => queue.size,
-    stop: async () => {
-      clearInterval(filling);
-      clearInterval(resync);
-      cache.stop();
-      await queue.stop();
-    },
-  };
 }
 
 function leaseFor(
@@ -176,7 +105,7 @@ export async function startOperator(options: OperatorOptions, logger: Logger): P
     engine = startEngine({
       kube,
       namespaces: options.namespaces,
-      logger,
+      ...{ clock: systemClock, log: logger },
       reconciled: (outcome, writes, seconds) => metrics.reconciled(outcome, writes, seconds),
       reconciler: (cache) =>
         new Reconciler({
