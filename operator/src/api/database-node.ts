@@ -1,6 +1,6 @@
 /** `DatabaseNode`: one node of a cluster. The operator makes it; people read it and may set two fields. */
 import Type, { type Static } from 'typebox';
-import { choice, conditions, LABEL, object } from './schema.ts';
+import { choice, conditions, LABEL, object, passedOn } from './schema.ts';
 
 export const nodeSpec = object(
   'What the node is.',
@@ -62,6 +62,11 @@ export const nodeStatus = object('What the node says, and its peers say of it.',
   progress: Type.Optional(Type.String({ description: 'Of what streams to it.' })),
   downSince: Type.Optional(
     Type.String({ format: 'date-time', description: 'Since when its peers see it down.' }),
+  ),
+  made: Type.Optional(
+    passedOn<Record<string, unknown>>(
+      'What its pod is made of: what it comes back with while changes are held back (spec.update of the cluster).',
+    ),
   ),
   conditions: Type.Optional(conditions),
 });

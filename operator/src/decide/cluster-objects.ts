@@ -1,22 +1,14 @@
 /** Services, and how many nodes may be disturbed by others. */
-import { clientService, disruptionBudget, seedsService } from '../resources/cluster-objects.ts';
-import { hasAll } from '../resources/values.ts';
+import { clientService, disruptionBudgets, seedsService } from '../resources/cluster-objects.ts';
+import { hasAll, isSame } from '../resources/values.ts';
 import { type Action, type Step, step } from './actions.ts';
+import { evictable } from './evictions.ts';
 import type { Facts } from './facts.ts';
 
-/** All members are there, and no range is on its way: then each range can do without any one node. */
-export function mayOneGo({ ring, nodes }: Facts): boolean {
-  if (!ring.known || ring.operations.length > 0) return false;
-  const members = [...ring.members.values()].filter(({ state }) => state !== 'left');
-  return (
-    members.length > 0 &&
-    members.every(({ state, aliveBy, askedBy }) => state === 'normal' && aliveBy === askedBy) &&
-    nodes.every(({ state, isReady }) => state !== 'normal' || isReady)
-  );
-}
+const NOTE_MAX = 500;
 
 export function upkeepOfCluster(facts: Facts): Step {
-  const { cluster, seeds, client, budget } = facts.view;
+  const { cluster, seeds, client, budgets } = facts.view;
   const actions: Action[] = [];
   const about = cluster;
   for (const [live, object] of [
@@ -27,12 +19,15 @@ export function upkeepOfCluster(facts: Facts): Step {
     const note = `${live === null ? 'makes' : 'puts right'} the Service ${object.metadata.name}`;
     actions.push({ do: 'apply', kind: 'Service', object, about, reason: 'Service', note });
   }
-  const wanted = disruptionBudget(cluster, mayOneGo(facts));
-  if (budget === null || !hasAll(budget, wanted)) {
-    const may = wanted.spec.maxUnavailable;
-    const note = `so many nodes may be evicted now: ${may}`;
-    const told = { about, reason: 'Evictions', note };
+  const { free, asks } = evictable(facts);
+  const note = `one may be evicted of: ${free === 'all' ? 'all nodes' : free.join(', ') || 'none'}`;
+  for (const wanted of disruptionBudgets(cluster, free)) {
+    const budget = budgets.get(wanted.metadata.name);
+    // A selector with more in it is another one.
+    const isOther = !isSame(budget?.spec.selector, wanted.spec.selector);
+    if (budget !== undefined && !isOther && hasAll(budget, wanted)) continue;
+    const told = { about, reason: 'Evictions', note: note.slice(0, NOTE_MAX) };
     actions.push({ do: 'apply', kind: 'PodDisruptionBudget', object: wanted, ...told });
   }
-  return step({ actions });
+  return step({ actions, asks });
 }

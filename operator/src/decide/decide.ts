@@ -13,7 +13,7 @@ import { planFirst } from './first-node.ts';
 import { statusOfNode } from './node-status.ts';
 import { stopAll, upkeepOfNode } from './node-upkeep.ts';
 import { planNumbers } from './numbers.ts';
-import { isOutdated, planRolling } from './rolling.ts';
+import { heldBack, isOutdated, madeOf, planRolling } from './rolling.ts';
 
 const SOON_SECONDS = 3;
 const LATER_SECONDS = 30;
@@ -54,16 +54,25 @@ export function decide(view: ClusterView, { defaults, random }: DecideOptions): 
   const numbers = planNumbers(facts);
   const { going } = numbers;
   const replaced = replaceDead(facts, numbers, random);
+  const held = heldBack(facts, defaults);
+  const made = new Map(
+    facts.nodes.map((node) => [node.hostId, madeOf(node, facts, { defaults, held })]),
+  );
   const upkeep: Step = together(
     facts.nodes.map((node) =>
       upkeepOfNode(node, facts, {
         defaults,
+        made: made.get(node.hostId),
         isKeptOff: replaced.keptOff.has(node.hostId) || (going.has(node.hostId) && isUndone(node)),
       }),
     ),
   );
   const nodeStatuses = new Map(
-    facts.nodes.map((node) => [node.hostId, statusOfNode(node, facts, going.has(node.hostId))]),
+    facts.nodes.map((node) => {
+      const { hostId } = node;
+      const plan = { isGoing: going.has(hostId), made: made.get(hostId) };
+      return [hostId, statusOfNode(node, facts, plan)];
+    }),
   );
   const outcome: Outcome = {
     numbers,
@@ -75,7 +84,7 @@ export function decide(view: ClusterView, { defaults, random }: DecideOptions): 
     replacing: replaced.step,
     rolling: disturbs(replaced.step)
       ? blocked('NotReady', 'a node stops to be replaced')
-      : planRolling(facts, new Set([...going, ...replaced.keptOff]), defaults),
+      : planRolling(facts, new Set([...going, ...replaced.keptOff]), { defaults, held }),
     outdated: facts.nodes.filter(
       (node) => node.state !== 'left' && isOutdated(node, facts, defaults),
     ).length,

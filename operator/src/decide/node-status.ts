@@ -2,6 +2,7 @@
 import type { NodePhase, NodeStatus } from '../api/database-node.ts';
 import type { NodeView } from '../observe/view.ts';
 import { LABELS } from '../resources/names.ts';
+import type { PodInputs } from '../resources/node-pod.ts';
 import {
   type Assertion,
   isFalse,
@@ -108,8 +109,18 @@ function volumeOf({ view, hostId }: NodeFacts, facts: Facts, isGoing: boolean): 
   return isOwn && claim?.metadata.deletionTimestamp === undefined ? claim?.metadata.uid : undefined;
 }
 
-/** @param isGoing it is not wanted any more */
-export function statusOfNode(node: NodeFacts, facts: Facts, isGoing: boolean): NodeStatus {
+export interface NodePlan {
+  /** It is not wanted any more. */
+  readonly isGoing: boolean;
+  /** What its pod is made of. */
+  readonly made: PodInputs | undefined;
+}
+
+export function statusOfNode(
+  node: NodeFacts,
+  facts: Facts,
+  { isGoing, made }: NodePlan,
+): NodeStatus {
   const { view, member, operation, downSince } = node;
   const { cluster, nowMillis } = facts.view;
   const phase = phaseOf(node, cluster.spec.stopped);
@@ -131,6 +142,7 @@ export function statusOfNode(node: NodeFacts, facts: Facts, isGoing: boolean): N
         : { tokens: old.tokens }
       : { tokens: member.tokens }),
     ...(progress === '' ? {} : { progress }),
+    ...(made === undefined ? {} : { made }),
     ...(downSince === null ? {} : { downSince: showTime(downSince) }),
     conditions: withTimes(conditionsOf(node, facts, { phase, isGoing }), old?.conditions, {
       ...{ generation, nowMillis },

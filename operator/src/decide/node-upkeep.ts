@@ -2,7 +2,7 @@
 import type { Defaults } from '../observe/view.ts';
 import { LABELS } from '../resources/names.ts';
 import { nodeClaim, nodeService } from '../resources/node-objects.ts';
-import { nodePod } from '../resources/node-pod.ts';
+import { nodePod, type PodInputs } from '../resources/node-pod.ts';
 import { bytesOf, hasAll } from '../resources/values.ts';
 import { type Action, blocked, deletion, NOTHING, type Step, step, together } from './actions.ts';
 import type { Facts, NodeFacts } from './facts.ts';
@@ -98,7 +98,13 @@ function refusalOfPod(node: NodeFacts, facts: Facts): Step | null {
   return mayStart(facts) ? null : NOTHING;
 }
 
-function upkeepOfPod(node: NodeFacts, facts: Facts, defaults: Defaults): Step {
+interface PodOptions {
+  readonly defaults: Defaults;
+  /** In the place of what the spec says now. */
+  readonly made: PodInputs | undefined;
+}
+
+function upkeepOfPod(node: NodeFacts, facts: Facts, { defaults, made }: PodOptions): Step {
   const { cluster } = facts.view;
   const { pod, object } = node.view;
   const about = object;
@@ -118,7 +124,7 @@ function upkeepOfPod(node: NodeFacts, facts: Facts, defaults: Defaults): Step {
     cluster.status?.firstNode === node.hostId &&
     // Once it was a member it is so by its data, or never again.
     object.status?.tokens === undefined;
-  const plan = { cluster, node: object, image: defaults.image, first };
+  const plan = { cluster, node: object, image: defaults.image, first, made };
   const note = first ? 'makes its pod, which starts the cluster' : 'makes its pod';
   const action: Action = {
     ...{ do: 'create', kind: 'Pod', object: nodePod(plan) },
@@ -131,7 +137,7 @@ function upkeepOfPod(node: NodeFacts, facts: Facts, defaults: Defaults): Step {
 export function upkeepOfNode(
   node: NodeFacts,
   facts: Facts,
-  { defaults, isKeptOff }: { readonly defaults: Defaults; readonly isKeptOff: boolean },
+  { isKeptOff, ...options }: PodOptions & { readonly isKeptOff: boolean },
 ): Step {
   const { stopped } = facts.view.cluster.spec;
   if (node.state === 'left' || node.view.object.metadata.deletionTimestamp !== undefined) {
@@ -140,7 +146,7 @@ export function upkeepOfNode(
   return together([
     upkeepOfVolume(node, facts),
     upkeepOfService(node),
-    stopped || isKeptOff || node.isVolumeLost ? NOTHING : upkeepOfPod(node, facts, defaults),
+    stopped || isKeptOff || node.isVolumeLost ? NOTHING : upkeepOfPod(node, facts, options),
   ]);
 }
 

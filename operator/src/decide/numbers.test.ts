@@ -1,58 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ClusterView, MemberState, NodeView } from '../observe/view.ts';
+import { type Given, viewOf } from '../testing/views.ts';
 import { decide } from './decide.ts';
 import { gatherFacts } from './facts.ts';
 import { planNumbers } from './numbers.ts';
-
-interface Given {
-  readonly name: string;
-  readonly rack: string;
-  readonly state?: MemberState;
-  readonly remove?: boolean;
-}
-
-function viewOf(given: readonly Given[], replicas: number, racks: readonly string[]): ClusterView {
-  const metadata = { namespace: 'default', resourceVersion: '1' };
-  const nodes: NodeView[] = given.map(({ name, rack, remove = false }, i) => ({
-    object: {
-      ...{ apiVersion: 'ilion.dev/v1alpha1', kind: 'DatabaseNode' },
-      metadata: { ...metadata, name, uid: name, creationTimestamp: `2026-01-01T00:00:0${i}Z` },
-      spec: { cluster: 'demo', datacenter: 'dc1', rack, replace: false, remove },
-      status: { volume: `volume-${name}` },
-    },
-    ...{ pod: null, claim: null, service: null },
-  }));
-  const members = given.map(({ name, rack, state = 'normal' }) => ({
-    ...{ hostId: name, address: '10.0.0.1:7000', datacenter: 'dc1', rack, state, tokens: 16 },
-    ...{ aliveBy: 2, askedBy: 2 },
-  }));
-  return {
-    nowMillis: Date.UTC(2026, 1, 1),
-    cluster: {
-      ...{ apiVersion: 'ilion.dev/v1alpha1', kind: 'DatacenterCluster' },
-      metadata: { ...metadata, name: 'demo', uid: 'cluster' },
-      spec: {
-        ...{ replicas, datacenterName: 'dc1', racks: racks.map((name) => ({ name })) },
-        ...{ imagePullPolicy: 'IfNotPresent', storage: { size: '1Gi' }, tls: { mode: 'None' } },
-        update: { maxUnavailable: 1, paused: false },
-        healing: { replaceAfter: '10m', maxReplacements: 1 },
-        ...{ joinsAtOnce: 3, stopped: false, deletionPolicy: 'Delete' },
-        podTemplate: { terminationGracePeriodSeconds: 60 },
-      },
-      status: { firstNode: 'a1' },
-    },
-    nodes,
-    ...{ strays: [], seeds: null, client: null, budget: null, certificates: null },
-    ...{ machines: new Map(), storageClasses: new Map() },
-    ring: {
-      known: true,
-      members: new Map(members.map((one) => [one.hostId, one])),
-      ...{ operations: [], versions: ['1'], places: [] },
-    },
-    ...{ disruptions: new Map(), refusals: new Map() },
-  };
-}
 
 const THREE = ['a', 'b', 'c'];
 const FIVE: readonly Given[] = [

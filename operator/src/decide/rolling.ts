@@ -1,16 +1,61 @@
 /** Changes that need a restart: a rack after the other, and only what each range can do without. */
-import { type Defaults, disruptionKey, isPodReady } from '../observe/view.ts';
+import { type Defaults, disruptionKey } from '../observe/view.ts';
 import { POD_HASH } from '../resources/names.ts';
-import { podHash } from '../resources/node-pod.ts';
+import { inputsOf, type PodInputs, podHash } from '../resources/node-pod.ts';
 import { blocked, deletion, NOTHING, type Step, step, together } from './actions.ts';
 import { type Facts, isRunning, isUp, type NodeFacts, withDown } from './facts.ts';
 import { datacentersOf } from './numbers.ts';
 
-export function isOutdated({ view }: NodeFacts, facts: Facts, defaults: Defaults): boolean {
-  const { pod, object } = view;
+function planOf({ view }: NodeFacts, { view: { cluster } }: Facts, { image }: Defaults) {
+  return { cluster, node: view.object, image };
+}
+
+export function isOutdated(node: NodeFacts, facts: Facts, defaults: Defaults): boolean {
+  const { pod } = node.view;
   if (pod === null || pod.metadata.deletionTimestamp !== undefined) return false;
-  const plan = { cluster: facts.view.cluster, node: object, image: defaults.image, first: false };
-  return pod.metadata.annotations?.[POD_HASH] !== podHash(plan);
+  return pod.metadata.annotations?.[POD_HASH] !== podHash(planOf(node, facts, defaults));
+}
+
+/** What the pod of a node is, or is to be, made of. */
+export function madeOf(
+  node: NodeFacts,
+  facts: Facts,
+  { defaults, held }: { readonly defaults: Defaults; readonly held: ReadonlySet<string> },
+): PodInputs {
+  const { object } = node.view;
+  const known = object.status?.made as PodInputs | undefined;
+  const isKept = held.has(node.hostId) || isOutdated(node, facts, defaults);
+  return known !== undefined && isKept ? known : inputsOf(planOf(node, facts, defaults));
+}
+
+/** Was given what the spec says now, by what is written down of it. */
+function hasChange(node: NodeFacts, facts: Facts, defaults: Defaults): boolean {
+  const plan = planOf(node, facts, defaults);
+  const made = node.view.object.status?.made as PodInputs | undefined;
+  return (
+    made !== undefined &&
+    podHash({ ...plan, made }) === podHash(plan) &&
+    !isOutdated(node, facts, defaults)
+  );
+}
+
+function hasNoPod({ view: { pod } }: NodeFacts): boolean {
+  return pod === null || pod.metadata.deletionTimestamp !== undefined;
+}
+
+/** Nodes that stay as they are for now, also if their pods have to be made anew. */
+export function heldBack(facts: Facts, defaults: Defaults): ReadonlySet<string> {
+  const { paused, canary } = facts.view.cluster.spec.update;
+  if (!paused && canary === undefined) return new Set();
+  const staying = facts.nodes.filter(({ state }) => state !== 'left');
+  const changed = staying.filter((node) => hasChange(node, facts, defaults));
+  const others = staying.filter((node) => !changed.includes(node));
+  const room = paused ? 0 : Math.max(0, (canary ?? 0) - changed.length);
+  // Those whose pods have to be made anyway first.
+  const inTurn = others.toSorted(
+    (a, b) => Number(hasNoPod(b)) - Number(hasNoPod(a)) || (a.name < b.name ? -1 : 1),
+  );
+  return new Set(inTurn.slice(room).map(({ hostId }) => hostId));
 }
 
 function restart(node: NodeFacts): Step {
@@ -49,6 +94,7 @@ function restartSome(candidates: readonly NodeFacts[], facts: Facts): Step {
   return blocked('Quorum', `${candidates[0].name} is not restarted yet: ${refused}`);
 }
 
+/** @param updated nodes that have the change, or are about to get it */
 function planSafely(facts: Facts, outdated: readonly NodeFacts[], updated: number): Step {
   const { spec } = facts.view.cluster;
   const { ring } = facts;
@@ -90,26 +136,27 @@ function planSafely(facts: Facts, outdated: readonly NodeFacts[], updated: numbe
 }
 
 /** @param apart who goes, or is replaced: their pods are made anew only if they do not run */
-export function planRolling(facts: Facts, apart: ReadonlySet<string>, defaults: Defaults): Step {
+export function planRolling(
+  facts: Facts,
+  apart: ReadonlySet<string>,
+  { defaults, held }: { readonly defaults: Defaults; readonly held: ReadonlySet<string> },
+): Step {
   if (facts.view.cluster.spec.stopped) return NOTHING;
   const staying = facts.nodes.filter(({ state }) => state !== 'left');
   const outdated = staying.filter((node) => isOutdated(node, facts, defaults));
   if (outdated.length === 0) return NOTHING;
   const updated = staying.filter(
-    ({ view }) => isPodReady(view.pod) && !outdated.some((node) => node.view === view),
+    (node) => hasChange(node, facts, defaults) || (hasNoPod(node) && !held.has(node.hostId)),
   ).length;
   // Their process does not run: there is nothing to lose, and the change may be the cure.
-  const idle = outdated.filter(
-    (node) => !isRunning(node) && !facts.view.cluster.spec.update.paused,
-  );
+  const idle = outdated.filter((node) => !isRunning(node));
   const running = outdated.filter((node) => isRunning(node) && !apart.has(node.hostId));
   // One that is no member serves nobody, and holds nobody up.
-  const [strangers, members] = [
-    running.filter(({ state }) => state === 'none'),
-    running.filter(({ state }) => state !== 'none'),
-  ];
+  const isStranger = ({ state }: NodeFacts) => state === 'none';
+  const free = [...idle, ...running.filter(isStranger)].filter(({ hostId }) => !held.has(hostId));
+  const members = running.filter((node) => !isStranger(node));
   return together([
-    ...[...idle, ...strangers].map(restart),
+    ...free.map(restart),
     members.length === 0 ? NOTHING : planSafely(facts, members, updated),
   ]);
 }

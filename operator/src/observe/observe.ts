@@ -20,9 +20,9 @@ export interface ObserveDeps {
   readonly refusals: ReadonlyMap<string, Refusal>;
 }
 
-function byName<T extends Kinds['Pod' | 'PersistentVolumeClaim' | 'Service']>(
-  objects: readonly T[],
-): ReadonlyMap<string, T> {
+function byName<
+  T extends Kinds['Pod' | 'PersistentVolumeClaim' | 'Service' | 'PodDisruptionBudget'],
+>(objects: readonly T[]): ReadonlyMap<string, T> {
   return new Map(objects.map((one) => [one.metadata.name, one]));
 }
 
@@ -104,7 +104,9 @@ export async function observe(
     strays,
     seeds: await source.get('Service', { namespace, name: seedsServiceName(name) }),
     client: await source.get('Service', { namespace, name }),
-    budget: await source.get('PodDisruptionBudget', { namespace, name }),
+    budgets: byName(
+      await source.list('PodDisruptionBudget', namespace, { [LABELS.cluster]: name }),
+    ),
     machines: await machinesOf(source, nodes),
     storageClasses: await classesOf(source, nodes),
     certificates: await deps.certificates(cluster, nodes),

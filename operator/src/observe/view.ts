@@ -68,7 +68,8 @@ export interface ClusterView {
   readonly strays: readonly Claim[];
   readonly seeds: Service | null;
   readonly client: Service | null;
-  readonly budget: DisruptionBudget | null;
+  /** By name. */
+  readonly budgets: ReadonlyMap<string, DisruptionBudget>;
   /** Those that hold pods. */
   readonly machines: ReadonlyMap<string, Machine>;
   /** Of the volumes, by name, if they are there. */

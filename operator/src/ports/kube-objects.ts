@@ -86,7 +86,18 @@ export type Pod = KubeObject<PodSpec, PodStatus>;
 export type Claim = KubeObject<ClaimSpec, ClaimStatus>;
 export type Service = KubeObject<Readonly<Record<string, unknown>>, unknown>;
 export type DisruptionBudget = KubeObject<
-  { readonly maxUnavailable: number; readonly selector: { readonly matchLabels: Text } },
+  {
+    readonly maxUnavailable: number;
+    readonly selector: {
+      readonly matchLabels: Text;
+      readonly matchExpressions?: readonly {
+        readonly key: string;
+        readonly operator: string;
+        readonly values?: readonly string[];
+      }[];
+    };
+    readonly unhealthyPodEvictionPolicy: string;
+  },
   unknown
 >;
 /** A machine of Kubernetes. */

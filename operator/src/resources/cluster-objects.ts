@@ -1,7 +1,7 @@
 /** What a cluster has besides its nodes. */
 import type { DatacenterCluster } from '../api/objects.ts';
 import { type DisruptionBudget, type Draft, ownedBy, type Service } from '../ports/kube-objects.ts';
-import { clusterLabels, LABELS, PORTS, seedsServiceName } from './names.ts';
+import { clusterLabels, heldBudgetName, LABELS, PORTS, seedsServiceName } from './names.ts';
 
 const port = (name: keyof typeof PORTS) => ({ name, port: PORTS[name], protocol: 'TCP' });
 
@@ -42,22 +42,55 @@ export function clientService(cluster: DatacenterCluster): Draft<Service> {
   };
 }
 
-/** @param mayGo whether the ring can do without any one of them now */
-export function disruptionBudget(
-  cluster: DatacenterCluster,
-  mayGo: boolean,
-): Draft<DisruptionBudget> {
-  const { name } = cluster.metadata;
-  const spec = {
-    maxUnavailable: mayGo ? 1 : 0,
-    selector: { matchLabels: { [LABELS.cluster]: name } },
-    // One that does not serve holds up no drain.
-    unhealthyPodEvictionPolicy: 'AlwaysAllow',
-  };
+/** All of a cluster's nodes, or those of these names. */
+export type NodeSet = 'all' | readonly string[];
+
+function selectorOf(
+  cluster: string,
+  free: NodeSet,
+  isFree: boolean,
+): DisruptionBudget['spec']['selector'] {
+  const matchLabels = { [LABELS.cluster]: cluster };
+  if (free === 'all' || free.length === 0) {
+    if ((free === 'all') === isFree) return { matchLabels };
+    // Every pod has the label.
+    return { matchLabels, matchExpressions: [{ key: LABELS.node, operator: 'DoesNotExist' }] };
+  }
+  const values = [...free].sort();
   return {
+    matchLabels,
+    matchExpressions: [{ key: LABELS.node, operator: isFree ? 'In' : 'NotIn', values }],
+  };
+}
+
+/**
+ * How many pods may be evicted: one of those that the ring can do without, none of the others. A pod must be in one budget only:
+ * there is no eviction of one that is in two.
+ * @param free which the ring can do without, one at a time
+ */
+export function disruptionBudgets(
+  cluster: DatacenterCluster,
+  free: NodeSet,
+): readonly Draft<DisruptionBudget>[] {
+  const { name } = cluster.metadata;
+  const budget = (own: string, spec: DisruptionBudget['spec']): Draft<DisruptionBudget> => ({
     apiVersion: 'policy/v1',
     kind: 'PodDisruptionBudget',
-    metadata: metadataOf(cluster, name),
+    metadata: metadataOf(cluster, own),
     spec,
-  };
+  });
+  return [
+    // One that gets data is held though it is not ready: writes wait for it.
+    budget(heldBudgetName(name), {
+      maxUnavailable: 0,
+      selector: selectorOf(name, free, false),
+      unhealthyPodEvictionPolicy: 'IfHealthyBudget',
+    }),
+    // One that does not serve holds up no drain.
+    budget(name, {
+      maxUnavailable: 1,
+      selector: selectorOf(name, free, true),
+      unhealthyPodEvictionPolicy: 'AlwaysAllow',
+    }),
+  ];
 }

@@ -37,6 +37,12 @@ export function seedsServiceName(cluster: string): string {
   return `${cluster}-seeds`;
 }
 
+/** Of the PodDisruptionBudget of pods that are not to be evicted now; that of the others has the name of the cluster. */
+export function heldBudgetName(cluster: string): string {
+  // No cluster has such a name: Services do not.
+  return `${cluster}.held`;
+}
+
 export interface NodePlacement {
   readonly cluster: string;
   readonly datacenter: string;

@@ -37,7 +37,7 @@ export interface PodPlan {
   /** It begins a new cluster if it has no data. */
   readonly first: boolean;
   /** In the place of what the spec says now. */
-  readonly made?: PodInputs;
+  readonly made?: PodInputs | undefined;
 }
 
 /** As the spec says now. */

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { DatabaseNode, DatacenterCluster } from '../api/objects.ts';
-import { clientService, disruptionBudget, seedsService } from './cluster-objects.ts';
+import { clientService, disruptionBudgets, seedsService } from './cluster-objects.ts';
 import { NEW_CLUSTER, newNodeName } from './names.ts';
 import { nodeClaim, nodeService } from './node-objects.ts';
 import { nodePod, podHash } from './node-pod.ts';
@@ -45,7 +45,8 @@ test('objects are as the golden file has them: UPDATE=1 writes it', () => {
   const objects = [
     seedsService(cluster),
     clientService(cluster),
-    disruptionBudget(cluster, true),
+    ...disruptionBudgets(cluster, 'all'),
+    ...disruptionBudgets(cluster, ['demo-dc1-a-xkcdq']),
     nodeClaim(cluster, node),
     nodeService(node),
     nodePod(plan),

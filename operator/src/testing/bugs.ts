@@ -169,6 +169,17 @@ export const BUGS: readonly Bug[] = [
       ),
   },
   {
+    name: 'who comes back during a pause comes back with what has changed',
+    kube: (kube, world) =>
+      seeing(kube, 'DatacenterCluster', (cluster) => {
+        const isGone = world.api.all('DatabaseNode').some(({ metadata }) => {
+          return world.api.find('Pod', metadata.name) === undefined;
+        });
+        const update = { ...(cluster.spec['update'] as object), paused: false };
+        return isGone ? { ...cluster, spec: { ...cluster.spec, update } } : cluster;
+      }),
+  },
+  {
     name: 'a lost volume is made anew',
     kube: (kube, world) =>
       seeing(kube, 'DatabaseNode', (node) => {

@@ -62,7 +62,11 @@ export function disturbed(world: World, calls: Calls): KubeApi {
     get: (kind, key) => read(() => api.get(kind, key)),
     list: (kind, namespace, labels) => read(() => api.list(kind, namespace, labels)),
     watch: (kind, namespace, sink, labels) => api.watch(kind, namespace, sink, labels),
-    create: (kind, object) => write(() => api.create(kind, object)),
+    create: (kind, object) =>
+      write(() => {
+        if (kind === 'Pod') world.watchCreation(object);
+        return api.create(kind, object);
+      }),
     apply: (kind, object) => write(() => api.apply(kind, object)),
     applyStatus: (kind, object) => write(() => api.applyStatus(kind, object)),
     annotate: (pod) => write(() => api.annotate(pod)),

@@ -175,8 +175,12 @@ export class Simulation {
       () =>
         this.edit(
           (spec) =>
-            (spec['update'] = { maxUnavailable: 1 + random.below(2), paused: random.chance(0.2) }),
+            (spec['update'] = {
+              ...{ maxUnavailable: 1 + random.below(2), paused: random.chance(0.3) },
+              ...(random.chance(0.3) ? { canary: 1 } : {}),
+            }),
         ),
+      () => this.pause(),
       () => this.grow(),
       () =>
         this.edit(
@@ -218,6 +222,17 @@ export class Simulation {
   private harm(run: () => void): void {
     this.world.lastHarmMillis = this.world.nowMillis;
     run();
+  }
+
+  /** A change that is held back; then a pod goes, as one does when its machine is emptied. */
+  private pause(): void {
+    const { update } = this.cluster.spec as unknown as ClusterSpec;
+    this.edit((spec) => {
+      if (update.paused) spec['config'] = { readRequestTimeout: `${10 + this.random.below(9)}s` };
+      else spec['update'] = { maxUnavailable: 1, paused: true };
+    });
+    const pods = this.world.clusterPods();
+    if (update.paused && pods.length > 0) this.harm(() => this.deletePod(this.random.pick(pods)));
   }
 
   private grow(): void {

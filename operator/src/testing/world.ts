@@ -13,6 +13,8 @@ const TICK_MILLIS = 500;
 const DETECT_MILLIS = 10_000;
 const GARBAGE_MILLIS = 3_000;
 const DRAIN_MILLIS = 2_000;
+/** What the operator has read before a pause is acted on for so long at most. */
+const PAUSED_MILLIS = 30_000;
 
 interface Machine {
   readonly name: string;
@@ -122,6 +124,7 @@ export class World {
       this.api.collect();
     }
     for (const pod of this.api.all('Pod')) this.kubelet(pod);
+    this.watchPause();
     this.database();
     for (const ring of this.rings) ring.tick(this.nowMillis, passed);
     for (const process of [...this.processes.values()]) this.serve(process);
@@ -376,6 +379,28 @@ export class World {
     const refusal = ring.refusalOfStopping([process.hostId], isUp);
     ring.operations = operations;
     if (refusal !== null) this.violations.push(`stopping ${process.hostId}: ${refusal}`);
+  }
+
+  /** Of each node's last pod: its image and settings, without what is another with each start. */
+  private readonly madeOf = new Map<string, string>();
+  private pausedSince = Number.POSITIVE_INFINITY;
+
+  /** Whether a pod comes back with something else while all are to stay as they are. */
+  watchCreation(pod: object): void {
+    const { metadata, spec } = pod as Stored;
+    const { ILION_NEW_CLUSTER: _, ...environment } = environmentOf({ metadata, spec } as Stored);
+    const made = JSON.stringify(Object.entries(environment).sort());
+    const before = this.madeOf.get(metadata.name);
+    this.madeOf.set(metadata.name, made);
+    if (before === undefined || this.nowMillis - this.pausedSince < PAUSED_MILLIS) return;
+    if (before !== made) this.violations.push(`${metadata.name} has changed, though paused`);
+  }
+
+  private watchPause(): void {
+    const update = this.api.find('DatacenterCluster', 'demo')?.spec?.['update'];
+    const { paused } = (update ?? {}) as { readonly paused?: boolean };
+    if (paused !== true) this.pausedSince = Number.POSITIVE_INFINITY;
+    else if (this.pausedSince > this.nowMillis) this.pausedSince = this.nowMillis;
   }
 
   clusterPods(): readonly Stored[] {
