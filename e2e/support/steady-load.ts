@@ -18,6 +18,8 @@ export interface LoadReport {
 export interface SteadyLoad {
   /** Of what has been since the last lap. */
   lap(): number;
+  /** Of all that has been. */
+  soFar(): { readonly requests: number; readonly failures: readonly string[] };
   stop(): Promise<LoadReport>;
 }
 
@@ -90,6 +92,7 @@ export function startLoad(load: LoadOptions): SteadyLoad {
   };
   return {
     lap,
+    soFar: () => ({ requests, failures: [...failures] }),
     stop: async () => {
       going = false;
       await Promise.all(all);

