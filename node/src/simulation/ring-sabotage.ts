@@ -70,7 +70,7 @@ export function clearAsOfBefore(node: ClusterNode): void {
   });
   type NotOwned = (state: ClusterState, replication: object) => readonly object[];
   patch<NotOwned>(
-    movements,
+    part(movements, 'givenUp'),
     'notOwned',
     (notOwned) => (state, replication) => notOwned(calm ?? state, replication),
   );
