@@ -116,6 +116,8 @@ export function connectAdmin(address: string, tls: LinkTls | null = null): Admin
     },
     operations: () => call<OperationList>('ListOperations', {}, STATUS_TIMEOUT_MS),
     removeNode: async (request) => (await call<{ readonly id: string }>('RemoveNode', request)).id,
+    ensureKeyspace: async (request) =>
+      (await call<{ readonly created: boolean }>('EnsureKeyspace', request)).created,
     cancelOperation: async (id) => {
       await call('CancelOperation', { id });
     },

@@ -28,6 +28,8 @@ export interface AdminNodeStatus {
   readonly state: string;
   readonly alive: boolean;
   readonly tokens: number;
+  /** Of Ilion, with which it was started last. */
+  readonly version: string;
 }
 
 export interface AdminStatus {
@@ -49,6 +51,11 @@ export interface AdminStatus {
   readonly workers: readonly AdminWorkerStatus[];
   readonly shards: readonly AdminShardStatus[];
   readonly nodes: readonly AdminNodeStatus[];
+  /** Of the file system with the data directory. */
+  readonly diskBytes: number;
+  readonly diskFreeBytes: number;
+  /** Empty: the node is alone. */
+  readonly clusterId: string;
 }
 
 /** Whether nodes may stop. */
@@ -119,6 +126,15 @@ export interface RemoveNodeRequest {
   /** Empty: the node that is asked. */
   readonly hostId: string;
   readonly dead: boolean;
+  /** ABORTED if other operations have to end first, in the place of waiting for them. */
+  readonly atOnce?: boolean;
+}
+
+export interface EnsureKeyspaceRequest {
+  readonly name: string;
+  /** `class` and its options. */
+  readonly replication: Readonly<Record<string, string>>;
+  readonly durableWrites: boolean;
 }
 
 export interface RebuildNodeRequest {
@@ -192,7 +208,7 @@ export interface Admin {
   snapshots(): Promise<readonly SnapshotInfo[]>;
   dropSnapshot(name: string): Promise<void>;
   operations(): Promise<OperationList>;
-  /** @returns the id of the operation that has begun */
+  /** @returns the id of the operation that has begun; empty: there was nothing to move */
   removeNode(request: RemoveNodeRequest): Promise<string>;
   cancelOperation(id: string): Promise<void>;
   /** Whether these nodes may stop at the same time. */
@@ -205,4 +221,6 @@ export interface Admin {
   settings(): Promise<readonly SettingInfo[]>;
   /** By name; see `LiveSettings.reload`. All or nothing. */
   reloadSettings(values: Readonly<Record<string, string>>): Promise<readonly SettingChange[]>;
+  /** @returns whether there was none */
+  ensureKeyspace(request: EnsureKeyspaceRequest): Promise<boolean>;
 }

@@ -12,6 +12,7 @@ import type { Logger } from '../adapters/logger.ts';
 import {
   type Admin,
   AdminError,
+  type EnsureKeyspaceRequest,
   type MoveTokensRequest,
   type RebuildNodeRequest,
   type RemoveNodeRequest,
@@ -64,6 +65,10 @@ function handlers(admin: Admin, logger: Logger): UntypedServiceImplementation {
     ListOperations: unary(() => admin.operations(), logger),
     RemoveNode: unary(
       async (request: RemoveNodeRequest) => ({ id: await admin.removeNode(request) }),
+      logger,
+    ),
+    EnsureKeyspace: unary(
+      async (request: EnsureKeyspaceRequest) => ({ created: await admin.ensureKeyspace(request) }),
       logger,
     ),
     CancelOperation: unary(async ({ id }: { id: string }) => {

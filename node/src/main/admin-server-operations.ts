@@ -1,4 +1,5 @@
 /** What the admin service does, on the node itself. */
+import { statfs } from 'node:fs/promises';
 import { createNativeEngine } from '../../native/index.ts';
 import { type LiveSettings, SettingsRefusedError } from '../config/live.ts';
 import type { Settings } from '../config/settings.ts';
@@ -8,6 +9,7 @@ import { storedTables } from '../storage/families.ts';
 import { KvError, type KvStore } from '../storage/kv.ts';
 import { type Admin, AdminError, type AdminStatus, type TablesRequest } from './admin-messages.ts';
 import { compactFamily } from './admin-server-compact.ts';
+import { ensureKeyspace } from './admin-server-keyspaces.ts';
 import { Snapshots } from './admin-server-snapshots.ts';
 import type { Node } from './node.ts';
 import { shardFacts } from './shard-facts.ts';
@@ -15,7 +17,7 @@ import { processOptions } from './shards.ts';
 import { VERSION } from './version.ts';
 
 async function status(settings: Settings, node: Node): Promise<AdminStatus> {
-  const workers = await node.status();
+  const [workers, disk] = await Promise.all([node.status(), statfs(settings.dataDirectory)]);
   const shards = node.stores.map(shardFacts);
   const cluster = node.cluster();
   const tables = storedTables(node.schema(), isVirtual);
@@ -52,7 +54,12 @@ async function status(settings: Settings, node: Node): Promise<AdminStatus> {
       state: one.state,
       alive: cluster.alive.has(one.hostId),
       tokens: one.tokens.length,
+      version: one.releaseVersion,
     })),
+    diskBytes: disk.blocks * disk.bsize,
+    // What others than root can have of it.
+    diskFreeBytes: disk.bavail * disk.bsize,
+    clusterId: cluster.state.clusterId,
   };
 }
 
@@ -163,6 +170,7 @@ export function createAdmin({ live, node, signal }: AdminDeps): Admin {
     ringBytes: () => node.ring.bytes(),
     moveTokens: (request) => node.topology.move(request),
     rebuild: (request) => node.topology.rebuild(request),
+    ensureKeyspace: (request) => ensureKeyspace(node, request),
     cancelOperation: (id) => node.topology.cancel(id),
     settings: async () => live.list(),
     reloadSettings: async (values) => {

@@ -3,7 +3,7 @@ import type { ClusterState, NodeInfo, TopologyOperation } from '../cluster/clust
 import { refusalOfStopping } from '../cluster/disruption.ts';
 import { GRID_BUCKETS, gridToken } from '../cluster/grid.ts';
 import { MetadataError } from '../cluster/metadata-errors.ts';
-import { gainersOf } from '../cluster/operations.ts';
+import { gainersOf, operationOfNode } from '../cluster/operations.ts';
 import { TopologyRefusedError } from '../cluster/topology-requests.ts';
 import { request, Verb } from '../internode/links.ts';
 import type { DataMovements } from '../streaming/data-movements.ts';
@@ -140,14 +140,29 @@ export class TopologyAdmin {
     return { allowed: reason === null, reason: reason ?? '' };
   }
 
-  /** @returns the id of the operation @throws AdminError */
-  async remove({ hostId: given, dead }: RemoveNodeRequest): Promise<string> {
+  /** @returns the id of the operation; empty: there was nothing to move @throws AdminError */
+  async remove({ hostId: given, dead, atOnce }: RemoveNodeRequest): Promise<string> {
     const { control } = this.cluster();
     const hostId = given === '' ? this.deps.hostId : given;
-    if (!control.current().nodes.has(hostId)) {
+    const state = control.current();
+    const node = state.nodes.get(hostId);
+    if (node === undefined) {
       throw new AdminError('NOT_FOUND', `there is no node ${hostId}: \`ilion status\` lists them`);
     }
-    return explained(() => control.requests.leave({ hostId, dead }, WAIT_MILLIS));
+    if (node.state === 'joining' && operationOfNode(state, hostId) === null) {
+      await this.dismiss(node);
+      return '';
+    }
+    const waitMillis = atOnce === true ? 0 : WAIT_MILLIS;
+    return explained(() => control.requests.leave({ hostId, dead }, waitMillis));
+  }
+
+  /** It owns nothing, and nothing is on its way to it. */
+  private async dismiss({ replaces: _, ...node }: NodeInfo): Promise<void> {
+    const { control } = this.cluster();
+    const left: NodeInfo = { ...node, tokens: [], state: 'left' };
+    const { reason } = await explained(() => control.propose({ kind: 'update-node', node: left }));
+    if (reason !== null) throw new AdminError('ABORTED', reason);
   }
 
   /** @throws AdminError */
@@ -211,6 +226,9 @@ async function explained<T>(run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {
+    if (error instanceof TopologyRefusedError && error.code === 'WAIT') {
+      throw new AdminError('ABORTED', error.message, { cause: error });
+    }
     if (error instanceof TopologyRefusedError) {
       throw new AdminError('FAILED_PRECONDITION', error.message, { cause: error });
     }

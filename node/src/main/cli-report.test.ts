@@ -48,6 +48,7 @@ test('the status of a node', () => {
     workers: [worker, worker],
     shards: [shard, { ...shard, writesStopped: true, pendingCompactionBytes: 1 << 20 }],
     nodes: [],
+    ...{ diskBytes: 2 ** 30, diskFreeBytes: 2 ** 29, clusterId: '' },
   };
   assert.equal(
     showStatus(status),
@@ -76,6 +77,7 @@ Requests     140 since the start, 2 in flight`,
     state: 'normal',
     alive: true,
     tokens: 16,
+    version: '0.1.0',
   };
   const nodes = [node, { ...node, address: '10.0.0.2:7000', alive: false }];
   assert.equal(

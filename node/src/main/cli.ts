@@ -181,6 +181,9 @@ async function ask(admin: AdminClient, { name, flags, operands }: Command): Prom
     case 'removenode': {
       const hostId = name === 'removenode' ? operands[0] : '';
       const id = await admin.removeNode({ hostId, dead: name === 'removenode' });
+      if (id === '') {
+        return { value: { id }, text: 'It was joining and had nothing yet: it has left.' };
+      }
       if (!flags.has('no-wait')) await watchOperations(admin, id);
       const done = flags.has('no-wait') ? 'has begun' : 'is over';
       return { value: { id }, text: `Operation ${id} ${done}: \`ilion status\` shows the ring.` };

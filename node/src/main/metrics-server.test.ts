@@ -34,6 +34,7 @@ function fakeNode(phase: () => 'serving' | 'draining'): Node {
       node: {} as never,
       peers: [],
     }),
+    define: async () => {},
     phase,
     status: async () => [],
     stop: async () => {},

@@ -68,6 +68,8 @@ export interface Node {
   readonly hostId: string;
   readonly stores: readonly KvStore[];
   schema(): Schema;
+  /** Runs a statement that changes the schema. @throws CqlError */
+  define(text: string): Promise<void>;
   cluster(): ClusterView;
   /** joining: clients are not served yet. left: for good. From the call of `stop` on: draining. */
   phase(): 'joining' | 'serving' | 'left' | 'draining';
@@ -482,6 +484,9 @@ export async function startNode(
       schema: () => withoutSystemKeyspaces(authority.current),
     }),
     schema: () => authority.current,
+    define: async (text) => {
+      await authority.apply(text, null);
+    },
     cluster: view,
     phase: () => phase,
     status: async () =>
