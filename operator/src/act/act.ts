@@ -2,7 +2,7 @@
 
 import type { Action } from '../decide/actions.ts';
 import type { Decision } from '../decide/decide.ts';
-import type { ClusterView } from '../observe/view.ts';
+import type { ClusterView, Refusal } from '../observe/view.ts';
 import { hostIdOf } from '../observe/view.ts';
 import type { Log } from '../ports/clock.ts';
 import { type KubeApi, KubeError } from '../ports/kube.ts';
@@ -21,7 +21,7 @@ export interface ActResult {
   /** Actions that came to nothing, but for those that the database refused. */
   readonly failures: readonly { readonly action: string; readonly error: Error }[];
   /** What the database refused, by host id. */
-  readonly refused: ReadonlyMap<string, string>;
+  readonly refused: ReadonlyMap<string, Omit<Refusal, 'atMillis'>>;
   /** Host ids about which it did as it was told. */
   readonly granted: ReadonlySet<string>;
 }
@@ -53,7 +53,7 @@ export class Actor {
   private readonly view: ClusterView;
   private writes = 0;
   private readonly failures: { action: string; error: Error }[] = [];
-  private readonly refused = new Map<string, string>();
+  private readonly refused = new Map<string, Omit<Refusal, 'atMillis'>>();
   private readonly granted = new Set<string>();
 
   constructor(deps: ActDeps, view: ClusterView) {
@@ -80,7 +80,8 @@ export class Actor {
     } catch (error) {
       if (!isExpected(error)) throw error;
       // It is in the status, and asked for again later.
-      if (error.code !== 'REFUSED') this.failures.push({ action: name, error });
+      if (error.code !== 'REFUSED' && error.code !== 'BUSY')
+        this.failures.push({ action: name, error });
       const { code, message } = error;
       this.deps.log.warn('an action failed', { action: name, code, reason: message });
     }
@@ -177,8 +178,8 @@ export class Actor {
       await call(place);
       this.granted.add(hostId);
     } catch (error) {
-      if (error instanceof NodeCallError && error.code === 'REFUSED') {
-        this.refused.set(hostId, error.message);
+      if (error instanceof NodeCallError && (error.code === 'REFUSED' || error.code === 'BUSY')) {
+        this.refused.set(hostId, { reason: error.message, waits: error.code === 'BUSY' });
       }
       throw error;
     }

@@ -53,6 +53,8 @@ function toError(error: unknown, changes: boolean): NodeCallError {
     case 'INVALID_ARGUMENT':
     case 'NOT_FOUND':
       return made('REFUSED');
+    case 'ABORTED':
+      return made('BUSY');
     case 'UNREACHABLE': {
       const details = cause instanceof Error ? cause.message : '';
       return made(changes && !hasNotArrived(details) ? 'UNKNOWN' : 'UNREACHABLE');
@@ -158,7 +160,8 @@ export function createDatabaseNodes(options: DatabaseNodesOptions): PooledNodes 
     } catch (error) {
       const failure = toError(error, changes);
       // A new connection does not wait for what the old one waits for.
-      if (failure.code !== 'REFUSED' && connection !== null) drop(key, connection);
+      if (failure.code !== 'REFUSED' && failure.code !== 'BUSY' && connection !== null)
+        drop(key, connection);
       tell(failure.code);
       throw failure;
     } finally {
@@ -177,7 +180,9 @@ export function createDatabaseNodes(options: DatabaseNodesOptions): PooledNodes 
     operations: async (place) =>
       (await ask('operations', place, false, (admin) => admin.operations())).operations,
     removeNode: async (place, hostId, dead) => {
-      await ask('removeNode', place, true, (admin) => admin.removeNode({ hostId, dead }));
+      await ask('removeNode', place, true, (admin) =>
+        admin.removeNode({ hostId, dead, atOnce: true }),
+      );
     },
     cancel: (place, id) => ask('cancel', place, true, (admin) => admin.cancelOperation(id)),
     checkDisruption: (place, hostIds) =>

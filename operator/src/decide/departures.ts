@@ -15,6 +15,10 @@ import { showOperation } from './progress.ts';
 
 /** What the database refused is asked for again after so long. */
 const REFUSED_MILLIS = 30_000;
+/** What has to wait for others. */
+const BUSY_MILLIS = 10_000;
+/** The database is asked for so many at one time: each is planned by it. */
+const REMOVALS_MAX = 4;
 /** A request to join that was on its way when its pod went has come to nothing after so long. */
 export const SETTLED_MILLIS = 20_000;
 /** Condition of a DatabaseNode whose pod is gone, and that was no member then. */
@@ -32,25 +36,23 @@ function removeMember(
   const { ring, view } = facts;
   if (!ring.known)
     return blocked('RingUnknown', `${name} stays: the ring is not known: ${ring.why}`);
-  // The database would wait, and begin when nobody wants it any more.
-  const [other] = ring.operations;
-  if (other !== undefined) {
-    return blocked(
-      'Waiting',
-      `${name} leaves after the operation that is in progress: ${showOperation(other, facts)}`,
-    );
-  }
   const refusal = view.refusals.get(hostId);
+  const isRecent = (millis: number) =>
+    refusal !== undefined && view.nowMillis - refusal.atMillis < millis;
+  if (refusal?.waits === true && isRecent(BUSY_MILLIS)) {
+    const others = ring.operations.map((one) => showOperation(one, facts)).join(', ');
+    return blocked('Waiting', `${name} leaves after what is in progress: ${others}`);
+  }
+  const isRefused = refusal !== undefined && !refusal.waits;
   const told = {
     reason: 'Refused',
     message: `${name} cannot leave, says the database: ${refusal?.reason ?? ''}. To keep the node, set the replicas back`,
   };
-  const isRecent = refusal !== undefined && view.nowMillis - refusal.atMillis < REFUSED_MILLIS;
-  if (isRecent) return step({ blocked: [told] });
+  if (isRefused && isRecent(REFUSED_MILLIS)) return step({ blocked: [told] });
   const note = dead ? `has the ring go on without ${name}, which is dead` : `has ${name} leave`;
   return step({
     actions: [{ do: 'remove-node', hostId, dead, about, reason: 'Leaves', note }],
-    blocked: refusal === undefined ? [] : [told],
+    blocked: isRefused ? [told] : [],
   });
 }
 
@@ -58,14 +60,8 @@ function cancelJoin(node: NodeFacts, why: string): Step {
   const { operation, view, name } = node;
   const about = view.object;
   if (operation === null) {
-    const { pod } = view;
-    const message = `${name} waits for its turn to join: the database undoes it when it is away for ten minutes`;
-    const waits = { reason: 'Undone', message };
-    if (pod === null || pod.metadata.deletionTimestamp !== undefined) {
-      return step({ blocked: [waits] });
-    }
-    const told = { about, reason: 'Undone', note: `its pod goes: ${why}` };
-    return step({ actions: [deletion('Pod', pod, told)], blocked: [waits] });
+    const told = { about, reason: 'Undone', note: `its join does not begin: ${why}` };
+    return step({ actions: [{ do: 'remove-node', hostId: node.hostId, dead: false, ...told }] });
   }
   if (operation.phase !== 'streaming') {
     return blocked('Waiting', `${name} is nearly a member: it leaves when it is`);
@@ -217,14 +213,14 @@ export function planDepartures(facts: Facts, { going, missing }: Numbers): Step 
     removeMember({ hostId, name: hostId, dead: true }, facts, facts.view.cluster),
   );
   const all = [...steps, ...dead, settleStrays(facts)];
-  return oneRemoval(together(all));
+  return fewRemovals(together(all));
 }
 
-/** Another would have to wait for the first one, in the database. */
-function oneRemoval({ actions, ...rest }: Step): Step {
-  const first = actions.findIndex((action) => action.do === 'remove-node');
+/** Those that have to wait for others are told so by the database. */
+function fewRemovals({ actions, ...rest }: Step): Step {
+  const removals = actions.filter((action) => action.do === 'remove-node').slice(0, REMOVALS_MAX);
   return {
     ...rest,
-    actions: actions.filter((action, i) => action.do !== 'remove-node' || i === first),
+    actions: actions.filter((action) => action.do !== 'remove-node' || removals.includes(action)),
   };
 }

@@ -60,7 +60,10 @@ test('with a ring that is not known nothing is added, removed or deleted', () =>
 test('a refusal of the database is in the status, in its words', () => {
   const base = viewOf(FIVE, 4, THREE);
   const refusals = new Map([
-    ['b2', { reason: 'the keyspace shop has 5 replicas', atMillis: base.nowMillis - 1000 }],
+    [
+      'b2',
+      { reason: 'the keyspace shop has 5 replicas', waits: false, atMillis: base.nowMillis - 1000 },
+    ],
   ]);
   const { actions, clusterStatus } = decide(
     { ...base, refusals },

@@ -56,6 +56,8 @@ export interface NodeView {
 /** The database's refusal of something, not to be asked for again at once. */
 export interface Refusal {
   readonly reason: string;
+  /** It will not be refused when other operations have ended. */
+  readonly waits: boolean;
   readonly atMillis: number;
 }
 

@@ -10,9 +10,9 @@ export type { AdminNodeStatus, AdminStatus, DisruptionReply, OperationInfo };
 
 /**
  * UNREACHABLE: nobody answers there. REFUSED: not as things are, with the database's reason (FAILED_PRECONDITION, INVALID_ARGUMENT,
- * NOT_FOUND). UNKNOWN: anything else, a deadline that has passed among it; it may have been done or not.
+ * NOT_FOUND). BUSY: it will be when others have ended (ABORTED). UNKNOWN: anything else, a deadline that has passed among it; it may have been done or not.
  */
-export type NodeCallErrorCode = 'UNREACHABLE' | 'REFUSED' | 'UNKNOWN';
+export type NodeCallErrorCode = 'UNREACHABLE' | 'REFUSED' | 'BUSY' | 'UNKNOWN';
 
 export class NodeCallError extends Error {
   readonly code: NodeCallErrorCode;
@@ -40,7 +40,7 @@ export interface DatabaseNodes {
   /** @param agreed the members as a majority has agreed on them by now; fails without one */
   status(place: NodePlace, agreed: boolean): Promise<AdminStatus>;
   operations(place: NodePlace): Promise<readonly OperationInfo[]>;
-  /** Begins that a member leaves. @param dead it is down for good */
+  /** Begins that a member leaves, at once or not at all; who has nothing yet has left then. @param dead it is down for good */
   removeNode(place: NodePlace, hostId: string, dead: boolean): Promise<void>;
   cancel(place: NodePlace, operationId: string): Promise<void>;
   /** Whether these may stop at the same time. */

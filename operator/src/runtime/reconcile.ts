@@ -70,7 +70,7 @@ export class Reconciler {
     const result = await new Actor(this.deps, view).run(decision);
     const atMillis = this.deps.clock.nowMillis();
     for (const hostId of result.granted) this.refusals.delete(hostId);
-    for (const [hostId, reason] of result.refused) this.refuse(hostId, { reason, atMillis });
+    for (const [hostId, refusal] of result.refused) this.refuse(hostId, { ...refusal, atMillis });
     const { failures } = result;
     const writes = result.writes + seen.writes + real.writes;
     return { writes, failures: failures.length, again: decision.again };

@@ -8,7 +8,7 @@ import {
   type NodePlace,
   type OperationInfo,
 } from '../ports/nodes.ts';
-import type { FakeRing } from './fake-ring.ts';
+import { type FakeRing, OTHERS_FIRST } from './fake-ring.ts';
 import type { World } from './world.ts';
 
 /** The operator's process has ended: nothing of it goes on. */
@@ -102,7 +102,9 @@ function statusOf(world: World, ring: FakeRing, hostId: string): AdminStatus {
       state: one.state,
       alive: one.state !== 'left' && world.seenUp(ring, one.hostId),
       tokens: one.state === 'left' ? 0 : 16,
+      version: '1',
     })),
+    ...{ diskBytes: none, diskFreeBytes: none, clusterId: 'cluster' },
   };
 }
 
@@ -159,7 +161,11 @@ export function simulatedNodes(world: World, calls: Calls): DatabaseNodes {
     status: (place, agreed) => at(place, agreed, (ring, hostId) => statusOf(world, ring, hostId)),
     operations: (place) => at(place, false, (ring) => shown(ring)),
     removeNode: (place, hostId, dead) =>
-      at(place, true, (ring) => refuse(ring.leave(hostId, dead))),
+      at(place, true, (ring) => {
+        const reason = ring.leave(hostId, dead);
+        if (reason === OTHERS_FIRST) throw new NodeCallError('BUSY', reason);
+        refuse(reason);
+      }),
     cancel: (place, id) => at(place, true, (ring) => refuse(ring.cancel(id))),
     checkDisruption: (place, hostIds) =>
       at(place, false, (ring) => {
