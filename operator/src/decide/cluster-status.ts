@@ -23,6 +23,8 @@ export interface Outcome {
 }
 
 const PROGRESS_SHOWN = 3;
+/** Of a condition. */
+const MESSAGE_MAX = 2048;
 
 function stateOf(facts: Facts, outcome: Outcome, ready: number): string {
   const { spec } = facts.view.cluster;
@@ -112,6 +114,15 @@ function updating({ rolling, outdated }: Outcome): Assertion {
   );
 }
 
+/** Why nodes do not serve, where Kubernetes says it. */
+function troublesOf({ nodes }: Outcome): string {
+  const said = [...nodes.values()].flatMap(({ conditions }) => {
+    const one = conditions?.find(({ type }) => type === 'Ready');
+    return one === undefined || one.status === 'True' || one.message === '' ? [] : [one.message];
+  });
+  return [...new Set(said)].map((message) => `\n${message}`).join('');
+}
+
 function degraded(facts: Facts, { replacing, nodes }: Outcome): Assertion {
   if (facts.view.cluster.spec.stopped) return isFalse('Degraded', 'Stopped');
   const bad = facts.nodes.filter(
@@ -149,7 +160,11 @@ function assertionsOf(
   return [
     isReady
       ? isTrue('Ready', 'AllServe', `${ready} of ${numbers.desired} nodes serve.`)
-      : isFalse('Ready', state, `${ready} of ${numbers.desired} nodes serve.`),
+      : isFalse(
+          'Ready',
+          state,
+          `${ready} of ${numbers.desired} nodes serve.${troublesOf(outcome)}`.slice(0, MESSAGE_MAX),
+        ),
     isSettled
       ? isFalse('Progressing', state)
       : isTrue('Progressing', state, progressOf(facts, state)),

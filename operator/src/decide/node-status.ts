@@ -1,6 +1,7 @@
 /** What a DatabaseNode says of itself. */
 import type { NodePhase, NodeStatus } from '../api/database-node.ts';
 import type { NodeView } from '../observe/view.ts';
+import type { Pod } from '../ports/kube-objects.ts';
 import { LABELS } from '../resources/names.ts';
 import type { PodInputs } from '../resources/node-pod.ts';
 import {
@@ -42,6 +43,29 @@ export function phaseOf(
   }
 }
 
+const PULL_CURE =
+  'correct spec.image, load the image where spec.imagePullPolicy is Never, or give spec.podTemplate.imagePullSecrets';
+/** What people can do, by the reason that Kubernetes gives. */
+const CURES: Readonly<Record<string, string>> = {
+  ErrImagePull: PULL_CURE,
+  ErrImageNeverPull: PULL_CURE,
+  ImagePullBackOff: PULL_CURE,
+  InvalidImageName: 'correct spec.image',
+};
+
+/** Both come in turn, about the same. */
+const isPull = (reason: string) => reason === 'ErrImagePull' || reason === 'ImagePullBackOff';
+
+function unscheduledOf(pod: Pod, message: string): string {
+  const wants = Object.entries(pod.spec.nodeSelector ?? {}).map(
+    ([key, value]) => `${key}=${value}`,
+  );
+  const asks = wants.length === 0 ? '' : ` It asks for ${wants.join(', ')}.`;
+  const cure =
+    'change zone, nodeSelector or tolerations in spec.racks or spec.podTemplate, or spec.resources.requests, or add such nodes to Kubernetes';
+  return `not scheduled: ${message}${asks} To cure it, ${cure}`;
+}
+
 /** Why its container does not run, as Kubernetes says it. */
 function troubleOf({ pod }: NodeView): string {
   const container = pod?.status?.containerStatuses?.find(({ name }) => name === 'ilion');
@@ -52,11 +76,17 @@ function troubleOf({ pod }: NodeView): string {
       last === undefined
         ? ''
         : ` (it ended with code ${last.exitCode}${last.message === undefined ? '' : `: ${last.message}`})`;
-    return `${waiting.reason}: ${waiting.message ?? 'see its log'}${ended}`;
+    const { image = '' } = pod?.spec.containers?.find(({ name }) => name === 'ilion') ?? {};
+    const said = isPull(waiting.reason)
+      ? `the image ${image} cannot be pulled`
+      : `${waiting.reason}: ${waiting.message ?? 'see its log'}`;
+    const cure = CURES[waiting.reason];
+    return `${said}${ended}${cure === undefined ? '' : `: ${cure}`}`;
   }
   const scheduled = pod?.status?.conditions?.find(({ type }) => type === 'PodScheduled');
-  if (scheduled?.status === 'False') return `not scheduled: ${scheduled.message ?? ''}`;
-  return '';
+  return pod !== null && scheduled?.status === 'False'
+    ? unscheduledOf(pod, scheduled.message ?? '')
+    : '';
 }
 
 function machineOf({ pod }: NodeView, { view }: Facts): string {

@@ -32,6 +32,7 @@ export interface Container {
 export interface PodSpec {
   readonly containers: readonly Container[];
   readonly nodeName?: string;
+  readonly nodeSelector?: Text;
   readonly [field: string]: unknown;
 }
 
