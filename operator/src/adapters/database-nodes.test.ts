@@ -80,7 +80,7 @@ test('calls carry what they are about, and connections close when they stand idl
   assert.deepEqual(asked, [
     { agreed: true },
     {},
-    { hostId: 'h2', dead: true },
+    { hostId: 'h2', dead: true, atOnce: true },
     { id: 'o' },
     { hostIds: ['h', 'h2'] },
   ]);

@@ -19,9 +19,9 @@ export function upkeepOfCluster(facts: Facts): Step {
     const note = `${live === null ? 'makes' : 'puts right'} the Service ${object.metadata.name}`;
     actions.push({ do: 'apply', kind: 'Service', object, about, reason: 'Service', note });
   }
-  const { free, asks } = evictable(facts);
+  const { free, ready, asks } = evictable(facts);
   const note = `one may be evicted of: ${free === 'all' ? 'all nodes' : free.join(', ') || 'none'}`;
-  for (const wanted of disruptionBudgets(cluster, free)) {
+  for (const wanted of disruptionBudgets(cluster, free, { ready, all: facts.nodes.length })) {
     const budget = budgets.get(wanted.metadata.name);
     // A selector with more in it is another one.
     const isOther = !isSame(budget?.spec.selector, wanted.spec.selector);

@@ -9,6 +9,8 @@ const EMPTYING: ReadonlySet<string> = new Set(['NoSchedule', 'NoExecute']);
 
 export interface Evictable {
   readonly free: NodeSet;
+  /** How many of them serve. */
+  readonly ready: number;
   /** Sets of host ids: with answers more may be free. */
   readonly asks: readonly (readonly string[])[];
 }
@@ -38,7 +40,8 @@ function getsData({ state, operation }: NodeFacts): boolean {
 
 export function evictable(facts: Facts): Evictable {
   const { ring, nodes, view } = facts;
-  if (isCalm(facts)) return { free: 'all', asks: [] };
+  const serving = nodes.filter(({ state }) => state === 'normal').length;
+  if (isCalm(facts)) return { free: 'all', ready: serving, asks: [] };
   const idle = nodes.filter((node) => !node.isReady && !getsData(node));
   const emptied = ring.known
     ? nodes
@@ -55,5 +58,6 @@ export function evictable(facts: Facts): Evictable {
     if (answer === undefined) asks.push(ids);
     return answer?.allowed === true;
   });
-  return { free: [...idle, ...allowed].map(({ name }) => name).sort(), asks };
+  const free = [...idle, ...allowed].map(({ name }) => name).sort();
+  return { free, ready: allowed.filter(({ isReady }) => isReady).length, asks };
 }

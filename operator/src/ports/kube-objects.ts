@@ -88,7 +88,7 @@ export type Claim = KubeObject<ClaimSpec, ClaimStatus>;
 export type Service = KubeObject<Readonly<Record<string, unknown>>, unknown>;
 export type DisruptionBudget = KubeObject<
   {
-    readonly maxUnavailable: number;
+    readonly minAvailable: number;
     readonly selector: {
       readonly matchLabels: Text;
       readonly matchExpressions?: readonly {

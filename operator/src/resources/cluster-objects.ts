@@ -65,12 +65,16 @@ function selectorOf(
 
 /**
  * How many pods may be evicted: one of those that the ring can do without, none of the others. A pod must be in one budget only:
- * there is no eviction of one that is in two.
+ * there is no eviction of one that is in two. Numbers of pods that have to be healthy, as Kubernetes does not know how many there are to
+ * be of pods that belong to objects of ours.
  * @param free which the ring can do without, one at a time
+ * @param ready how many of those serve, or are to
+ * @param all nodes of the cluster
  */
 export function disruptionBudgets(
   cluster: DatacenterCluster,
   free: NodeSet,
+  { ready, all }: { readonly ready: number; readonly all: number },
 ): readonly Draft<DisruptionBudget>[] {
   const { name } = cluster.metadata;
   const budget = (own: string, spec: DisruptionBudget['spec']): Draft<DisruptionBudget> => ({
@@ -82,13 +86,13 @@ export function disruptionBudgets(
   return [
     // One that gets data is held though it is not ready: writes wait for it.
     budget(heldBudgetName(name), {
-      maxUnavailable: 0,
+      minAvailable: Math.max(1, all),
       selector: selectorOf(name, free, false),
       unhealthyPodEvictionPolicy: 'IfHealthyBudget',
     }),
     // One that does not serve holds up no drain.
     budget(name, {
-      maxUnavailable: 1,
+      minAvailable: Math.max(0, ready - 1),
       selector: selectorOf(name, free, true),
       unhealthyPodEvictionPolicy: 'AlwaysAllow',
     }),
