@@ -220,6 +220,28 @@ test('a node that greets is alive at once for all whom it knows', async () => {
   assert.deepEqual(unaware(), []);
 });
 
+test('who is slow to take a greeting is greeted again', async () => {
+  const crowd = new Crowd(12, 4);
+  crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === 4), 20_000);
+  const { hostId } = crowd.peers[2];
+  crowd.nodes[2].stop();
+  crowd.world.remove(crowd.peers[2]);
+  crowd.world.runSync(100);
+  crowd.start(2, crowd.peers[2], 2);
+  crowd.runUntil(() => crowd.seesAlive(2) === 4, 20_000);
+  for (const i of [0, 1, 3]) crowd.world.cut(crowd.peers[2], crowd.peers[i]);
+  let isOver = false;
+  const told = crowd.nodes[2].greet().then(() => {
+    isOver = true;
+  });
+  await crowd.world.run(1_500);
+  assert.equal(isOver, false);
+  crowd.world.heal();
+  await crowd.world.run(2_000);
+  await told;
+  assert.ok([0, 1, 3].every((i) => crowd.nodes[i].isAlive(hostId)));
+});
+
 test('a node that starts with a generation of the past is heard all the same', () => {
   const crowd = new Crowd(9, 6);
   crowd.world.runSync(10_000);

@@ -68,8 +68,9 @@ const NODES_MAX = 20_000;
 const ANSWER_MILLIS = 2_000;
 /** This node did not run for so many intervals: nobody is judged by that. */
 const PAUSE_INTERVALS = 5;
-/** Whoever has not taken a greeting by then hears of it. */
+/** Who is alive and has not taken a greeting by then is greeted again, a few times: slow machines start slow nodes. */
 const GREETING_MILLIS = 1_000;
+const GREETINGS_MAX = 5;
 /** Whoever has not taken the goodbye by then finds out. */
 const GOODBYE_MILLIS = 500;
 /** Greetings at the start, and goodbyes at the end. */
@@ -77,6 +78,9 @@ const TOLD_MAX = 1_000;
 const GENERATION_MAX = 0xffffffff;
 /** A generation that is so much larger than the one known is a broken clock, not a restart. */
 const GENERATION_STEP_MAX = 366 * 86_400;
+
+/** GONE: nobody is there. SILENT: no answer, for whatever reason. */
+type CallOutcome = 'answered' | 'gone' | 'silent';
 
 export class Gossip implements Liveness {
   private readonly deps: GossipDeps;
@@ -113,7 +117,8 @@ export class Gossip implements Liveness {
       nowMillis: () => deps.clock.nowMillis(),
       endpoints: () => this.list,
       pick: (items) => this.pick(items),
-      call: (peer, message, then) => this.call(peer, message, then),
+      call: (peer, message, then) =>
+        this.call(peer, message, (outcome) => then?.(outcome === 'gone')),
       dead: (endpoint) => this.setAlive(endpoint, false),
     });
   }
@@ -217,9 +222,18 @@ export class Gossip implements Liveness {
     return () => this.listeners.delete(listener);
   }
 
-  /** Tells those that are alive that this node is, so that they need not hear it from others. Resolves when they know, soon. */
-  greet(): Promise<void> {
-    return this.tellLiving({ kind: 'news', news: [this.self.newsAfter(0)] }, GREETING_MILLIS);
+  /**
+   * Tells all members that this node is alive, so that they need not hear it from others: who does not know would not wait for
+   * it with a schema change. Resolves when those that are alive know, or in a few seconds.
+   */
+  async greet(): Promise<void> {
+    const greeting: GossipMessage = { kind: 'news', news: [this.self.newsAfter(0)] };
+    const living = this.livingOthers();
+    let peers = [...living.flatMap((one) => placeOf(one) ?? []), ...this.unmet.values()];
+    for (let i = 0; i < GREETINGS_MAX && peers.length > 0; i++) {
+      const silent = await this.tell(peers.slice(0, TOLD_MAX), greeting, GREETING_MILLIS);
+      peers = silent.filter(({ hostId }) => this.isAlive(hostId));
+    }
   }
 
   /** Tells those that are alive that this node goes, so that they need not find out. Resolves when they know, soon. */
@@ -228,17 +242,29 @@ export class Gossip implements Liveness {
     this.stopped = true;
     this.stopTimer();
     this.stopTimer = null;
-    await this.tellLiving({ kind: 'goodbye', digest: this.self }, GOODBYE_MILLIS);
+    const peers = this.livingOthers().flatMap((one) => placeOf(one) ?? []);
+    await this.tell(
+      peers.slice(0, TOLD_MAX),
+      { kind: 'goodbye', digest: this.self },
+      GOODBYE_MILLIS,
+    );
   }
 
-  private async tellLiving(message: GossipMessage, millis: number): Promise<void> {
-    const living = this.list.filter((one) => one.alive && one !== this.self);
-    const told = living.slice(0, TOLD_MAX).map((endpoint) => {
-      const peer = placeOf(endpoint);
-      if (peer === null) return null;
-      return new Promise<unknown>((resolve) => this.call(peer, message, resolve, millis));
-    });
-    await Promise.all(told);
+  private livingOthers(): Endpoint[] {
+    return this.list.filter((one) => one.alive && one !== this.self);
+  }
+
+  /** @returns who has not answered */
+  private async tell(
+    peers: readonly Peer[],
+    message: GossipMessage,
+    millis: number,
+  ): Promise<readonly Peer[]> {
+    const outcomes = peers.map(
+      (peer) => new Promise<CallOutcome>((resolve) => this.call(peer, message, resolve, millis)),
+    );
+    const ended = await Promise.all(outcomes);
+    return peers.filter((_, i) => ended[i] !== 'answered');
   }
 
   private addEndpoint(id: string, generation: number): Endpoint {
@@ -298,7 +324,7 @@ export class Gossip implements Liveness {
     const choose = (peer: Peer | null | undefined) => {
       if (peer) chosen.set(`${peer.address} ${peer.controlPort}`, peer);
     };
-    const living = this.list.filter((one) => one.alive && one !== this.self);
+    const living = this.livingOthers();
     const suspect = this.suspicion.suspect(living);
     for (let i = 0; i < this.options.fanout && i < living.length; i++) {
       const endpoint = i === 0 && suspect !== null ? suspect : this.pick(living);
@@ -362,7 +388,7 @@ export class Gossip implements Liveness {
   private call(
     peer: Peer,
     message: GossipMessage,
-    then?: (isGone: boolean) => void,
+    then?: (outcome: CallOutcome) => void,
     millis = ANSWER_MILLIS,
   ): void {
     const { links } = this.deps;
@@ -370,11 +396,11 @@ export class Gossip implements Liveness {
     const sink: AnswerSink = {
       answered: (answer) => {
         this.onAnswer(peer, answer);
-        then?.(false);
+        then?.('answered');
       },
       failed: (error) => {
         this.onFailure(peer, error);
-        then?.(error.isGone);
+        then?.(error.isGone ? 'gone' : 'silent');
       },
     };
     links.call(peer, Verb.Gossip, body, millis, sink);
