@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import cassandra from 'cassandra-driver';
 import { connectAdmin, UnreachableError } from '../node/src/main/admin-client.ts';
-import { encryptionFlags, nodeCertificate } from '../node/src/main/cluster-certificates.ts';
+import { encryptionFlags, nodeCertificate } from '../node/tools/node-certificates.ts';
 import { type ClusterProcesses, startCluster } from './support/cluster-processes.ts';
 import { type NodeProcess, startNode, temporaryDirectory } from './support/node-process.ts';
 import { missing } from './support/tools.ts';

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { createNativeEngine, receiveFile, sendFile } from '../native/index.ts';
 import { type AdminClient, connectAdmin } from '../src/main/admin-client.ts';
 import type { OperationGainer } from '../src/main/admin-messages.ts';
-import { encryptionFlags, nodeCertificate } from '../src/main/cluster-certificates.ts';
+import { encryptionFlags, nodeCertificate } from '../tools/node-certificates.ts';
 import { BenchError } from './client.ts';
 import { cpuSecondsOf, residentMib } from './process-facts.ts';
 import { type Report, ratio } from './report.ts';

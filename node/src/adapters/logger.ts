@@ -20,6 +20,8 @@ export interface LoggerOptions {
   readonly format: 'pretty' | 'json';
   /** Which part of the process speaks. */
   readonly source: string;
+  /** Added to; without it the console. */
+  readonly file?: string;
 }
 
 function pretty(): winston.Logform.Format {
@@ -47,13 +49,17 @@ const plainErrors = winston.format((info) => {
   return info;
 });
 
-export function createLogger({ level, format, source }: LoggerOptions): ProcessLogger {
+export function createLogger({ level, format, source, file }: LoggerOptions): ProcessLogger {
   const { combine, json, timestamp } = winston.format;
   const logger = winston.createLogger({
     level,
     defaultMeta: { source },
     format: format === 'pretty' ? pretty() : combine(timestamp(), plainErrors(), json()),
-    transports: [new winston.transports.Console({ stderrLevels: ['error', 'warn'] })],
+    transports: [
+      file === undefined
+        ? new winston.transports.Console({ stderrLevels: ['error', 'warn'] })
+        : new winston.transports.File({ filename: file }),
+    ],
   });
   const at =
     (name: 'debug' | 'info' | 'warn' | 'error') => (message: string, fields?: LogFields) => {

@@ -52,6 +52,7 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   'ILION_CACHE',
   'ILION_NATIVE',
   'ILION_CONFIG',
+  'ILION_PARENT',
 ]);
 const BYTE_UNITS: Readonly<Record<string, number>> = {
   '': 1,

@@ -11,7 +11,6 @@ export class UsageError extends Error {
 
 export const COMMANDS = [
   'start',
-  'cluster',
   'status',
   'flush',
   'compact',
@@ -63,7 +62,6 @@ const tool = (
 
 const SHAPES: Readonly<Record<CommandName, Shape>> = {
   start: { operandsMin: 0, operandsMax: 0, valued: null, plain: [] },
-  cluster: { operandsMin: 0, operandsMax: 0, valued: null, plain: ['tls'] },
   status: tool(0, 0),
   flush: tool(0, 2),
   compact: tool(0, 2),

@@ -15,8 +15,6 @@ import { VERSION } from './version.ts';
 const HELP = `ilion ${VERSION}, a database that Cassandra's drivers use
 
   ilion start [--config FILE] [--OPTION VALUE ...]   run a node; \`ilion config\` lists the options
-  ilion cluster [--nodes N | --dcs DC1:N,DC2:N] [--racks N] [--tls] [--data-directory DIR] [--OPTION VALUE ...]
-                                                     run several nodes on 127.0.0.1, 127.0.0.2 ..., each with its data in DIR
   ilion status                                       what the node is and does
   ilion flush [KEYSPACE [TABLE]]                     write what is in memory to SST files
   ilion compact [KEYSPACE [TABLE]]                   rewrite SST files without what is deleted
@@ -35,7 +33,7 @@ const HELP = `ilion ${VERSION}, a database that Cassandra's drivers use
   ilion config                                       print a configuration file with every option
   ilion --version
 
-All but start, cluster and config speak to the running node: at --admin HOST:PORT, or where --config FILE, $ILION_CONFIG and
+All but start and config speak to the running node: at --admin HOST:PORT, or where --config FILE, $ILION_CONFIG and
 $ILION_ADMIN_PORT say, or at 127.0.0.1:9043. They print JSON with --json.
 
 Options of start are read from the configuration file, then from the environment (ILION_DATA_DIRECTORY=...), then from
@@ -68,10 +66,6 @@ export async function runCli(args: string[]): Promise<number> {
         return 0;
       case 'start':
         return await runNode(command);
-      case 'cluster': {
-        const { runCluster } = await import('./cluster-command.ts');
-        return await runCluster(command);
-      }
       default:
         return await runTool(command);
     }

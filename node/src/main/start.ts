@@ -33,9 +33,11 @@ function untilStopped(onHangUp: () => void): Promise<string> {
       if (isTerminalClosed(hadTerminal)) resolve('SIGHUP of a terminal that was closed');
       else onHangUp();
     });
-    // Whoever has started a node over a channel, and is gone, cannot stop it any more.
-    if (process.channel === undefined) return;
-    process.once('disconnect', () => resolve('the process that started it is gone'));
+    if (process.env['ILION_PARENT'] !== 'channel') return;
+    // Whoever has started this node over a channel, and is gone, cannot stop it any more. It may be gone already.
+    const isGone = () => resolve('the process that started it is gone');
+    if (!process.connected) isGone();
+    process.once('disconnect', isGone);
     process.channel?.unref();
   });
 }

@@ -2,7 +2,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { UsageError } from './cli-arguments.ts';
 
 /** Paths of PEM files. */
 export interface NodeCertificate {
@@ -18,14 +17,14 @@ function openssl(args: readonly string[]): void {
   const { status, stderr, error } = spawnSync('openssl', args, { encoding: 'utf8' });
   if (status === 0) return;
   const why = error === undefined ? stderr.trim() : 'openssl, version 3 or later, is needed';
-  throw new UsageError(`certificates cannot be made: ${why}`);
+  throw new TypeError(`certificates cannot be made: ${why}`);
 }
 
 /**
  * What is there already is kept.
  * @param directory of the authority and all certificates
  * @param name of the certificate's files @param address IPv4, which it is made out to
- * @throws UsageError
+ * @throws TypeError
  */
 export function nodeCertificate(directory: string, name: string, address: string): NodeCertificate {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
