@@ -51,6 +51,7 @@ const chartImage = (key: string, name: string): string[] => {
 /** Of the only child of its first process, which passes on signals. */
 const PEAK = `read pid < /proc/1/task/1/children
   while read -r name value unit; do [ "$name" != VmHWM: ] || echo "$value"; done < /proc/$pid/status`;
+const KILL = 'read pid < /proc/1/task/1/children; kill -9 "$pid"';
 
 async function install(kube: Kubernetes, images: Images, values: readonly string[]) {
   const began = performance.now();
@@ -102,6 +103,8 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
         return sumOf(name, await kube.kubectl(['get', '--raw', path]));
       },
       kill: async () => {
+        await run(['exec', `deploy/${RELEASE}`, '--', 'sh', '-c', KILL]);
+        // In the same pod it would be started again later and later.
         await run(['delete', ...pods, '--grace-period=0', '--force', '--wait=false']);
       },
       stop: async () => {
