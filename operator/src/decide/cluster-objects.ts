@@ -7,7 +7,8 @@ import type { Facts } from './facts.ts';
 
 const NOTE_MAX = 500;
 
-export function upkeepOfCluster(facts: Facts): Step {
+/** @param shut whether a node is about to be stopped by us */
+export function upkeepOfCluster(facts: Facts, shut: boolean): Step {
   const { cluster, seeds, client, budgets } = facts.view;
   const actions: Action[] = [];
   const about = cluster;
@@ -19,9 +20,9 @@ export function upkeepOfCluster(facts: Facts): Step {
     const note = `${live === null ? 'makes' : 'puts right'} the Service ${object.metadata.name}`;
     actions.push({ do: 'apply', kind: 'Service', object, about, reason: 'Service', note });
   }
-  const { free, ready, asks } = evictable(facts);
+  const { free, least, asks } = evictable(facts, shut);
   const note = `one may be evicted of: ${free === 'all' ? 'all nodes' : free.join(', ') || 'none'}`;
-  for (const wanted of disruptionBudgets(cluster, free, { ready, all: facts.nodes.length })) {
+  for (const wanted of disruptionBudgets(cluster, free, { least, all: facts.nodes.length })) {
     const budget = budgets.get(wanted.metadata.name);
     // A selector with more in it is another one.
     const isOther = !isSame(budget?.spec.selector, wanted.spec.selector);

@@ -103,7 +103,8 @@ function scalingDown({ departures, numbers }: Outcome, facts: Facts): Assertion 
 }
 
 function updating({ rolling, outdated }: Outcome): Assertion {
-  const hold = (reason: string) => ['Paused', 'Canary', 'RingUnknown', 'Quorum'].includes(reason);
+  const hold = (reason: string) =>
+    ['Paused', 'Canary', 'RingUnknown', 'Quorum', 'VersionRefused'].includes(reason);
   const problems = rolling.blocked.filter(({ reason }) => hold(reason));
   return unlessBlocked(
     'Updating',

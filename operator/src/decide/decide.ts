@@ -8,7 +8,8 @@ import { addMissing, disturbs, replaceDead } from './arrivals.ts';
 import { upkeepOfCluster } from './cluster-objects.ts';
 import { type Outcome, statusOfCluster } from './cluster-status.ts';
 import { planDepartures } from './departures.ts';
-import { type Facts, gatherFacts, type NodeFacts } from './facts.ts';
+import { isShut } from './evictions.ts';
+import { type Facts, gatherFacts, isRunning, type NodeFacts } from './facts.ts';
 import { planFirst } from './first-node.ts';
 import { statusOfNode } from './node-status.ts';
 import { stopAll, upkeepOfNode } from './node-upkeep.ts';
@@ -90,10 +91,12 @@ export function decide(view: ClusterView, { defaults, random }: DecideOptions): 
     ).length,
   };
   const { first, arrivals, departures, replacing, rolling } = outcome;
+  const isStop = (action: Action) => stopsMember(action, facts);
+  const stopping = [replacing, rolling].some((one) => one.actions.some(isStop));
   const stop = view.cluster.spec.stopped ? [stopAll(facts)] : [];
   const all = together([
     first,
-    upkeepOfCluster(facts),
+    upkeepOfCluster(facts, stopping),
     upkeep,
     ...stop,
     departures,
@@ -101,7 +104,9 @@ export function decide(view: ClusterView, { defaults, random }: DecideOptions): 
     rolling,
     arrivals,
   ]);
-  const actions = onlyOnce(all.actions);
+  // First nobody else may stop one, then it is looked at whether somebody did.
+  const waits = stopping && !isShut(facts);
+  const actions = onlyOnce(waits ? all.actions.filter((one) => !isStop(one)) : all.actions);
   const clusterStatus = statusOfCluster(facts, outcome);
   const isStatusNew =
     !isSame(clusterStatus, view.cluster.status) ||
@@ -110,6 +115,15 @@ export function decide(view: ClusterView, { defaults, random }: DecideOptions): 
     );
   const again = againAfter(facts, outcome, actions);
   return { actions, asks: all.asks, clusterStatus, nodeStatuses, isStatusNew, again };
+}
+
+/** Stops the process of a member, so that its ranges do without it. */
+function stopsMember(action: Action, { nodes }: Facts): boolean {
+  if (action.do !== 'delete' || action.kind !== 'Pod') return false;
+  const node = nodes.find(({ view }) => view.pod?.metadata.uid === action.metadata.uid);
+  return (
+    node !== undefined && isRunning(node) && (node.state === 'normal' || node.state === 'leaving')
+  );
 }
 
 /** Several steps may want the same object to go. */

@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import type { ClusterView } from '../observe/view.ts';
 import { disruptionKey } from '../observe/view.ts';
 import type { OperationInfo } from '../ports/nodes.ts';
+import { disruptionBudgets } from '../resources/cluster-objects.ts';
 import { viewOf, withNodes, withPods } from '../testing/views.ts';
-import { evictable } from './evictions.ts';
+import { type Evictable, evictable, isShut } from './evictions.ts';
 import { gatherFacts } from './facts.ts';
 
 const NODES = ['a', 'b', 'c'].map((rack) => ({ name: `${rack}1`, rack }));
@@ -41,7 +42,7 @@ function unready(view: ClusterView, name: string): ClusterView {
 }
 
 function free(view: ClusterView) {
-  const { ready: _, ...rest } = evictable(gatherFacts(view));
+  const { least: _, ...rest } = evictable(gatherFacts(view), false);
   return rest;
 }
 
@@ -65,6 +66,24 @@ test('who does not serve may go, unless writes wait for it; it counts when other
   const joining = unready(withPods(viewOf([NODES[0], joins, NODES[2]], 3, ['a', 'b', 'c'])), 'b1');
   assert.deepEqual(free(joining), { free: [], asks: [] });
   assert.deepEqual(free(cordoned(joining, 'b1')).asks, [['b1']]);
+});
+
+test('nobody who serves goes while a node is about to be stopped', () => {
+  const shut = evictable(gatherFacts(cordoned(CALM, 'a1')), true);
+  assert.deepEqual(shut, { free: [], least: 0, asks: [] });
+  const idle = evictable(gatherFacts(unready(CALM, 'b1')), true);
+  assert.deepEqual(idle, { free: ['b1'], least: 1, asks: [] });
+  const budgetOf = (plan: Evictable) => {
+    const budgets = disruptionBudgets(CALM.cluster, plan.free, { least: plan.least, all: 3 });
+    const metadata = { uid: 'budget', resourceVersion: '1' };
+    const there = budgets.map((one) => ({ ...one, metadata: { ...one.metadata, ...metadata } }));
+    return new Map(there.map((one) => [one.metadata.name, one]));
+  };
+  const isShutBy = (plan: Evictable) => isShut(gatherFacts({ ...CALM, budgets: budgetOf(plan) }));
+  assert.equal(isShut(gatherFacts(CALM)), false);
+  assert.equal(isShutBy(evictable(gatherFacts(CALM), false)), false);
+  assert.equal(isShutBy(shut), true);
+  assert.equal(isShutBy(idle), true);
 });
 
 test('with a ring that is not known only those go that serve nothing', () => {

@@ -9,20 +9,23 @@ const EMPTYING: ReadonlySet<string> = new Set(['NoSchedule', 'NoExecute']);
 
 export interface Evictable {
   readonly free: NodeSet;
-  /** How many of them serve. */
-  readonly ready: number;
+  /** So many of them have to stay healthy. */
+  readonly least: number;
   /** Sets of host ids: with answers more may be free. */
   readonly asks: readonly (readonly string[])[];
 }
 
-/** All members are there, and no range is on its way: then each range can do without any one node. */
+/**
+ * All nodes serve, and no range is on its way: then each range can do without any one. Nobody is on the way in, either: numbers of
+ * pods that have to stay would be too low when they have come, if nobody is there then to change them.
+ */
 function isCalm({ ring, nodes }: Facts): boolean {
   if (!ring.known || ring.operations.length > 0) return false;
   const members = [...ring.members.values()].filter(({ state }) => state !== 'left');
   return (
     members.length > 0 &&
     members.every(({ state, aliveBy, askedBy }) => state === 'normal' && aliveBy === askedBy) &&
-    nodes.every(({ state, isReady }) => state !== 'normal' || isReady)
+    nodes.every(({ state, isReady }) => state === 'normal' && isReady)
   );
 }
 
@@ -38,19 +41,35 @@ function getsData({ state, operation }: NodeFacts): boolean {
   return state === 'joining' || (operation !== null && operation.kind !== 'leave');
 }
 
-export function evictable(facts: Facts): Evictable {
+/** Whether any one can be evicted now: pods that are new count, too. */
+export function isOpen({ view }: Facts): boolean {
+  const budget = view.budgets.get(view.cluster.metadata.name);
+  return budget !== undefined && (budget.spec.selector.matchExpressions ?? []).length === 0;
+}
+
+/** Whether nobody who serves can be evicted now. */
+export function isShut({ view }: Facts): boolean {
+  const { name } = view.cluster.metadata;
+  const { selector, minAvailable = 0 } = view.budgets.get(name)?.spec ?? {};
+  const [only] = selector?.matchExpressions ?? [];
+  return only !== undefined && minAvailable >= (only.values ?? []).length;
+}
+
+/** @param shut whether a node is about to be stopped by us: then nobody else may stop one */
+export function evictable(facts: Facts, shut: boolean): Evictable {
   const { ring, nodes, view } = facts;
-  const serving = nodes.filter(({ state }) => state === 'normal').length;
-  if (isCalm(facts)) return { free: 'all', ready: serving, asks: [] };
+  if (!shut && isCalm(facts))
+    return { free: 'all', least: Math.max(0, nodes.length - 1), asks: [] };
   const idle = nodes.filter((node) => !node.isReady && !getsData(node));
-  const emptied = ring.known
-    ? nodes
-        .filter(
-          (node) => !idle.includes(node) && node.state !== 'none' && isBeingEmptied(node, facts),
-        )
-        .toSorted((a, b) => Number(isUp(a)) - Number(isUp(b)) || (a.name < b.name ? -1 : 1))
-        .slice(0, ASKED_MAX)
-    : [];
+  const emptied =
+    ring.known && !shut
+      ? nodes
+          .filter(
+            (node) => !idle.includes(node) && node.state !== 'none' && isBeingEmptied(node, facts),
+          )
+          .toSorted((a, b) => Number(isUp(a)) - Number(isUp(b)) || (a.name < b.name ? -1 : 1))
+          .slice(0, ASKED_MAX)
+      : [];
   const asks: (readonly string[])[] = [];
   const allowed = emptied.filter((node) => {
     const ids = withDown(facts, [node]);
@@ -58,6 +77,8 @@ export function evictable(facts: Facts): Evictable {
     if (answer === undefined) asks.push(ids);
     return answer?.allowed === true;
   });
-  const free = [...idle, ...allowed].map(({ name }) => name).sort();
-  return { free, ready: allowed.filter(({ isReady }) => isReady).length, asks };
+  const names = (of: readonly NodeFacts[]) => of.map(({ name }) => name).sort();
+  // Who gets healthy meanwhile does not go.
+  if (allowed.length === 0) return { free: names(idle), least: idle.length, asks };
+  return { free: names(allowed), least: allowed.length - 1, asks };
 }

@@ -16,6 +16,7 @@ import { GONE } from './departures.ts';
 import type { Facts, NodeFacts } from './facts.ts';
 import { mayStart } from './first-node.ts';
 import { upkeepOfVolume } from './node-upkeep.ts';
+import { showStuck, stuckOn } from './places.ts';
 import { amountOf } from './progress.ts';
 
 export function phaseOf(
@@ -102,7 +103,11 @@ function machineOf({ pod }: NodeView, { view }: Facts): string {
 
 function readiness(node: NodeFacts, facts: Facts, phase: NodePhase): Assertion {
   if (phase === 'Ready') return isTrue('Ready', 'Serves', 'It serves, and its peers see it.');
-  const trouble = troubleOf(node.view) || machineOf(node.view, facts);
+  const stuck = stuckOn(node, facts);
+  const trouble =
+    stuck === null
+      ? troubleOf(node.view) || machineOf(node.view, facts)
+      : showStuck(stuck, node, facts);
   const seen =
     node.state === 'normal' && node.isReady ? 'its pod is ready, its peers do not see it' : '';
   return isFalse('Ready', phase, trouble || seen);

@@ -5,8 +5,10 @@ import { nodeClaim, nodeService } from '../resources/node-objects.ts';
 import { nodePod, type PodInputs } from '../resources/node-pod.ts';
 import { bytesOf, hasAll } from '../resources/values.ts';
 import { type Action, blocked, deletion, NOTHING, type Step, step, together } from './actions.ts';
+import { isOpen } from './evictions.ts';
 import type { Facts, NodeFacts } from './facts.ts';
 import { hasMembers, mayStart, startsByItself, takeBackStart } from './first-node.ts';
+import { refusalOfVersion } from './versions.ts';
 
 /** A volume that is not bound for so long will not be by itself. */
 const BINDING_MILLIS = 60_000;
@@ -95,6 +97,8 @@ function refusalOfPod(node: NodeFacts, facts: Facts): Step | null {
     const why = certificates.problem ?? 'it is being made';
     return blocked('NoCertificate', `${node.name} has no certificate: ${why}`);
   }
+  const isNew = node.state === 'none' || node.state === 'unknown';
+  if (isNew && hasMembers(facts) && isOpen(facts)) return NOTHING;
   return mayStart(facts) ? null : NOTHING;
 }
 
@@ -118,6 +122,10 @@ function upkeepOfPod(node: NodeFacts, facts: Facts, { defaults, made }: PodOptio
   }
   const refusal = refusalOfPod(node, facts);
   if (refusal !== null) return refusal;
+  if (made === undefined) {
+    const why = refusalOfVersion(facts, defaults) ?? '';
+    return blocked('VersionRefused', `${node.name} gets no pod: ${why}`);
+  }
   const first =
     startsByItself(facts) &&
     !hasMembers(facts) &&

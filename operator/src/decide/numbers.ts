@@ -2,6 +2,8 @@
 import type { ClusterSpec, RackSpec } from '../api/datacenter-cluster.ts';
 import { hostIdOf } from '../observe/view.ts';
 import { type Facts, isDead, type NodeFacts } from './facts.ts';
+import { hasMembers } from './first-node.ts';
+import { isStranded } from './places.ts';
 
 export interface RackNumber {
   readonly datacenter: string;
@@ -123,13 +125,14 @@ function isNeedless(node: NodeFacts, { byHostId, ring }: Facts): boolean {
 }
 
 /** It never was a member and can become none: there is nothing to wait for. */
-function isHopeless(node: NodeFacts): boolean {
-  return (node.state === 'none' || node.state === 'joining') && node.isVolumeLost;
+function isHopeless(node: NodeFacts, facts: Facts): boolean {
+  if (node.state !== 'none' && node.state !== 'joining') return false;
+  return node.isVolumeLost || (hasMembers(facts) && isStranded(node, facts));
 }
 
 export function planNumbers(facts: Facts): Numbers {
   const wanted = numbersOf(facts);
-  const dropped = facts.nodes.filter((node) => isNeedless(node, facts) || isHopeless(node));
+  const dropped = facts.nodes.filter((node) => isNeedless(node, facts) || isHopeless(node, facts));
   const going = new Set(dropped.map(({ hostId }) => hostId));
   // Who is to be replaced counts again when the replacement goes.
   const counts = (node: NodeFacts) => {

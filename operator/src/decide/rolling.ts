@@ -5,6 +5,7 @@ import { inputsOf, type PodInputs, podHash } from '../resources/node-pod.ts';
 import { blocked, deletion, NOTHING, type Step, step, together } from './actions.ts';
 import { type Facts, isRunning, isUp, type NodeFacts, withDown } from './facts.ts';
 import { datacentersOf } from './numbers.ts';
+import { refusalOfVersion } from './versions.ts';
 
 function planOf({ view }: NodeFacts, { view: { cluster } }: Facts, { image }: Defaults) {
   return { cluster, node: view.object, image };
@@ -16,16 +17,18 @@ export function isOutdated(node: NodeFacts, facts: Facts, defaults: Defaults): b
   return pod.metadata.annotations?.[POD_HASH] !== podHash(planOf(node, facts, defaults));
 }
 
-/** What the pod of a node is, or is to be, made of. */
+/** What the pod of a node is, or is to be, made of; undefined: of nothing that the spec says now. */
 export function madeOf(
   node: NodeFacts,
   facts: Facts,
   { defaults, held }: { readonly defaults: Defaults; readonly held: ReadonlySet<string> },
-): PodInputs {
+): PodInputs | undefined {
   const { object } = node.view;
   const known = object.status?.made as PodInputs | undefined;
   const isKept = held.has(node.hostId) || isOutdated(node, facts, defaults);
-  return known !== undefined && isKept ? known : inputsOf(planOf(node, facts, defaults));
+  if (known !== undefined && isKept) return known;
+  const isRefused = refusalOfVersion(facts, defaults) !== null;
+  return isRefused ? undefined : inputsOf(planOf(node, facts, defaults));
 }
 
 /** Was given what the spec says now, by what is written down of it. */
@@ -45,7 +48,8 @@ function hasNoPod({ view: { pod } }: NodeFacts): boolean {
 
 /** Nodes that stay as they are for now, also if their pods have to be made anew. */
 export function heldBack(facts: Facts, defaults: Defaults): ReadonlySet<string> {
-  const { paused, canary } = facts.view.cluster.spec.update;
+  const { paused: isPaused, canary } = facts.view.cluster.spec.update;
+  const paused = isPaused || refusalOfVersion(facts, defaults) !== null;
   if (!paused && canary === undefined) return new Set();
   const staying = facts.nodes.filter(({ state }) => state !== 'left');
   const changed = staying.filter((node) => hasChange(node, facts, defaults));
@@ -152,11 +156,16 @@ export function planRolling(
   const idle = outdated.filter((node) => !isRunning(node));
   const running = outdated.filter((node) => isRunning(node) && !apart.has(node.hostId));
   // One that is no member serves nobody, and holds nobody up.
+  const refusal = refusalOfVersion(facts, defaults);
   const isStranger = ({ state }: NodeFacts) => state === 'none';
   const free = [...idle, ...running.filter(isStranger)].filter(({ hostId }) => !held.has(hostId));
   const members = running.filter((node) => !isStranger(node));
   return together([
     ...free.map(restart),
-    members.length === 0 ? NOTHING : planSafely(facts, members, updated),
+    refusal !== null
+      ? blocked('VersionRefused', refusal)
+      : members.length === 0
+        ? NOTHING
+        : planSafely(facts, members, updated),
   ]);
 }

@@ -2,9 +2,10 @@
 import type { DatacenterCluster } from '../api/objects.ts';
 import type { CertificateState } from '../ports/certificates.ts';
 import type { Key } from '../ports/kube.ts';
-import type { Kinds, Machine, StorageClass } from '../ports/kube-objects.ts';
+import type { Kinds, Machine, StorageClass, Volume } from '../ports/kube-objects.ts';
 import type { DatabaseNodes } from '../ports/nodes.ts';
 import { LABELS, seedsServiceName } from '../resources/names.ts';
+import { findsNoPlace, homesOf } from './homes.ts';
 import { observeRing } from './ring.ts';
 import type { Source } from './source.ts';
 import type { ClusterView, NodeView, Refusal } from './view.ts';
@@ -16,6 +17,8 @@ export interface ObserveDeps {
     cluster: DatacenterCluster,
     nodes: readonly NodeView[],
   ): Promise<CertificateState | null>;
+  /** Null: there is none of the name, or it may not be read. */
+  volume(name: string): Promise<Volume | null>;
   readonly nowMillis: number;
   readonly refusals: ReadonlyMap<string, Refusal>;
 }
@@ -44,7 +47,8 @@ async function nodesOf(
   const nodes = own.map((object) => {
     const pod = pods.get(object.metadata.name) ?? null;
     const service = services.get(object.metadata.name) ?? null;
-    return { object, pod, claim: claims.get(object.metadata.name) ?? null, service };
+    const claim = claims.get(object.metadata.name) ?? null;
+    return { object, pod, claim, service, homes: null };
   });
   const ids = new Set(own.map(({ metadata }) => metadata.uid));
   const strays = [...claims.values()].filter(
@@ -57,11 +61,35 @@ async function nodesOf(
   return { nodes, strays };
 }
 
+/** Where those can be whose pods find no place: that depends on their volumes. */
+async function withHomes(
+  source: Source,
+  nodes: readonly NodeView[],
+  volume: ObserveDeps['volume'],
+): Promise<readonly NodeView[]> {
+  const lost = nodes.filter(
+    ({ pod, claim }) => findsNoPlace(pod) && claim?.spec.volumeName !== undefined,
+  );
+  if (lost.length === 0) return nodes;
+  const machines = await source.list('Node', '', {});
+  const found = new Map<NodeView, readonly string[] | null>();
+  for (const node of lost) {
+    const one = await volume(node.claim?.spec.volumeName ?? '');
+    found.set(node, one === null ? null : homesOf(one, machines));
+  }
+  return nodes.map((node) => ({ ...node, homes: found.get(node) ?? null }));
+}
+
 async function machinesOf(
   source: Source,
   nodes: readonly NodeView[],
 ): Promise<ReadonlyMap<string, Machine>> {
-  const names = new Set(nodes.flatMap(({ pod }) => pod?.spec.nodeName ?? []));
+  const names = new Set(
+    nodes.flatMap(({ pod, homes }) => [
+      ...(homes ?? []),
+      ...(pod?.spec.nodeName === undefined ? [] : [pod.spec.nodeName]),
+    ]),
+  );
   const found = new Map<string, Machine>();
   for (const name of names) {
     const machine = await source.get('Node', { namespace: '', name });
@@ -96,7 +124,12 @@ export async function observe(
   const cluster = await source.get('DatacenterCluster', key);
   if (cluster === null || cluster.metadata.deletionTimestamp !== undefined) return null;
   const { namespace, name } = cluster.metadata;
-  const { nodes, strays } = await nodesOf(source, cluster);
+  // Before pods: with a budget that is shut, what is seen of pods then is not on its way out.
+  const budgets = byName(
+    await source.list('PodDisruptionBudget', namespace, { [LABELS.cluster]: name }),
+  );
+  const { nodes: plain, strays } = await nodesOf(source, cluster);
+  const nodes = await withHomes(source, plain, deps.volume);
   return {
     nowMillis: deps.nowMillis,
     cluster,
@@ -104,9 +137,7 @@ export async function observe(
     strays,
     seeds: await source.get('Service', { namespace, name: seedsServiceName(name) }),
     client: await source.get('Service', { namespace, name }),
-    budgets: byName(
-      await source.list('PodDisruptionBudget', namespace, { [LABELS.cluster]: name }),
-    ),
+    budgets,
     machines: await machinesOf(source, nodes),
     storageClasses: await classesOf(source, nodes),
     certificates: await deps.certificates(cluster, nodes),

@@ -73,9 +73,19 @@ function memberOf(one: AdminNodeStatus, answers: readonly Answer[]): Member {
   const aliveBy = asked.filter(({ status }) =>
     status.nodes.some(({ hostId, alive }) => hostId === one.hostId && alive),
   ).length;
-  const { hostId, address, datacenter, rack, tokens } = one;
+  const { hostId, address, datacenter, rack, tokens, version } = one;
   const state = one.state as MemberState;
-  return { hostId, address, datacenter, rack, state, tokens, aliveBy, askedBy: asked.length };
+  return {
+    hostId,
+    address,
+    datacenter,
+    rack,
+    state,
+    tokens,
+    version,
+    aliveBy,
+    askedBy: asked.length,
+  };
 }
 
 /**

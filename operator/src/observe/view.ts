@@ -21,6 +21,8 @@ export interface Member {
   readonly rack: string;
   readonly state: MemberState;
   readonly tokens: number;
+  /** Of Ilion, with which it was started last; empty: not known. */
+  readonly version: string;
   /** How many of those asked see it alive; itself counts only if nobody else was asked. */
   readonly aliveBy: number;
   /** How many were asked about it. */
@@ -51,6 +53,8 @@ export interface NodeView {
   readonly pod: Pod | null;
   readonly claim: Claim | null;
   readonly service: Service | null;
+  /** Machines on which its volume can be, looked for only if its pod finds no place; null: any, or it was not looked for. */
+  readonly homes: readonly string[] | null;
 }
 
 /** The database's refusal of something, not to be asked for again at once. */
@@ -72,7 +76,7 @@ export interface ClusterView {
   readonly client: Service | null;
   /** By name. */
   readonly budgets: ReadonlyMap<string, DisruptionBudget>;
-  /** Those that hold pods. */
+  /** Those that hold pods, or could hold one that finds no place. */
   readonly machines: ReadonlyMap<string, Machine>;
   /** Of the volumes, by name, if they are there. */
   readonly storageClasses: ReadonlyMap<string, StorageClass>;

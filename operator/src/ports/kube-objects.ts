@@ -113,6 +113,24 @@ export type Machine = KubeObject<
   },
   { readonly conditions?: readonly KubeCondition[] }
 >;
+/** One term of an affinity: all of its expressions hold. */
+export interface NodeTerm {
+  readonly matchExpressions?: readonly NodeExpression[];
+  readonly matchFields?: readonly NodeExpression[];
+}
+export interface NodeExpression {
+  readonly key: string;
+  readonly operator: string;
+  readonly values?: readonly string[];
+}
+export type Volume = KubeObject<
+  {
+    readonly nodeAffinity?: {
+      readonly required?: { readonly nodeSelectorTerms?: readonly NodeTerm[] };
+    };
+  },
+  unknown
+>;
 export type Secret = Omit<KubeObject<never, never>, 'spec' | 'status'> & {
   readonly type?: string;
   /** Base64. */
@@ -144,6 +162,7 @@ export interface Kinds {
   readonly Secret: Secret;
   readonly PodDisruptionBudget: DisruptionBudget;
   readonly Node: Machine;
+  readonly PersistentVolume: Volume;
   readonly StorageClass: StorageClass;
   readonly Lease: Lease;
 }
@@ -172,6 +191,7 @@ export const KIND_FACTS: Readonly<Record<Kind, KindFacts>> = {
     namespaced: true,
   },
   Node: { apiVersion: 'v1', plural: 'nodes', namespaced: false },
+  PersistentVolume: { apiVersion: 'v1', plural: 'persistentvolumes', namespaced: false },
   StorageClass: { apiVersion: 'storage.k8s.io/v1', plural: 'storageclasses', namespaced: false },
   Lease: { apiVersion: 'coordination.k8s.io/v1', plural: 'leases', namespaced: true },
 };

@@ -68,13 +68,13 @@ function selectorOf(
  * there is no eviction of one that is in two. Numbers of pods that have to be healthy, as Kubernetes does not know how many there are to
  * be of pods that belong to objects of ours.
  * @param free which the ring can do without, one at a time
- * @param ready how many of those serve, or are to
+ * @param least how many of those have to stay healthy
  * @param all nodes of the cluster
  */
 export function disruptionBudgets(
   cluster: DatacenterCluster,
   free: NodeSet,
-  { ready, all }: { readonly ready: number; readonly all: number },
+  { least, all }: { readonly least: number; readonly all: number },
 ): readonly Draft<DisruptionBudget>[] {
   const { name } = cluster.metadata;
   const budget = (own: string, spec: DisruptionBudget['spec']): Draft<DisruptionBudget> => ({
@@ -92,7 +92,7 @@ export function disruptionBudgets(
     }),
     // One that does not serve holds up no drain.
     budget(name, {
-      minAvailable: Math.max(0, ready - 1),
+      minAvailable: least,
       selector: selectorOf(name, free, true),
       unhealthyPodEvictionPolicy: 'AlwaysAllow',
     }),

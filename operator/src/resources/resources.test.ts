@@ -45,8 +45,8 @@ test('objects are as the golden file has them: UPDATE=1 writes it', () => {
   const objects = [
     seedsService(cluster),
     clientService(cluster),
-    ...disruptionBudgets(cluster, 'all', { ready: 3, all: 3 }),
-    ...disruptionBudgets(cluster, ['demo-dc1-a-xkcdq'], { ready: 1, all: 3 }),
+    ...disruptionBudgets(cluster, 'all', { least: 2, all: 3 }),
+    ...disruptionBudgets(cluster, ['demo-dc1-a-xkcdq'], { least: 0, all: 3 }),
     nodeClaim(cluster, node),
     nodeService(node),
     nodePod(plan),

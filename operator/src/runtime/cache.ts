@@ -77,6 +77,7 @@ export class Cache implements Source {
     namespace: string,
     labels: Readonly<Record<string, string>>,
   ): Promise<readonly Kinds[K][]> {
+    if (CLUSTER_WIDE.includes(kind)) return [...this.of(kind).values()] as Kinds[K][];
     const cluster = labels[LABELS.cluster];
     const found = this.byCluster.get(`${kind} ${keyOf(namespace, cluster)}`);
     return found === undefined ? [] : ([...found.values()] as Kinds[K][]);
@@ -164,8 +165,10 @@ function managed(): Readonly<Record<string, string>> {
 /** The API server itself; machines and classes of volumes as they are cached: they decide nothing that cannot be undone. */
 export function liveSource(kube: KubeApi, cache: Source): Source {
   return {
-    get: (kind, key) =>
-      kind === 'Node' || kind === 'StorageClass' ? cache.get(kind, key) : kube.get(kind, key),
-    list: (kind, namespace, labels) => kube.list(kind, namespace, labels),
+    get: (kind, key) => (CLUSTER_WIDE.includes(kind) ? cache.get(kind, key) : kube.get(kind, key)),
+    list: (kind, namespace, labels) =>
+      CLUSTER_WIDE.includes(kind)
+        ? cache.list(kind, namespace, labels)
+        : kube.list(kind, namespace, labels),
   };
 }

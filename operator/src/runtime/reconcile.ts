@@ -9,7 +9,8 @@ import type { Source } from '../observe/source.ts';
 import { type ClusterView, type Defaults, disruptionKey, type Refusal } from '../observe/view.ts';
 import type { CertificateState, Certificates } from '../ports/certificates.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Key } from '../ports/kube.ts';
+import { type Key, KubeError } from '../ports/kube.ts';
+import type { Volume } from '../ports/kube-objects.ts';
 import { type DisruptionReply, NodeCallError } from '../ports/nodes.ts';
 
 export interface ReconcileDeps extends ActDeps {
@@ -36,12 +37,15 @@ export interface ReconcileResult {
 const ASKING_ROUNDS = 3;
 /** Kept of what the database refused. */
 const REFUSALS_MAX = 1_000;
+const VOLUMES_MAX = 1_000;
 /** What watches have brought is not relied on for longer. */
 const RESYNC_MILLIS = 600_000;
 
 export class Reconciler {
   private readonly deps: ReconcileDeps;
   private readonly refusals = new Map<string, Refusal>();
+  /** By name, of those whose pods have found no place. */
+  private readonly volumes = new Map<string, Volume>();
   /** When a cluster was last looked at as it is; clusters that are gone are taken out. */
   private readonly looked = new Map<string, number>();
 
@@ -83,6 +87,24 @@ export class Reconciler {
     if (this.refusals.size > REFUSALS_MAX) this.refusals.delete(oldest);
   }
 
+  /** Where a volume can be never changes. Null is looked for again. */
+  private async volume(name: string): Promise<Volume | null> {
+    const known = this.volumes.get(name);
+    if (known !== undefined) return known;
+    try {
+      const found = await this.deps.kube.get('PersistentVolume', { namespace: '', name });
+      if (found === null) return null;
+      const [oldest] = this.volumes.keys();
+      if (this.volumes.size >= VOLUMES_MAX) this.volumes.delete(oldest);
+      this.volumes.set(name, found);
+      return found;
+    } catch (error) {
+      // Without the right to read volumes less is known of why a pod has no place.
+      if (!(error instanceof KubeError) || error.code !== 'FORBIDDEN') throw error;
+      return null;
+    }
+  }
+
   private decide(view: ClusterView): Decision {
     const { defaults, random } = this.deps;
     return decide(view, { defaults, random });
@@ -96,6 +118,7 @@ export class Reconciler {
     let writes = 0;
     const deps: ObserveDeps = {
       database,
+      volume: (volume) => this.volume(volume),
       nowMillis: clock.nowMillis(),
       refusals: this.refusals,
       certificates: async (cluster, nodes): Promise<CertificateState | null> => {

@@ -211,6 +211,22 @@ export const BUGS: readonly Bug[] = [
       }),
   },
   {
+    name: 'others may always stop a node',
+    kube: (kube) => {
+      const wanted = new Map<unknown, Loose['spec']>();
+      const seen = seeing(kube, 'PodDisruptionBudget', (budget) => ({
+        ...budget,
+        spec: wanted.get(budget.metadata['name']) ?? budget.spec,
+      }));
+      return withCalls(seen, {
+        apply: changing(kube.apply, 'PodDisruptionBudget', (budget) => {
+          wanted.set(budget.metadata['name'], budget.spec);
+          return { ...budget, spec: { ...budget.spec, minAvailable: 0 } };
+        }),
+      });
+    },
+  },
+  {
     name: 'something in the status is always new',
     kube: (kube, world) => {
       const apply = kube.applyStatus as unknown as LooseCall;

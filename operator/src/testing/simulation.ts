@@ -40,6 +40,7 @@ export interface SimulationResult {
 
 const KEY = { namespace: 'default', name: 'demo' };
 const PEACE_ROUNDS_MAX = 900;
+const MACHINES_MIN = 5;
 const SPEC: ClusterSpec = {
   replicas: 3,
   datacenterName: 'dc1',
@@ -201,6 +202,9 @@ export class Simulation {
       () => pods.length > 0 && this.harm(() => this.kill(random.pick(pods))),
       () => pods.length > 0 && this.harm(() => this.deletePod(random.pick(pods))),
       () => this.harm(() => this.powerOff()),
+      () => this.drain(),
+      () => this.drain(),
+      () => this.isHealthy() && random.chance(0.5) && this.removeMachine(),
       () =>
         this.isHealthy() &&
         nodes.length > 0 &&
@@ -260,6 +264,30 @@ export class Simulation {
     for (const machine of off) machine.isUp = true;
     if (off.length > 0 || !this.isHealthy()) return;
     this.random.pick(this.world.machines).isUp = false;
+  }
+
+  /** One at a time. */
+  private drain(): void {
+    const { world, random } = this;
+    const drained = world.machines.find(({ isDraining }) => isDraining);
+    if (drained !== undefined) {
+      world.drain(drained, false);
+      return;
+    }
+    const used = world.machines.filter(
+      ({ name, isGone }) => !isGone && world.podsOn(name).length > 0,
+    );
+    if (used.length > 0) world.drain(random.pick(used), true);
+  }
+
+  private removeMachine(): void {
+    const { machines } = this.world;
+    const there = machines.filter(({ isGone }) => !isGone);
+    if (there.length <= MACHINES_MIN) return;
+    const machine = this.random.pick(there);
+    // More than one at a time is more than can be got back.
+    const volumes = [...this.world.disks.values()].filter((one) => one.machine === machine.name);
+    if (volumes.length <= 1) this.harm(() => this.world.removeMachine(machine));
   }
 
   private loseVolume({ metadata }: Stored): void {
@@ -346,6 +374,7 @@ export class Simulation {
   private async end(): Promise<void> {
     this.bringPeace();
     const { violations } = this.world;
+    if (!(await this.endDrains())) return;
     let open: string[] = [];
     for (let round = 0; round < PEACE_ROUNDS_MAX; round++) {
       await this.wait(5_000);
@@ -363,6 +392,20 @@ export class Simulation {
     }
     const writes = this.calls.writes - before;
     if (writes > 0) violations.push(`${writes} writes though nothing had changed`);
+  }
+
+  /** Whoever drains a machine gets it empty. @returns false: something was wrong */
+  private async endDrains(): Promise<boolean> {
+    const { violations, machines } = this.world;
+    const drained = machines.filter(({ isDraining }) => isDraining);
+    const isLeft = () => drained.some(({ name }) => this.world.podsOn(name).length > 0);
+    for (let round = 0; round < PEACE_ROUNDS_MAX && isLeft(); round++) {
+      await this.wait(5_000);
+      if (violations.length > 0) return false;
+    }
+    if (isLeft()) violations.push('a drain does not end');
+    for (const machine of drained) this.world.drain(machine, false);
+    return violations.length === 0;
   }
 
   async run(steps: number): Promise<SimulationResult> {

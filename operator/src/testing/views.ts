@@ -18,6 +18,7 @@ export function viewOf(
   given: readonly Given[],
   replicas: number,
   racks: readonly string[],
+  version = '1',
 ): ClusterView {
   const metadata = { namespace: 'default', resourceVersion: '1' };
   const nodes: NodeView[] = given.map(({ name, rack, remove = false }, i) => ({
@@ -27,11 +28,11 @@ export function viewOf(
       spec: { cluster: 'demo', datacenter: 'dc1', rack, replace: false, remove },
       status: { volume: `volume-${name}` },
     },
-    ...{ pod: null, claim: null, service: null },
+    ...{ pod: null, claim: null, service: null, homes: null },
   }));
   const members = given.map(({ name, rack, state = 'normal' }) => ({
     ...{ hostId: name, address: '10.0.0.1:7000', datacenter: 'dc1', rack, state, tokens: 16 },
-    ...{ aliveBy: 2, askedBy: 2 },
+    ...{ aliveBy: 2, askedBy: 2, version },
   }));
   return {
     nowMillis: Date.UTC(2026, 1, 1),

@@ -4,7 +4,8 @@
  */
 import type { SeededRandom } from '../../../node/src/simulation/random.ts';
 import { MemoryApi, type Stored } from '../memory/memory-api.ts';
-import type { Kind } from '../ports/kube-objects.ts';
+import { holds } from '../observe/homes.ts';
+import type { Kind, NodeExpression } from '../ports/kube-objects.ts';
 import { LABELS } from '../resources/names.ts';
 import { FakeRing } from './fake-ring.ts';
 
@@ -12,6 +13,9 @@ const TICK_MILLIS = 500;
 /** The failure detector takes so long. */
 const DETECT_MILLIS = 10_000;
 const GARBAGE_MILLIS = 3_000;
+/** Between two tries of `kubectl drain`. */
+const EVICT_MILLIS = 5_000;
+const HOSTNAME = 'kubernetes.io/hostname';
 const DRAIN_MILLIS = 2_000;
 /** What the operator has read before a pause is acted on for so long at most. */
 const PAUSED_MILLIS = 30_000;
@@ -19,6 +23,10 @@ const PAUSED_MILLIS = 30_000;
 interface Machine {
   readonly name: string;
   isUp: boolean;
+  /** Somebody drains it. */
+  isDraining: boolean;
+  /** For good. */
+  isGone: boolean;
 }
 
 interface Disk {
@@ -80,13 +88,17 @@ export class World {
   private pending: { at: number; run: () => void }[] = [];
   private readonly failed = new Map<string, number>();
   private garbageAt = 0;
+  private drainAt = 0;
   private addresses = 0;
   private readonly isLocal: boolean;
 
   constructor(random: SeededRandom) {
     this.random = random;
     this.isLocal = random.chance(0.5);
-    this.machines = Array.from({ length: 7 }, (_, i) => ({ name: `machine-${i}`, isUp: true }));
+    this.machines = Array.from({ length: 7 }, (_, i) => ({
+      ...{ name: `machine-${i}`, isUp: true },
+      ...{ isDraining: false, isGone: false },
+    }));
     this.api = new MemoryApi({
       nowMillis: () => this.nowMillis,
       deliver: (run) => {
@@ -99,7 +111,10 @@ export class World {
       newUid: (kind, count) => `${kind === 'DatabaseNode' ? 'host' : kind.toLowerCase()}-${count}`,
     });
     for (const { name } of this.machines)
-      this.api.put('Node', { metadata: { name, namespace: '' } });
+      this.api.put('Node', {
+        metadata: { name, namespace: '', labels: { [HOSTNAME]: name } },
+        spec: {},
+      });
     const expands = { allowVolumeExpansion: true, provisioner: 'test' };
     this.api.put('StorageClass', { ...expands, metadata: { name: 'standard', namespace: '' } });
   }
@@ -124,6 +139,10 @@ export class World {
       this.api.collect();
     }
     for (const pod of this.api.all('Pod')) this.kubelet(pod);
+    if (this.nowMillis >= this.drainAt) {
+      this.drainAt = this.nowMillis + EVICT_MILLIS;
+      for (const machine of this.machines) if (machine.isDraining) this.evictFrom(machine.name);
+    }
     this.watchPause();
     this.database();
     for (const ring of this.rings) ring.tick(this.nowMillis, passed);
@@ -145,7 +164,59 @@ export class World {
   }
 
   isMachineUp(name: unknown): boolean {
-    return this.machines.find((one) => one.name === name)?.isUp === true;
+    const machine = this.machines.find((one) => one.name === name);
+    return machine?.isUp === true && !machine.isGone;
+  }
+
+  /** Cordons a machine and evicts what is on it, or takes that back. */
+  drain(machine: Machine, isDraining: boolean): void {
+    machine.isDraining = isDraining;
+    const node = this.api.find('Node', machine.name, '');
+    if (node === undefined) return;
+    this.api.edit('Node', node, (one) => {
+      one.spec = isDraining ? { unschedulable: true } : {};
+    });
+  }
+
+  /** With what is on it. */
+  removeMachine(machine: Machine): void {
+    machine.isGone = true;
+    const node = this.api.find('Node', machine.name, '');
+    if (node !== undefined) this.api.remove('Node', node);
+  }
+
+  podsOn(machine: string): readonly Stored[] {
+    return this.clusterPods().filter(({ spec }) => spec?.['nodeName'] === machine);
+  }
+
+  private evictFrom(machine: string): void {
+    for (const pod of this.podsOn(machine)) {
+      if (pod.metadata['deletionTimestamp'] !== undefined || !this.mayEvict(pod)) continue;
+      this.watchDeletion(pod);
+      void this.api.delete('Pod', pod.metadata, { uid: pod.metadata.uid });
+    }
+  }
+
+  /** As the eviction API of Kubernetes. */
+  private mayEvict(pod: Stored): boolean {
+    const budgets = this.api
+      .all('PodDisruptionBudget')
+      .map(({ spec }) => spec as unknown as BudgetSpec)
+      .filter((budget) => isSelected(pod, budget));
+    if (budgets.length > 1) return false;
+    const [budget] = budgets;
+    if (budget === undefined) return true;
+    const isHealthy = (one: Stored) =>
+      one.metadata['deletionTimestamp'] === undefined &&
+      ((one.status?.['conditions'] ?? []) as readonly { type: string; status: string }[]).some(
+        ({ type, status }) => type === 'Ready' && status === 'True',
+      );
+    const healthy = this.clusterPods().filter(
+      (one) => isSelected(one, budget) && isHealthy(one),
+    ).length;
+    if (isHealthy(pod)) return healthy > budget.minAvailable;
+    const { unhealthyPodEvictionPolicy: policy } = budget;
+    return policy === 'AlwaysAllow' || healthy >= budget.minAvailable;
   }
 
   private onGone(kind: Kind, { metadata }: Stored): void {
@@ -172,20 +243,25 @@ export class World {
       return;
     }
     if (!this.isMachineUp(spec['nodeName'])) {
-      this.setReady(pod, false);
+      const isThere = this.api.find('Node', String(spec['nodeName']), '') !== undefined;
+      if (isThere) this.setReady(pod, false);
+      else this.takeAway(pod);
       return;
     }
     if (metadata['deletionTimestamp'] !== undefined) {
       const since = Date.parse(String(metadata['deletionTimestamp']));
-      if (this.nowMillis - since < DRAIN_MILLIS) return;
-      this.stop(pod);
-      this.api.remove('Pod', pod);
-      this.releaseClaim(pod);
+      if (this.nowMillis - since >= DRAIN_MILLIS) this.takeAway(pod);
       return;
     }
     if (this.processes.has(metadata.uid)) return;
     const restartAt = this.failed.get(metadata.uid) ?? 0;
     if (this.nowMillis >= restartAt) this.start(pod);
+  }
+
+  private takeAway(pod: Stored): void {
+    this.stop(pod);
+    this.api.remove('Pod', pod);
+    this.releaseClaim(pod);
   }
 
   private releaseClaim({ metadata }: Stored): void {
@@ -200,21 +276,48 @@ export class World {
     const claim = this.api.find('PersistentVolumeClaim', pod.metadata.name);
     if (age < 1_000 || claim === undefined) return;
     const disk = this.disks.get(claim.metadata.uid);
-    const up = this.machines.filter(({ isUp, name }) => isUp && (disk?.machine ?? name) === name);
-    if (up.length === 0) return;
+    const up = this.machines.filter(
+      ({ isUp, isDraining, isGone, name }) =>
+        isUp && !isDraining && !isGone && (disk?.machine ?? name) === name,
+    );
+    if (up.length === 0) {
+      this.setUnscheduled(pod);
+      return;
+    }
     const { name } = this.random.pick(up);
     if (disk === undefined) {
       const machine = this.isLocal ? name : null;
       this.disks.set(claim.metadata.uid, { hostId: null, ring: null, machine });
     }
-    this.api.edit('PersistentVolumeClaim', claim, (one) => {
-      one.status = { ...one.status, phase: 'Bound' };
-    });
+    this.bind(claim);
     this.addresses++;
     const podIP = `10.0.${this.addresses >> 8}.${this.addresses & 255}`;
     this.api.edit('Pod', pod, (one) => {
       one.spec = { ...one.spec, nodeName: name };
       one.status = { phase: 'Pending', podIP, containerStatuses: [waiting('ContainerCreating')] };
+    });
+  }
+
+  private bind(claim: Stored): void {
+    const volumeName = `volume-of-${claim.metadata.uid}`;
+    if (claim.spec?.['volumeName'] !== undefined) return;
+    const machine = this.disks.get(claim.metadata.uid)?.machine ?? null;
+    const only = { key: HOSTNAME, operator: 'In', values: [machine] };
+    const nodeSelectorTerms = [{ matchExpressions: [only] }];
+    const spec = machine === null ? {} : { nodeAffinity: { required: { nodeSelectorTerms } } };
+    this.api.put('PersistentVolume', { metadata: { name: volumeName, namespace: '' }, spec });
+    this.api.edit('PersistentVolumeClaim', claim, (one) => {
+      one.spec = { ...one.spec, volumeName };
+      one.status = { ...one.status, phase: 'Bound' };
+    });
+  }
+
+  private setUnscheduled(pod: Stored): void {
+    if (pod.status !== undefined) return;
+    const lastTransitionTime = new Date(this.nowMillis).toISOString();
+    const condition = { type: 'PodScheduled', status: 'False', lastTransitionTime };
+    this.api.edit('Pod', pod, (one) => {
+      one.status = { phase: 'Pending', conditions: [condition] };
     });
   }
 
@@ -409,6 +512,24 @@ export class World {
       return labels?.[LABELS.cluster] === 'demo';
     });
   }
+}
+
+interface BudgetSpec {
+  readonly minAvailable: number;
+  readonly selector: {
+    readonly matchLabels: Readonly<Record<string, string>>;
+    readonly matchExpressions?: readonly NodeExpression[];
+  };
+  readonly unhealthyPodEvictionPolicy: string;
+}
+
+function isSelected({ metadata }: Stored, { selector }: BudgetSpec): boolean {
+  const labels = metadata['labels'] as Readonly<Record<string, string>>;
+  const { matchLabels, matchExpressions = [] } = selector;
+  return (
+    Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
+    matchExpressions.every((one) => holds(one, labels[one.key]))
+  );
 }
 
 function waiting(reason: string) {

@@ -1,0 +1,84 @@
+/** Pods that find no place, as their volumes are on machines that are gone or take none. */
+import type { Machine, Pod } from '../ports/kube-objects.ts';
+import { millisOf } from '../resources/values.ts';
+import { showTime } from './conditions.ts';
+import type { Facts, NodeFacts } from './facts.ts';
+
+interface Toleration {
+  readonly key?: string;
+  readonly operator?: string;
+  readonly value?: string;
+  readonly effect?: string;
+}
+
+type Taint = NonNullable<Machine['spec']['taints']>[number];
+
+const KEEPS_OFF: ReadonlySet<string> = new Set(['NoSchedule', 'NoExecute']);
+
+function tolerates(pod: Pod, taint: Taint): boolean {
+  const tolerations = (pod.spec['tolerations'] ?? []) as readonly Toleration[];
+  return tolerations.some(({ key, operator, value, effect }) => {
+    if (effect !== undefined && effect !== '' && effect !== taint.effect) return false;
+    if (key === undefined || key === '') return operator === 'Exists';
+    if (key !== taint.key) return false;
+    return operator === 'Exists' || (value ?? '') === (taint.value ?? '');
+  });
+}
+
+/** Why the machine takes no pods such as this; null: it may. */
+function refusalOf(machine: Machine, pod: Pod): string | null {
+  const { unschedulable, taints = [] } = machine.spec;
+  if (unschedulable === true) return 'is cordoned';
+  const taint = taints.find((one) => KEEPS_OFF.has(one.effect) && !tolerates(pod, one));
+  return taint === undefined ? null : `has the taint ${taint.key}:${taint.effect}`;
+}
+
+export interface Stuck {
+  /** For people. */
+  readonly why: string;
+  /** Milliseconds since 1970. */
+  readonly since: number;
+}
+
+/** @returns null: it has a place, or what is missing is something else than a machine */
+export function stuckOn(
+  { view }: NodeFacts,
+  { view: { machines, nowMillis } }: Facts,
+): Stuck | null {
+  const { pod, homes, claim } = view;
+  if (pod === null || homes === null) return null;
+  const scheduled = pod.status?.conditions?.find(({ type }) => type === 'PodScheduled');
+  const time = scheduled?.lastTransitionTime;
+  const since = time === undefined ? nowMillis : Date.parse(time);
+  const volume = `its volume ${claim?.spec.volumeName ?? ''}`;
+  if (homes.length === 0) {
+    return { why: `${volume} is on a Kubernetes node that is not there any more`, since };
+  }
+  const refusals: string[] = [];
+  for (const name of homes) {
+    const machine = machines.get(name);
+    const refusal = machine === undefined ? 'is not there' : refusalOf(machine, pod);
+    if (refusal === null) return null;
+    refusals.push(`${name}, which ${refusal}`);
+  }
+  const more = refusals.length > 1 ? ` and ${refusals.length - 1} more` : '';
+  return { why: `${volume} is on the Kubernetes node ${refusals[0]}${more}`, since };
+}
+
+/** What is waited for, since when, and what becomes of it. */
+export function showStuck(stuck: Stuck, node: NodeFacts, { view }: Facts): string {
+  const { replaceAfter } = view.cluster.spec.healing;
+  const since = node.downSince ?? stuck.since;
+  const after =
+    millisOf(replaceAfter) === 0
+      ? 'it waits for it, as spec.healing.replaceAfter is 0s'
+      : `another node takes its place when that has lasted for ${replaceAfter} (spec.healing.replaceAfter)`;
+  return `no place since ${showTime(since)}: ${stuck.why}; ${after}`;
+}
+
+/** It has had no place for so long that it will find none. */
+export function isStranded(node: NodeFacts, facts: Facts): boolean {
+  const after = millisOf(facts.view.cluster.spec.healing.replaceAfter);
+  const stuck = stuckOn(node, facts);
+  return stuck !== null && after > 0 && facts.view.nowMillis - stuck.since >= after;
+}
