@@ -27,12 +27,37 @@ function ringsOf({ nodes }: RingState, operation: TopologyOperation): readonly [
   return [before, after];
 }
 
+type Movements = ReadonlyMap<string, readonly Movement[]>;
+
+/** By the nodes of a state, which another state has only if they are the same: asked for at every step of a transfer. */
+const known = new WeakMap<RingState['nodes'], Map<string, Movements>>();
+
 /** Who gets something by an operation, of a keyspace with this replication: the movements of each, ascending. */
 export function movementsOf(
   state: RingState,
   operation: TopologyOperation,
   replication: Replication,
-): ReadonlyMap<string, readonly Movement[]> {
+): Movements {
+  const { hostId, replaces, tokens } = operation;
+  const name = JSON.stringify([hostId, replaces, tokens.join(), replication]);
+  let ofNodes = known.get(state.nodes);
+  if (ofNodes === undefined) {
+    ofNodes = new Map();
+    known.set(state.nodes, ofNodes);
+  }
+  let movements = ofNodes.get(name);
+  if (movements === undefined) {
+    movements = findMovements(state, operation, replication);
+    ofNodes.set(name, movements);
+  }
+  return movements;
+}
+
+function findMovements(
+  state: RingState,
+  operation: TopologyOperation,
+  replication: Replication,
+): Movements {
   const [before, after] = ringsOf(state, operation);
   const old = before.placement(replication);
   const next = after.placement(replication);
