@@ -61,3 +61,19 @@ test('nodes come, go, and are gone for good', () => {
     'REMOVED_NODE 10.1.0.2:9042',
   ]);
 });
+
+test('a node that comes back with another address is a new one to clients', () => {
+  const moved = { ...node(2), rpcAddress: '10.1.0.9' };
+  const up = view([node(1), node(2)], [1, 2]);
+  const down = view([node(1), node(2)], [1]);
+  assert.deepEqual(show(down, view([node(1), moved], [1])), [
+    'NEW_NODE 10.1.0.9:9042',
+    'REMOVED_NODE 10.1.0.2:9042',
+  ]);
+  // It was away for so short a time that nobody noticed.
+  assert.deepEqual(show(up, view([node(1), moved], [1, 2])), [
+    'NEW_NODE 10.1.0.9:9042',
+    'UP 10.1.0.9:9042',
+    'REMOVED_NODE 10.1.0.2:9042',
+  ]);
+});
