@@ -31,14 +31,17 @@ export function seedsService(cluster: DatacenterCluster): Draft<Service> {
   };
 }
 
-/** Nodes that serve: for clients. */
+/**
+ * Nodes that serve: for clients. Without an address of its own, as drivers take an address for a node: behind one address they would know
+ * one of the nodes by it for as long as they live, whichever it leads to.
+ */
 export function clientService(cluster: DatacenterCluster): Draft<Service> {
   const { name } = cluster.metadata;
   return {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: metadataOf(cluster, name),
-    spec: { selector: { [LABELS.cluster]: name }, ports: [port('cql')] },
+    spec: { clusterIP: 'None', selector: { [LABELS.cluster]: name }, ports: [port('cql')] },
   };
 }
 
