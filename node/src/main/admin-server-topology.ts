@@ -29,10 +29,16 @@ const WAIT_MILLIS = 60 * 60_000;
 const NO_LEADER =
   'the leader of the metadata log, which drives it, does not answer: more than half of those who vote have to be up';
 
+/** What it asks of the part of a node that agrees with the others. */
+export type TopologyControl = Pick<
+  ControlPlane,
+  'current' | 'alive' | 'agree' | 'waits' | 'requests' | 'propose' | 'links'
+>;
+
 export interface TopologyAdminDeps {
   readonly hostId: string;
   /** Null: the node is alone. */
-  readonly control: ControlPlane | null;
+  readonly control: TopologyControl | null;
   readonly movements: DataMovements | null;
 }
 
@@ -43,7 +49,7 @@ export class TopologyAdmin {
     this.deps = deps;
   }
 
-  private cluster(): { readonly control: ControlPlane; readonly movements: DataMovements } {
+  private cluster(): { readonly control: TopologyControl; readonly movements: DataMovements } {
     const { control, movements } = this.deps;
     if (control === null || movements === null) {
       throw new AdminError(

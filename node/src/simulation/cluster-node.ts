@@ -23,7 +23,7 @@ import {
   parseUuid,
   randomUuid,
 } from '../types/uuid.ts';
-import { ControlNode } from './control-node.ts';
+import { ControlNode, type NodeEntry } from './control-node.ts';
 import { NodeMovements, strayFamilies } from './node-movements.ts';
 import type { Sabotage } from './sabotage.ts';
 import { WatchedLinks } from './watched-links.ts';
@@ -44,6 +44,7 @@ export interface ClusterNodeOptions {
   readonly sabotage?: Sabotage;
   /** Nodes join, leave, move; by files, or row by row. */
   readonly moves?: 'files' | 'rows';
+  readonly entry?: NodeEntry;
 }
 
 /** Partitions of one process, each with its line. */
@@ -120,7 +121,10 @@ export class ClusterNode implements SimulatedNode {
   constructor(facts: NodeWorld, options: ClusterNodeOptions) {
     this.facts = facts;
     this.options = options;
-    this.control = new ControlNode(facts, { tokenCount: 4, moves: options.moves !== undefined });
+    this.control = new ControlNode(facts, {
+      ...{ tokenCount: 4, moves: options.moves !== undefined },
+      ...(options.entry === undefined ? {} : { entry: options.entry }),
+    });
     const { hostId, carrier, clock, log, schedule, random } = facts;
     const links = {
       ...{ hostId, carrier, clock, log, schedule },

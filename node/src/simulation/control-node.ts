@@ -9,7 +9,7 @@ import { requireOwnPlace } from '../cluster/own-place.ts';
 import { TopologyDriver } from '../cluster/topology-driver.ts';
 import { TopologyRequests } from '../cluster/topology-requests.ts';
 import type { LinkHub } from '../internode/link-hub.ts';
-import { request, Verb } from '../internode/links.ts';
+import { type Peer, request, Verb } from '../internode/links.ts';
 import { formatUuid, randomUuid } from '../types/uuid.ts';
 import { WatchedLinks } from './watched-links.ts';
 import type { NodeWorld, SimulatedNode } from './world.ts';
@@ -24,7 +24,17 @@ const NOTHING = new Uint8Array(0);
 /** A joining node that is down for so long is given up. */
 const GIVE_UP_MILLIS = 20_000;
 
+/** How a node comes to its cluster. */
+export interface NodeEntry {
+  /** It starts one, if it has no data. */
+  readonly starts: boolean;
+  /** Whom it asks; found out anew each time. */
+  contacts(): readonly Peer[];
+}
+
 export interface ControlNodeOptions {
+  /** Not given: the world's first node starts the cluster, and the first ones are the contacts of all. */
+  readonly entry?: NodeEntry;
   /** Called with the state after each change that this node applies: its epoch, and all of it as text. */
   readonly applied?: (facts: NodeWorld, epoch: number, state: string) => void;
   readonly tokenCount?: number;
@@ -137,11 +147,10 @@ export class ControlNode implements SimulatedNode {
     this.entered = log;
     const self = selfOf(facts);
     requireOwnPlace(log.current().nodes.get(hostId), self);
-    const seeds = facts.contacts.slice(0, SEEDS);
     await this.enter(log, self);
     links.joined();
     gossip.setMembers(log.current().nodes.values());
-    gossip.start(self, new Map(), seeds);
+    gossip.start(self, new Map(), this.contacts());
     log.announce(self);
     log.onChange((state) => {
       gossip.setMembers(state.nodes.values());
@@ -188,11 +197,12 @@ export class ControlNode implements SimulatedNode {
 
   /** The first node of a new world begins the cluster if it finds none; the others ask until they are let in. */
   private async enter(log: MetadataLog, self: NodeInfo): Promise<void> {
-    const { contacts, index } = this.facts;
-    const isFirst = index === 0;
+    const { entry } = this.options;
+    if (entry?.starts === true && !log.isMember) await log.bootstrap(CLUSTER_NAME, self);
+    const isFirst = entry === undefined && this.facts.index === 0;
     while (!log.isMember) {
       try {
-        await log.join(contacts.slice(0, SEEDS), {
+        await log.join(this.contacts(), {
           ...{ clusterName: CLUSTER_NAME, self },
           tokenCount: this.options.tokenCount ?? 16,
           replaces: this.facts.replaces,
@@ -203,6 +213,10 @@ export class ControlNode implements SimulatedNode {
         if (isFirst) await log.bootstrap(CLUSTER_NAME, self);
       }
     }
+  }
+
+  private contacts(): readonly Peer[] {
+    return this.options.entry?.contacts() ?? this.facts.contacts.slice(0, SEEDS);
   }
 
   private tell(log: MetadataLog): void {

@@ -7,6 +7,7 @@ import { EMPTY_SCHEMA, type Schema } from '../schema/schema.ts';
 import type { CounterInput, CounterOutput, RegisterInput, RegisterOutput } from './checkers.ts';
 import { checkBatches, checkConvergence, checkCounter, checkRegister } from './checkers.ts';
 import { ClusterNode } from './cluster-node.ts';
+import type { Fates } from './contracts.ts';
 import type { History } from './history.ts';
 import {
   CAS_REGISTER,
@@ -169,9 +170,9 @@ function ringStyle({ random }: World<ClusterNode>): { kills: boolean; moves: 'fi
 }
 
 /** The metadata log knows the tables, so that nodes get what is theirs. */
-async function agreeOnSchema(world: World<ClusterNode>, schema: Schema): Promise<void> {
+export async function agreeOnSchema(world: World<ClusterNode>, schema: Schema): Promise<void> {
   const change = schemaChangeOf(EMPTY_SCHEMA, withoutSystemKeyspaces(schema));
-  const { log } = world.node(0).node.control;
+  const { log } = world.nodes[0].node.control;
   const { reason } = await log.propose({ kind: 'schema', change }, START_MILLIS);
   if (reason !== null) throw new TypeError(reason);
   await world.scheduler.sleep(2_000);
@@ -186,6 +187,28 @@ async function changesEnd(world: World<ClusterNode>, changes: RingChanges): Prom
     if (running === null) return ['a node is down'];
   }
   return changes.unfinished();
+}
+
+/** When all has come to rest: reads everything once more. @param undecided see `judge` @returns problems */
+export async function verdictOf(
+  world: World<ClusterNode>,
+  { workload, schema, isRing, kills }: Fates & { workload: Workload; schema: Schema },
+  undecided: string[],
+): Promise<string[]> {
+  const batches = await world.settle(workload.readAll(), READ_MILLIS);
+  const problems = judge(world, workload, undecided);
+  problems.push(
+    ...checkBatches(
+      workload.batches.map(({ acknowledged }, i) => ({ ...batches[i], acknowledged })),
+    ),
+  );
+  const tables = [...REPLICATED_TABLES, ...(isRing && !kills ? SINGLE_TABLES : [])];
+  problems.push(...(await world.settle(repairAll(world, tables), READ_MILLIS)));
+  await world.runFor(2_000);
+  const held = await world.settle(contentsOf(world, schema, tables), READ_MILLIS);
+  problems.push(...checkConvergence(held, ownersBy(world)));
+  if (isRing) problems.push(...checkRing(world, schema), ...checkLeftovers(world, schema, held));
+  return problems;
 }
 
 export async function runSeed(
@@ -250,22 +273,8 @@ export async function runSeed(
   if (changes !== null) problems.push(...(await changesEnd(world, changes)));
   await world.runFor(REST_MILLIS);
   changes?.end();
-  const batches = await world.settle(workload.readAll(), READ_MILLIS);
   const undecided: string[] = [];
-  problems.push(...judge(world, workload, undecided));
-  problems.push(
-    ...checkBatches(
-      workload.batches.map(({ acknowledged }, i) => ({ ...batches[i], acknowledged })),
-    ),
-  );
-  const tables = [...REPLICATED_TABLES, ...(isRing && !kills ? SINGLE_TABLES : [])];
-  problems.push(...(await world.settle(repairAll(world, tables), READ_MILLIS)));
-  await world.runFor(2_000);
-  const held = await world.settle(contentsOf(world, schema, tables), READ_MILLIS);
-  problems.push(...checkConvergence(held, ownersBy(world)));
-  if (changes !== null) {
-    problems.push(...checkRing(world, schema), ...checkLeftovers(world, schema, held));
-  }
+  problems.push(...(await verdictOf(world, { workload, schema, isRing, kills }, undecided)));
   return {
     seed,
     problems,

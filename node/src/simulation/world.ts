@@ -114,6 +114,14 @@ function hostIdOf(index: number): string {
   return `00000000-0000-4000-8000-${(index + 1).toString(16).padStart(12, '0')}`;
 }
 
+interface SlotPlan {
+  readonly index: number;
+  readonly place: NodePlace;
+  readonly replaces: string | null;
+  /** Not given: it follows from the index. */
+  readonly hostId?: string;
+}
+
 /** The place of one node: what stays when its process dies. */
 export class NodeSlot<Node extends SimulatedNode> {
   readonly index: number;
@@ -135,12 +143,12 @@ export class NodeSlot<Node extends SimulatedNode> {
   private process: Node | null = null;
   private life = 0;
 
-  constructor(world: World<Node>, index: number, place: NodePlace, replaces: string | null) {
+  constructor(world: World<Node>, { index, place, replaces, hostId }: SlotPlan) {
     this.world = world;
     this.replaces = replaces;
     this.index = index;
     this.place = place;
-    this.hostId = hostIdOf(index);
+    this.hostId = hostId ?? hostIdOf(index);
     this.address = `node${index}`;
     this.disk = new VirtualDisk(world.scheduler, world.random.fork(`disk ${index}`));
   }
@@ -324,7 +332,7 @@ export class World<Node extends SimulatedNode> {
     this.network = new VirtualNetwork(this.scheduler, this.random.fork('network'));
     this.create = create;
     this.isOver = isOver ?? (() => false);
-    this.slots = places.map((place, index) => new NodeSlot(this, index, place, null));
+    this.slots = places.map((place, index) => new NodeSlot(this, { index, place, replaces: null }));
   }
 
   get now(): number {
@@ -336,9 +344,15 @@ export class World<Node extends SimulatedNode> {
     return this.slots.filter(({ isRetired }) => !isRetired);
   }
 
-  /** One more, which is down. @param replaces host id of the dead node whose place it takes */
-  add(place: NodePlace, replaces: string | null = null): NodeSlot<Node> {
-    const slot = new NodeSlot(this, this.slots.length, place, replaces);
+  /**
+   * One more, which is down.
+   * @param replaces host id of the dead node whose place it takes
+   * @param hostId a UUID; not given: one that follows from how many there are
+   */
+  add(place: NodePlace, replaces: string | null = null, hostId?: string): NodeSlot<Node> {
+    const index = this.slots.length;
+    const plan = { index, place, replaces, ...(hostId === undefined ? {} : { hostId }) };
+    const slot = new NodeSlot(this, plan);
     this.slots.push(slot);
     return slot;
   }
