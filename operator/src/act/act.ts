@@ -2,8 +2,9 @@
 
 import type { Action } from '../decide/actions.ts';
 import type { Decision } from '../decide/decide.ts';
+import { placeOf } from '../observe/ring.ts';
 import type { ClusterView, Refusal } from '../observe/view.ts';
-import { hostIdOf } from '../observe/view.ts';
+import { hostIdOf, settingsKey } from '../observe/view.ts';
 import type { Log } from '../ports/clock.ts';
 import { type KubeApi, KubeError } from '../ports/kube.ts';
 import { type DatabaseNodes, NodeCallError, type NodePlace } from '../ports/nodes.ts';
@@ -24,6 +25,8 @@ export interface ActResult {
   readonly refused: ReadonlyMap<string, Omit<Refusal, 'atMillis'>>;
   /** Host ids about which it did as it was told. */
   readonly granted: ReadonlySet<string>;
+  /** Settings that nodes have taken, by host id. */
+  readonly taken: ReadonlyMap<string, string>;
 }
 
 /** Failures of the world; anything else is a bug and ends the reconciliation. */
@@ -42,6 +45,7 @@ function nameOf(action: Action): string {
       return `annotate Pod ${action.pod.name}`;
     case 'choose-first':
       return 'choose-first';
+    case 'configure':
     case 'remove-node':
     case 'cancel':
       return `${action.do} ${action.hostId}`;
@@ -55,6 +59,7 @@ export class Actor {
   private readonly failures: { action: string; error: Error }[] = [];
   private readonly refused = new Map<string, Omit<Refusal, 'atMillis'>>();
   private readonly granted = new Set<string>();
+  private readonly taken = new Map<string, string>();
 
   constructor(deps: ActDeps, view: ClusterView) {
     this.deps = deps;
@@ -70,8 +75,8 @@ export class Actor {
         await this.tell(action);
       });
     }
-    const { writes, failures, refused, granted } = this;
-    return { writes, failures, refused, granted };
+    const { writes, failures, refused, granted, taken } = this;
+    return { writes, failures, refused, granted, taken };
   }
 
   private async attempt(name: string, run: () => Promise<void>): Promise<void> {
@@ -144,8 +149,28 @@ export class Actor {
         return this.told(action.hostId, (place) =>
           database.removeNode(place, action.hostId, action.dead),
         );
+      case 'configure':
+        return this.configure(action);
       case 'cancel':
         return this.told(action.hostId, (place) => database.cancel(place, action.operationId));
+    }
+  }
+
+  private async configure(action: Extract<Action, { readonly do: 'configure' }>): Promise<void> {
+    const { hostId, address, settings, taken } = action;
+    const { database } = this.deps;
+    const place = placeOf(this.view.cluster, address);
+    try {
+      const found = await database.status(place, false);
+      if (found.hostId !== hostId) throw new NodeCallError('UNREACHABLE', 'another node is there');
+      await database.configure(place, settings);
+      this.granted.add(settingsKey(hostId));
+      this.taken.set(hostId, taken);
+    } catch (error) {
+      if (error instanceof NodeCallError && error.code === 'REFUSED') {
+        this.refused.set(settingsKey(hostId), { reason: error.message, waits: false });
+      }
+      throw error;
     }
   }
 

@@ -89,6 +89,34 @@ test('calls carry what they are about, and connections close when they stand idl
   assert.equal(nodes.size(), 0);
 });
 
+test('settings that are not wanted any more become the defaults, and only those that are ours', async () => {
+  const asked: object[] = [];
+  const setting = (name: string, origin: string, change = 'hot') => ({
+    ...{ name, value: '1', origin, change },
+  });
+  using node = await startNode({
+    ListSettings: async () => ({
+      settings: [
+        setting('read_request_timeout', 'reload'),
+        setting('write_request_timeout', 'ILION_WRITE_REQUEST_TIMEOUT'),
+        setting('cas_contention_timeout', 'default'),
+        setting('seeds', 'ILION_SEEDS'),
+        setting('num_tokens', 'ILION_NUM_TOKENS', 'restart'),
+      ],
+    }),
+    ReloadSettings: async (request) => {
+      asked.push(request as object);
+      return { changes: [] };
+    },
+  });
+  const nodes = createDatabaseNodes({ certificateOf: none, idleMillis: 30 });
+  await nodes.configure(node.place, { read_request_timeout: '3s' });
+  assert.deepEqual(asked, [
+    { values: { read_request_timeout: '3s', write_request_timeout: 'default' } },
+  ]);
+  nodes.close();
+});
+
 test('failures say whether it may have been done', async () => {
   const failing = (code: number, details: string) => async () => {
     throw { code, details };

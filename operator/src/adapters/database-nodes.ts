@@ -1,6 +1,7 @@
 /** Database nodes over their admin service: a connection for each node that is asked, closed when it stands idle. */
 import { type AdminClient, connectAdmin } from '../../../node/src/main/admin-client.ts';
 import type { Admin } from '../../../node/src/main/admin-messages.ts';
+import { defaultOf } from '../api/node-config.ts';
 import {
   type DatabaseNodes,
   NodeCallError,
@@ -184,6 +185,16 @@ export function createDatabaseNodes(options: DatabaseNodesOptions): PooledNodes 
         admin.removeNode({ hostId, dead, atOnce: true }),
       );
     },
+    configure: (place, settings) =>
+      ask('configure', place, true, async (admin) => {
+        const known = await admin.settings();
+        const isOurs = ({ name }: { readonly name: string }) => defaultOf(name) !== undefined;
+        const others = known.filter(
+          (one) => one.change === 'hot' && one.origin !== 'default' && isOurs(one),
+        );
+        const defaults = others.map(({ name }) => [name, 'default']);
+        await admin.reloadSettings({ ...Object.fromEntries(defaults), ...settings });
+      }),
     cancel: (place, id) => ask('cancel', place, true, (admin) => admin.cancelOperation(id)),
     checkDisruption: (place, hostIds) =>
       ask('checkDisruption', place, false, (admin) => admin.checkDisruption(hostIds)),

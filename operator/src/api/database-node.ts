@@ -63,6 +63,12 @@ export const nodeStatus = object('What the node says, and its peers say of it.',
   downSince: Type.Optional(
     Type.String({ format: 'date-time', description: 'Since when its peers see it down.' }),
   ),
+  settings: Type.Optional(
+    Type.String({
+      description:
+        'Hash of the settings that it has taken while it runs, and which start of which pod has taken them.',
+    }),
+  ),
   made: Type.Optional(
     passedOn<Record<string, unknown>>(
       'What its pod is made of: what it comes back with while changes are held back (spec.update of the cluster).',

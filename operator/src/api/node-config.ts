@@ -25,8 +25,10 @@ export function camelCase(name: string): string {
   return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-function schemaOf({ type, about, default: initial }: Option): TSchema {
-  const description = initial === '' ? about : `${about} Without it: ${initial}.`;
+function schemaOf({ type, about, change, default: initial }: Option): TSchema {
+  const without = initial === '' ? '' : ` Without it: ${initial}.`;
+  const effect = change === 'hot' ? 'takes effect at once' : 'restarts the nodes';
+  const description = `${about}${without} A change ${effect}.`;
   switch (type.kind) {
     case 'integer':
       return Type.Integer({ description, minimum: type.min, maximum: type.max });
@@ -52,8 +54,36 @@ export const NODE_SETTINGS: ReadonlyMap<string, Option> = new Map(
 );
 
 export const nodeConfig: TObject = object(
-  'Settings of the database, by the names of its configuration file. A change restarts the nodes, a rack at a time.',
+  'Settings of the database, by the names of its configuration file. Each says whether a change restarts the nodes, a rack at a time, or takes effect at once.',
   Object.fromEntries(
     [...NODE_SETTINGS].map(([name, option]) => [name, Type.Optional(schemaOf(option))]),
   ),
 );
+
+type Config = Readonly<Record<string, string | number>>;
+
+function chosen(config: Config | undefined, change: Option['change']) {
+  return Object.entries(config ?? {}).flatMap(([name, value]) => {
+    const option = NODE_SETTINGS.get(name);
+    return option?.change === change ? [{ name, option, value }] : [];
+  });
+}
+
+/** By the names that nodes know. @param change what a change of them takes */
+export function settingsOf(
+  config: Config | undefined,
+  change: Option['change'],
+): Readonly<Record<string, string>> {
+  const found = chosen(config, change).map(({ option, value }) => [option.name, String(value)]);
+  return Object.fromEntries(found);
+}
+
+/** A config without the settings that take effect at once. */
+export function withoutHot(config: Config | undefined): Record<string, string | number> {
+  return Object.fromEntries(chosen(config, 'restart').map(({ name, value }) => [name, value]));
+}
+
+/** What a node has that is told nothing. @param name as nodes know it; undefined: it is none of these */
+export function defaultOf(name: string): string | undefined {
+  return [...NODE_SETTINGS.values()].find((option) => option.name === name)?.default;
+}

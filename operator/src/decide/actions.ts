@@ -39,6 +39,15 @@ export type Action = Told &
     /** Records who starts the cluster; empty: nobody yet. Refused if the cluster object has changed since. */
     | { readonly do: 'choose-first'; readonly uid: string }
     | { readonly do: 'remove-node'; readonly hostId: string; readonly dead: boolean }
+    | {
+        readonly do: 'configure';
+        readonly hostId: string;
+        /** IP of its pod. */
+        readonly address: string;
+        readonly settings: Readonly<Record<string, string>>;
+        /** As it stands in the status when they are taken. */
+        readonly taken: string;
+      }
     | { readonly do: 'cancel'; readonly operationId: string; readonly hostId: string }
   );
 

@@ -18,6 +18,8 @@ export interface Outcome {
   readonly departures: Step;
   readonly replacing: Step;
   readonly rolling: Step;
+  /** Those that take effect at once. */
+  readonly settings: Step;
   /** Nodes that are made of something else than the spec says. */
   readonly outdated: number;
 }
@@ -102,10 +104,10 @@ function scalingDown({ departures, numbers }: Outcome, facts: Facts): Assertion 
   );
 }
 
-function updating({ rolling, outdated }: Outcome): Assertion {
+function updating({ rolling, outdated, settings }: Outcome): Assertion {
   const hold = (reason: string) =>
     ['Paused', 'Canary', 'RingUnknown', 'Quorum', 'VersionRefused'].includes(reason);
-  const problems = rolling.blocked.filter(({ reason }) => hold(reason));
+  const problems = [...settings.blocked, ...rolling.blocked.filter(({ reason }) => hold(reason))];
   return unlessBlocked(
     'Updating',
     problems,

@@ -11,6 +11,7 @@ import { planDepartures } from './departures.ts';
 import { isShut } from './evictions.ts';
 import { type Facts, gatherFacts, isRunning, type NodeFacts } from './facts.ts';
 import { planFirst } from './first-node.ts';
+import { tellSettings } from './live-settings.ts';
 import { statusOfNode } from './node-status.ts';
 import { stopAll, upkeepOfNode } from './node-upkeep.ts';
 import { planNumbers } from './numbers.ts';
@@ -77,6 +78,7 @@ export function decide(view: ClusterView, { defaults, random }: DecideOptions): 
   );
   const outcome: Outcome = {
     numbers,
+    settings: together(facts.nodes.map((node) => tellSettings(node, facts, made.get(node.hostId)))),
     nodes: nodeStatuses,
     first: planFirst(facts, numbers),
     upkeep,
@@ -98,6 +100,7 @@ export function decide(view: ClusterView, { defaults, random }: DecideOptions): 
     first,
     upkeepOfCluster(facts, stopping),
     upkeep,
+    outcome.settings,
     ...stop,
     departures,
     replacing,

@@ -15,6 +15,7 @@ import {
 import { GONE } from './departures.ts';
 import type { Facts, NodeFacts } from './facts.ts';
 import { mayStart } from './first-node.ts';
+import { settingsTaken } from './live-settings.ts';
 import { upkeepOfVolume } from './node-upkeep.ts';
 import { showStuck, stuckOn } from './places.ts';
 import { amountOf } from './progress.ts';
@@ -162,6 +163,7 @@ export function statusOfNode(
   const generation = view.object.metadata.generation ?? 0;
   const address = member?.address.split(':')[0] ?? view.pod?.status?.podIP;
   const volume = volumeOf(node, facts, isGoing);
+  const settings = settingsTaken(node, facts);
   const progress =
     operation === null || operation.hostId !== node.hostId ? '' : amountOf(operation);
   const old = view.object.status;
@@ -177,6 +179,7 @@ export function statusOfNode(
         : { tokens: old.tokens }
       : { tokens: member.tokens }),
     ...(progress === '' ? {} : { progress }),
+    ...(settings === undefined ? {} : { settings }),
     ...(made === undefined ? {} : { made }),
     ...(downSince === null ? {} : { downSince: showTime(downSince) }),
     conditions: withTimes(conditionsOf(node, facts, { phase, isGoing }), old?.conditions, {

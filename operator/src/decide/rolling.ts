@@ -2,6 +2,7 @@
 import { type Defaults, disruptionKey } from '../observe/view.ts';
 import { POD_HASH } from '../resources/names.ts';
 import { inputsOf, type PodInputs, podHash } from '../resources/node-pod.ts';
+import { isSame } from '../resources/values.ts';
 import { blocked, deletion, NOTHING, type Step, step, together } from './actions.ts';
 import { type Facts, isRunning, isUp, type NodeFacts, withDown } from './facts.ts';
 import { datacentersOf } from './numbers.ts';
@@ -33,13 +34,9 @@ export function madeOf(
 
 /** Was given what the spec says now, by what is written down of it. */
 function hasChange(node: NodeFacts, facts: Facts, defaults: Defaults): boolean {
-  const plan = planOf(node, facts, defaults);
-  const made = node.view.object.status?.made as PodInputs | undefined;
-  return (
-    made !== undefined &&
-    podHash({ ...plan, made }) === podHash(plan) &&
-    !isOutdated(node, facts, defaults)
-  );
+  const { made } = node.view.object.status ?? {};
+  const isNew = isSame(made, inputsOf(planOf(node, facts, defaults)));
+  return isNew && !isOutdated(node, facts, defaults);
 }
 
 function hasNoPod({ view: { pod } }: NodeFacts): boolean {

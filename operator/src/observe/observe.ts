@@ -21,6 +21,7 @@ export interface ObserveDeps {
   volume(name: string): Promise<Volume | null>;
   readonly nowMillis: number;
   readonly refusals: ReadonlyMap<string, Refusal>;
+  readonly taken: ReadonlyMap<string, string>;
 }
 
 function byName<
@@ -144,5 +145,6 @@ export async function observe(
     ring: await observeRing(deps.database, cluster, nodes),
     disruptions: new Map(),
     refusals: deps.refusals,
+    taken: deps.taken,
   };
 }

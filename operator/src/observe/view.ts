@@ -85,14 +85,20 @@ export interface ClusterView {
   readonly ring: RingView;
   /** Answers to what a decision has asked, by `disruptionKey`. */
   readonly disruptions: ReadonlyMap<string, DisruptionReply>;
-  /** What the database refused before, by host id. */
+  /** What the database refused before, by host id; of settings by `settingsKey`. */
   readonly refusals: ReadonlyMap<string, Refusal>;
+  /** Settings that nodes have taken, by host id, as in their status. */
+  readonly taken: ReadonlyMap<string, string>;
 }
 
 /** What the operator was started with. */
 export interface Defaults {
   /** Of the database. */
   readonly image: string;
+}
+
+export function settingsKey(hostId: string): string {
+  return `settings of ${hostId}`;
 }
 
 export function disruptionKey(hostIds: readonly string[]): string {

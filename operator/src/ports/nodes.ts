@@ -42,6 +42,8 @@ export interface DatabaseNodes {
   operations(place: NodePlace): Promise<readonly OperationInfo[]>;
   /** Begins that a member leaves, at once or not at all; who has nothing yet has left then. @param dead it is down for good */
   removeNode(place: NodePlace, hostId: string, dead: boolean): Promise<void>;
+  /** Has a node take these settings while it runs, all or none; of others that can be told so it takes the defaults. */
+  configure(place: NodePlace, settings: Readonly<Record<string, string>>): Promise<void>;
   cancel(place: NodePlace, operationId: string): Promise<void>;
   /** Whether these may stop at the same time. */
   checkDisruption(place: NodePlace, hostIds: readonly string[]): Promise<DisruptionReply>;

@@ -28,6 +28,11 @@ export const PORTS = {
   metrics: 9180,
 } as const;
 
+/** Of pods: hash of the settings that need no restart, as their container was first started with. */
+export const SETTINGS_HASH = 'ilion.dev/settings-hash';
+/** Of pods, before names of such settings: the container is told them at each start. */
+export const SETTING = 'setting.ilion.dev/';
+
 const SUFFIX_LETTERS = 'abcdefghijklmnopqrstuvwxyz';
 const SUFFIX_LENGTH = 5;
 /** Of names of Services, and of values of labels. */

@@ -1,10 +1,19 @@
 /** The pod of a node: all that it is told is in there, so that a pod never changes but by being made anew. */
 import type { ClusterSpec, RackSpec } from '../api/datacenter-cluster.ts';
-import { NODE_SETTINGS } from '../api/node-config.ts';
+import { settingsOf as chosenOf, defaultOf, withoutHot } from '../api/node-config.ts';
 import type { DatabaseNode, DatacenterCluster } from '../api/objects.ts';
 import { certificateSecretName } from '../ports/certificates.ts';
 import { type Draft, type EnvironmentVariable, ownedBy, type Pod } from '../ports/kube-objects.ts';
-import { LABELS, NEW_CLUSTER, nodeLabels, POD_HASH, PORTS, seedsServiceName } from './names.ts';
+import {
+  LABELS,
+  NEW_CLUSTER,
+  nodeLabels,
+  POD_HASH,
+  PORTS,
+  SETTING,
+  SETTINGS_HASH,
+  seedsServiceName,
+} from './names.ts';
 import { bytesOf, hashOf } from './values.ts';
 
 /** Of the container, and of its files. */
@@ -96,11 +105,7 @@ function settingsOf(
     settings['internode_authority'] = `${TLS}/ca.crt`;
     settings['admin_encryption'] = 'all';
   }
-  for (const [name, value] of Object.entries(config ?? {})) {
-    const option = NODE_SETTINGS.get(name);
-    if (option !== undefined) settings[option.name] = String(value);
-  }
-  return settings;
+  return { ...settings, ...chosenOf(config, 'restart') };
 }
 
 /** What the container may use, where the spec says it: the node itself would take a part of it, for a machine of its own. */
@@ -142,6 +147,10 @@ function environmentOf(plan: PodPlan, inputs: PodInputs): readonly EnvironmentVa
     },
     ...limitsOf(inputs),
     ...Object.entries(settingsOf(plan, inputs)).map(([name, value]) => variable(name, value)),
+    ...Object.keys(chosenOf(inputs.config, 'hot')).map((name) => ({
+      name: `ILION_${name.toUpperCase()}`,
+      valueFrom: { fieldRef: { fieldPath: `metadata.annotations['${SETTING}${name}']` } },
+    })),
   ];
 }
 
@@ -257,17 +266,48 @@ function metadataOf(plan: PodPlan) {
 }
 
 /** Of what a restart would change. */
-export function podHash(plan: Omit<PodPlan, 'first'>): string {
-  const { labels, annotations } = metadataOf({ ...plan, first: false });
-  return hashOf({ labels, annotations, spec: specOf({ ...plan, first: false }) });
+export function podHash(given: Omit<PodPlan, 'first'>): string {
+  const inputs = given.made ?? inputsOf(given);
+  const made = { ...inputs, config: withoutHot(inputs.config) };
+  const plan: PodPlan = { ...given, first: false, made };
+  const { labels, annotations } = metadataOf(plan);
+  return hashOf({ labels, annotations, spec: specOf(plan) });
+}
+
+/** Settings that need no restart, by the names that nodes know. */
+export function liveSettings({ config }: PodInputs): Readonly<Record<string, string>> {
+  return chosenOf(config, 'hot');
+}
+
+/** Annotations of a pod that tell its container of those settings at its next start. @param there which the pod has */
+export function settingMarks(
+  inputs: PodInputs,
+  there: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
+  const live = liveSettings(inputs);
+  const names = Object.keys(there)
+    .filter((key) => key.startsWith(SETTING))
+    .map((key) => key.slice(SETTING.length));
+  const entries = [...new Set([...names, ...Object.keys(live)])].map((name) => [
+    SETTING + name,
+    live[name] ?? defaultOf(name) ?? '',
+  ]);
+  return Object.fromEntries(entries);
+}
+
+export function settingsHash(inputs: PodInputs): string {
+  return hashOf(liveSettings(inputs));
 }
 
 export function nodePod(plan: PodPlan): Draft<Pod> {
   const metadata = metadataOf(plan);
+  const inputs = plan.made ?? inputsOf(plan);
   const annotations = {
     ...metadata.annotations,
     [POD_HASH]: podHash(plan),
     [NEW_CLUSTER]: String(plan.first),
+    [SETTINGS_HASH]: settingsHash(inputs),
+    ...settingMarks(inputs),
   };
   return {
     apiVersion: 'v1',

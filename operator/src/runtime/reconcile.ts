@@ -38,12 +38,15 @@ const ASKING_ROUNDS = 3;
 /** Kept of what the database refused. */
 const REFUSALS_MAX = 1_000;
 const VOLUMES_MAX = 1_000;
+/** What is forgotten is in the status by then. */
+const TAKEN_MAX = 10_000;
 /** What watches have brought is not relied on for longer. */
 const RESYNC_MILLIS = 600_000;
 
 export class Reconciler {
   private readonly deps: ReconcileDeps;
   private readonly refusals = new Map<string, Refusal>();
+  private readonly taken = new Map<string, string>();
   /** By name, of those whose pods have found no place. */
   private readonly volumes = new Map<string, Volume>();
   /** When a cluster was last looked at as it is; clusters that are gone are taken out. */
@@ -75,9 +78,17 @@ export class Reconciler {
     const atMillis = this.deps.clock.nowMillis();
     for (const hostId of result.granted) this.refusals.delete(hostId);
     for (const [hostId, refusal] of result.refused) this.refuse(hostId, { ...refusal, atMillis });
+    for (const [hostId, settings] of result.taken) this.take(hostId, settings);
     const { failures } = result;
     const writes = result.writes + seen.writes + real.writes;
     return { writes, failures: failures.length, again: decision.again };
+  }
+
+  private take(hostId: string, settings: string): void {
+    this.taken.delete(hostId);
+    this.taken.set(hostId, settings);
+    const [oldest] = this.taken.keys();
+    if (this.taken.size > TAKEN_MAX) this.taken.delete(oldest);
   }
 
   private refuse(hostId: string, refusal: Refusal): void {
@@ -121,6 +132,7 @@ export class Reconciler {
       volume: (volume) => this.volume(volume),
       nowMillis: clock.nowMillis(),
       refusals: this.refusals,
+      taken: this.taken,
       certificates: async (cluster, nodes): Promise<CertificateState | null> => {
         if (cluster.spec.tls.mode === 'None') return null;
         const state = await certificates.ensure(

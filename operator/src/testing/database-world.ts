@@ -348,6 +348,7 @@ export class DatabaseWorld {
           await admin.remove({ hostId, dead, atOnce: true });
         }),
       cancel: (place, id) => this.call(place, (_, admin) => admin.cancel(id)),
+      configure: async () => {},
       checkDisruption: (place, hostIds) =>
         this.call(place, (_, admin) => admin.checkDisruption(hostIds)),
     };

@@ -160,6 +160,12 @@ export function simulatedNodes(world: World, calls: Calls): DatabaseNodes {
   return {
     status: (place, agreed) => at(place, agreed, (ring, hostId) => statusOf(world, ring, hostId)),
     operations: (place) => at(place, false, (ring) => shown(ring)),
+    configure: (place, settings) =>
+      at(place, false, (_ring, hostId) => {
+        if (settings['read_request_timeout'] === '13s') refuse('it is an unlucky number');
+        const process = world.processOf(hostId);
+        if (process !== undefined) process.settings = { ...settings };
+      }),
     removeNode: (place, hostId, dead) =>
       at(place, true, (ring) => {
         const reason = ring.leave(hostId, dead);

@@ -41,6 +41,8 @@ export interface SimulationResult {
 const KEY = { namespace: 'default', name: 'demo' };
 const PEACE_ROUNDS_MAX = 900;
 const MACHINES_MIN = 5;
+/** Of a node, for reads. */
+const DEFAULT_TIMEOUT = '5s';
 const SPEC: ClusterSpec = {
   replicas: 3,
   datacenterName: 'dc1',
@@ -172,6 +174,7 @@ export class Simulation {
       () =>
         this.edit((spec) => (spec['config'] = { readRequestTimeout: `${1 + random.below(9)}s` })),
       () => this.edit((spec) => (spec['image'] = random.pick(['ilion:1', 'ilion:2', 'bad']))),
+      () => this.edit((spec) => (spec['config'] = { concurrentReads: 1 + random.below(9) })),
       () => this.edit((spec) => (spec['config'] = random.chance(0.5) ? { numTokens: 13 } : {})),
       () =>
         this.edit(
@@ -232,7 +235,7 @@ export class Simulation {
   private pause(): void {
     const { update } = this.cluster.spec as unknown as ClusterSpec;
     this.edit((spec) => {
-      if (update.paused) spec['config'] = { readRequestTimeout: `${10 + this.random.below(9)}s` };
+      if (update.paused) spec['config'] = { concurrentReads: 10 + this.random.below(9) };
       else spec['update'] = { maxUnavailable: 1, paused: true };
     });
     const pods = this.world.clusterPods();
@@ -323,7 +326,8 @@ export class Simulation {
     world.loseWatches();
     for (const machine of world.machines) machine.isUp = true;
     this.edit((spec) => {
-      Object.assign(spec, { stopped: false, image: 'ilion:2', config: {} });
+      const config = this.random.chance(0.5) ? { readRequestTimeout: '20s' } : {};
+      Object.assign(spec, { stopped: false, image: 'ilion:2', config });
       spec['update'] = { maxUnavailable: 1, paused: false };
       spec['replicas'] = Math.max(3, Number(spec['replicas']));
     });
@@ -358,6 +362,14 @@ export class Simulation {
       ],
       [pods.length === wanted, `${pods.length} pods, not ${wanted}`],
       [pods.every((pod) => environmentOf(pod)['image'] === 'ilion:2'), 'a pod has the old image'],
+      [
+        [...world.processes.values()].every(
+          ({ settings }) =>
+            (settings['read_request_timeout'] ?? DEFAULT_TIMEOUT) ===
+            (spec.config?.['readRequestTimeout'] ?? DEFAULT_TIMEOUT),
+        ),
+        'a node has other settings',
+      ],
       [
         pods.every((pod) => environmentOf(pod)['ILION_NUM_TOKENS'] === undefined),
         'a pod has old settings',

@@ -57,7 +57,7 @@ export function viewOf(
       members: new Map(members.map((one) => [one.hostId, one])),
       ...{ operations: [], versions: ['1'], places: [] },
     },
-    ...{ disruptions: new Map(), refusals: new Map() },
+    ...{ disruptions: new Map(), refusals: new Map(), taken: new Map() },
   };
 }
 

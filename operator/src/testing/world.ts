@@ -43,6 +43,8 @@ interface Process {
   readonly disk: Disk;
   readonly hostId: string;
   readonly startedMillis: number;
+  /** Those that can change while it runs, by name. */
+  settings: Readonly<Record<string, string>>;
   /** Of the ring; null: it looks for one. */
   ring: FakeRing | null;
   isReady: boolean;
@@ -87,6 +89,7 @@ export class World {
   watchesStalled = false;
   private pending: { at: number; run: () => void }[] = [];
   private readonly failed = new Map<string, number>();
+  private readonly restarts = new Map<string, number>();
   private garbageAt = 0;
   private drainAt = 0;
   private addresses = 0;
@@ -346,11 +349,20 @@ export class World {
       this.fail(pod, 'CrashLoopBackOff');
       return;
     }
+    const timeout = environment['ILION_READ_REQUEST_TIMEOUT'];
+    // As a node does with what is none.
+    if (timeout === '') {
+      this.fail(pod, 'CrashLoopBackOff');
+      return;
+    }
+    const restarts = this.restarts.get(pod.metadata.uid) ?? -1;
+    this.restarts.set(pod.metadata.uid, restarts + 1);
     this.processes.set(pod.metadata.uid, {
+      settings: timeout === undefined ? {} : { read_request_timeout: timeout },
       ...{ pod, environment, disk, hostId, ring, isReady: false, startedMillis: this.nowMillis },
     });
     this.api.edit('Pod', pod, (one) => {
-      one.status = { ...one.status, phase: 'Running', containerStatuses: [running()] };
+      one.status = { ...one.status, phase: 'Running', containerStatuses: [running(restarts + 1)] };
     });
   }
 
@@ -536,6 +548,6 @@ function waiting(reason: string) {
   return { name: 'ilion', ready: false, restartCount: 0, state: { waiting: { reason } } };
 }
 
-function running() {
-  return { name: 'ilion', ready: true, restartCount: 0, state: { running: {} } };
+function running(restartCount: number) {
+  return { name: 'ilion', ready: true, restartCount, state: { running: {} } };
 }
