@@ -54,6 +54,40 @@ const racks = Type.Optional(
   listByName('Racks; without any the datacenter is one rack, `rack1`.', rack, 16),
 );
 
+const autogrow = object(
+  'Volumes that get full grow, one step at a time, each by itself, and never shrink. Their StorageClass has to allow it.',
+  {
+    max: Type.String({ description: 'No volume grows beyond.', pattern: QUANTITY, maxLength: 32 }),
+    step: Type.Optional(
+      Type.String({
+        description: 'By so much. Without it: percent.',
+        pattern: QUANTITY,
+        maxLength: 32,
+      }),
+    ),
+    percent: Type.Optional(
+      Type.Integer({
+        description: 'By so much of what it has. Without step and percent: 20.',
+        minimum: 1,
+        maximum: 200,
+      }),
+    ),
+    threshold: Type.Integer({
+      description: 'Percent of the file system in use, as nodes say, from which it grows.',
+      minimum: 10,
+      maximum: 95,
+      default: 80,
+    }),
+  },
+  [
+    {
+      rule: '!has(self.step) || !has(self.percent)',
+      message: 'either step or percent',
+      fieldPath: '.step',
+    },
+  ],
+);
+
 const storage = object(
   'The volume of each node.',
   {
@@ -66,8 +100,14 @@ const storage = object(
       maxLength: 32,
       default: '10Gi',
     }),
+    autogrow: Type.Optional(autogrow),
   },
   [
+    {
+      rule: '!has(self.autogrow) || quantity(self.autogrow.max).compareTo(quantity(self.size)) >= 0',
+      message: 'autogrow.max must not be below size',
+      fieldPath: '.autogrow',
+    },
     {
       rule: 'quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0',
       message: 'storage cannot shrink: move the data to other nodes and remove these',

@@ -4,6 +4,7 @@ import type { NodeView } from '../observe/view.ts';
 import type { Pod } from '../ports/kube-objects.ts';
 import { LABELS } from '../resources/names.ts';
 import type { PodInputs } from '../resources/node-pod.ts';
+import { bytesOf } from '../resources/values.ts';
 import {
   type Assertion,
   isFalse,
@@ -121,9 +122,14 @@ function conditionsOf(
 ): readonly Assertion[] {
   const storage = upkeepOfVolume(node, facts);
   const isBound = node.view.claim?.status?.phase === 'Bound';
-  const bound = isBound
-    ? isTrue('StorageReady', 'Bound')
-    : isFalse('StorageReady', 'Waiting', 'The volume is not bound yet.');
+  const { capacity } = node.view.claim?.status ?? {};
+  const asked = node.view.claim?.spec.resources.requests.storage ?? '';
+  const isGrowing = capacity?.storage !== undefined && bytesOf(capacity.storage) < bytesOf(asked);
+  const bound = isGrowing
+    ? isTrue('StorageReady', 'Growing', `The volume grows from ${capacity.storage} to ${asked}.`)
+    : isBound
+      ? isTrue('StorageReady', 'Bound')
+      : isFalse('StorageReady', 'Waiting', 'The volume is not bound yet.');
   const isStrange = isGoing && node.state === 'none' && node.hadVolume && node.view.pod === null;
   return [
     readiness(node, facts, phase),

@@ -8,16 +8,19 @@ import { type Action, blocked, deletion, NOTHING, type Step, step, together } fr
 import { isOpen } from './evictions.ts';
 import type { Facts, NodeFacts } from './facts.ts';
 import { hasMembers, mayStart, startsByItself, takeBackStart } from './first-node.ts';
+import { targetSize } from './storage-size.ts';
 import { refusalOfVersion } from './versions.ts';
 
 /** A volume that is not bound for so long will not be by itself. */
 const BINDING_MILLIS = 60_000;
 
 /** Makes the volume if it never had one, and has it grow. */
-export function upkeepOfVolume(node: NodeFacts, { view }: Facts): Step {
+export function upkeepOfVolume(node: NodeFacts, facts: Facts): Step {
+  const { view } = facts;
   const { cluster } = view;
   const { claim, object } = node.view;
-  const wanted = nodeClaim(cluster, object);
+  const target = targetSize(node, facts);
+  const wanted = nodeClaim(cluster, object, target.size);
   const told = { about: object, reason: 'Volume' };
   const apply = (note: string): Step =>
     step({
@@ -42,18 +45,20 @@ export function upkeepOfVolume(node: NodeFacts, { view }: Facts): Step {
       `the PersistentVolumeClaim ${node.name} was deleted and goes when its pod stops. Set spec.replace of the DatabaseNode to have its data moved to a new node`,
     );
   }
-  const { storage } = cluster.spec;
   const has = bytesOf(claim.spec.resources.requests.storage);
-  const grows = bytesOf(storage.size) > has;
+  const grows = bytesOf(target.size) > has;
   const className = claim.spec.storageClassName;
   const found = className === undefined ? undefined : view.storageClasses.get(className);
   if (grows && found !== undefined && found.allowVolumeExpansion !== true) {
     return blocked(
       'ClassDoesNotExpand',
-      `volumes of the StorageClass ${className} cannot grow from ${claim.spec.resources.requests.storage} to ${storage.size}: set its allowVolumeExpansion, or set spec.storage.size back and add nodes`,
+      `volumes of the StorageClass ${className} cannot grow from ${claim.spec.resources.requests.storage} to ${target.size}: set its allowVolumeExpansion, or set spec.storage.size back (or take spec.storage.autogrow away) and add nodes`,
     );
   }
-  if (grows) return apply(`has the volume grow to ${storage.size}`);
+  if (grows)
+    return apply(
+      `has the volume grow from ${claim.spec.resources.requests.storage} to ${target.size}`,
+    );
   const owned = claim.metadata.ownerReferences?.length ?? 0;
   const isOwnedRight = owned === (wanted.metadata.ownerReferences ?? []).length;
   if (!isOwnedRight || !hasAll(claim.metadata.labels, wanted.metadata.labels)) {
@@ -66,6 +71,7 @@ export function upkeepOfVolume(node: NodeFacts, { view }: Facts): Step {
       ],
     });
   }
+  if (target.problem !== '') return blocked('Full', target.problem);
   const { phase } = claim.status ?? {};
   const since = Date.parse(claim.metadata.creationTimestamp ?? '');
   if (phase === 'Pending' && node.view.pod !== null && view.nowMillis - since > BINDING_MILLIS) {

@@ -3,12 +3,16 @@ import type { DatacenterCluster } from '../api/objects.ts';
 import type { CertificateState } from '../ports/certificates.ts';
 import type { Key } from '../ports/kube.ts';
 import type { Kinds, Machine, StorageClass, Volume } from '../ports/kube-objects.ts';
-import type { DatabaseNodes } from '../ports/nodes.ts';
+import { type DatabaseNodes, NodeCallError } from '../ports/nodes.ts';
 import { LABELS, seedsServiceName } from '../resources/names.ts';
 import { findsNoPlace, homesOf } from './homes.ts';
-import { observeRing } from './ring.ts';
+import { isRunningPod, observeRing, placeOf } from './ring.ts';
 import type { Source } from './source.ts';
-import type { ClusterView, NodeView, Refusal } from './view.ts';
+import { type ClusterView, type DiskUse, hostIdOf, type NodeView, type Refusal } from './view.ts';
+
+/** How full a volume is is asked for so often. */
+const DISK_MILLIS = 60_000;
+const DISKS_ASKED_MAX = 16;
 
 export interface ObserveDeps {
   readonly database: DatabaseNodes;
@@ -22,6 +26,8 @@ export interface ObserveDeps {
   readonly nowMillis: number;
   readonly refusals: ReadonlyMap<string, Refusal>;
   readonly taken: ReadonlyMap<string, string>;
+  /** By host id: what is known, and where it is kept. */
+  readonly disks: Map<string, DiskUse>;
 }
 
 function byName<
@@ -112,6 +118,33 @@ async function classesOf(
   return found;
 }
 
+/** Those that were asked longest ago are asked again, some at a time: what is not known is not acted on. */
+async function disksOf(
+  cluster: DatacenterCluster,
+  nodes: readonly NodeView[],
+  { database, disks, nowMillis }: ObserveDeps,
+): Promise<ReadonlyMap<string, DiskUse>> {
+  if (cluster.spec.storage.autogrow === undefined) return new Map();
+  const askedAt = (node: NodeView) => disks.get(hostIdOf(node))?.atMillis ?? 0;
+  const due = nodes
+    .filter((node) => isRunningPod(node.pod) && nowMillis - askedAt(node) >= DISK_MILLIS)
+    .toSorted((a, b) => askedAt(a) - askedAt(b))
+    .slice(0, DISKS_ASKED_MAX);
+  await Promise.all(
+    due.map(async (node) => {
+      try {
+        const place = placeOf(cluster, node.pod?.status?.podIP ?? '');
+        const { hostId, diskBytes: bytes, diskFreeBytes } = await database.status(place, false);
+        const use = { bytes, freeBytes: diskFreeBytes, atMillis: nowMillis };
+        if (hostId === hostIdOf(node) && bytes > 0) disks.set(hostId, use);
+      } catch (error) {
+        if (!(error instanceof NodeCallError)) throw error;
+      }
+    }),
+  );
+  return disks;
+}
+
 /**
  * Reads the objects first and asks the database then: what it says is newer than what is known of pods.
  * @returns null: there is no such cluster, or it is being deleted
@@ -146,5 +179,6 @@ export async function observe(
     disruptions: new Map(),
     refusals: deps.refusals,
     taken: deps.taken,
+    disks: await disksOf(cluster, nodes, deps),
   };
 }

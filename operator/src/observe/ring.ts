@@ -1,6 +1,7 @@
 /** Asks some nodes what the ring is. */
 
 import type { DatacenterCluster } from '../api/objects.ts';
+import type { Pod } from '../ports/kube-objects.ts';
 import {
   type AdminNodeStatus,
   type AdminStatus,
@@ -23,11 +24,13 @@ interface Answer {
   readonly status: AdminStatus;
 }
 
+export function isRunningPod(pod: Pod | null): boolean {
+  return pod?.status?.podIP !== undefined && pod.status.phase === 'Running';
+}
+
 /** Those whose process may answer: the ready ones first, as they are members, and of different racks. */
 function candidates(nodes: readonly NodeView[]): readonly NodeView[] {
-  const up = nodes.filter(
-    ({ pod }) => pod?.status?.podIP !== undefined && pod.status.phase === 'Running',
-  );
+  const up = nodes.filter(({ pod }) => isRunningPod(pod));
   const seen = new Map<string, number>();
   const ranked = up.map((node) => {
     const { datacenter, rack } = node.object.spec;

@@ -57,6 +57,14 @@ export interface NodeView {
   readonly homes: readonly string[] | null;
 }
 
+/** The file system of a node's data, as the node says. */
+export interface DiskUse {
+  readonly bytes: number;
+  /** For the node. */
+  readonly freeBytes: number;
+  readonly atMillis: number;
+}
+
 /** The database's refusal of something, not to be asked for again at once. */
 export interface Refusal {
   readonly reason: string;
@@ -89,6 +97,8 @@ export interface ClusterView {
   readonly refusals: ReadonlyMap<string, Refusal>;
   /** Settings that nodes have taken, by host id, as in their status. */
   readonly taken: ReadonlyMap<string, string>;
+  /** By host id; asked for only if volumes are to grow by themselves. */
+  readonly disks: ReadonlyMap<string, DiskUse>;
 }
 
 /** What the operator was started with. */

@@ -3,8 +3,15 @@ import type { DatabaseNode, DatacenterCluster } from '../api/objects.ts';
 import { type Claim, type Draft, ownedBy, type Service } from '../ports/kube-objects.ts';
 import { LABELS, nodeLabels, PORTS } from './names.ts';
 
-/** Its volume. With deletionPolicy Delete it goes with the cluster; never with the DatabaseNode, which proves nothing. */
-export function nodeClaim(cluster: DatacenterCluster, node: DatabaseNode): Draft<Claim> {
+/**
+ * Its volume. With deletionPolicy Delete it goes with the cluster; never with the DatabaseNode, which proves nothing.
+ * @param size such as `10Gi`
+ */
+export function nodeClaim(
+  cluster: DatacenterCluster,
+  node: DatabaseNode,
+  size = cluster.spec.storage.size,
+): Draft<Claim> {
   const { storage, deletionPolicy } = cluster.spec;
   const { name, namespace, uid } = node.metadata;
   return {
@@ -23,7 +30,7 @@ export function nodeClaim(cluster: DatacenterCluster, node: DatabaseNode): Draft
     spec: {
       accessModes: ['ReadWriteOnce'],
       ...(storage.className === undefined ? {} : { storageClassName: storage.className }),
-      resources: { requests: { storage: storage.size } },
+      resources: { requests: { storage: size } },
     },
   };
 }

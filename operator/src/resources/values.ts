@@ -60,6 +60,12 @@ export function bytesOf(text: string): number {
   return match === null ? Number.NaN : Number(match[1]) * UNITS[match[2] ?? ''];
 }
 
+/** @returns such as `10Gi`, `1536Mi`; not less than `bytes` */
+export function quantityOf(bytes: number): string {
+  const mib = Math.ceil(bytes / UNITS['Mi']);
+  return mib % 1024 === 0 ? `${mib / 1024}Gi` : `${mib}Mi`;
+}
+
 const DURATION_UNITS: Readonly<Record<string, number>> = {
   h: 3_600_000,
   m: 60_000,

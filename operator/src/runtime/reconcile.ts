@@ -6,7 +6,13 @@ import { type ActDeps, Actor } from '../act/act.ts';
 import { type Decision, decide } from '../decide/decide.ts';
 import { type ObserveDeps, observe } from '../observe/observe.ts';
 import type { Source } from '../observe/source.ts';
-import { type ClusterView, type Defaults, disruptionKey, type Refusal } from '../observe/view.ts';
+import {
+  type ClusterView,
+  type Defaults,
+  type DiskUse,
+  disruptionKey,
+  type Refusal,
+} from '../observe/view.ts';
 import type { CertificateState, Certificates } from '../ports/certificates.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type Key, KubeError } from '../ports/kube.ts';
@@ -38,6 +44,7 @@ const ASKING_ROUNDS = 3;
 /** Kept of what the database refused. */
 const REFUSALS_MAX = 1_000;
 const VOLUMES_MAX = 1_000;
+const DISK_KEPT_MILLIS = 3_600_000;
 /** What is forgotten is in the status by then. */
 const TAKEN_MAX = 10_000;
 /** What watches have brought is not relied on for longer. */
@@ -47,6 +54,7 @@ export class Reconciler {
   private readonly deps: ReconcileDeps;
   private readonly refusals = new Map<string, Refusal>();
   private readonly taken = new Map<string, string>();
+  private readonly disks = new Map<string, DiskUse>();
   /** By name, of those whose pods have found no place. */
   private readonly volumes = new Map<string, Volume>();
   /** When a cluster was last looked at as it is; clusters that are gone are taken out. */
@@ -72,6 +80,7 @@ export class Reconciler {
     if (isCalm && isFresh) return { writes: seen.writes, failures: 0, again: first.again };
     this.looked.set(name, now);
     const real = await this.look(live, key);
+    this.forgetDisks();
     if (real === null) return { writes: seen.writes, failures: 0, again: null };
     const { view, decision } = await this.decideWithAnswers(real.view);
     const result = await new Actor(this.deps, view).run(decision);
@@ -82,6 +91,12 @@ export class Reconciler {
     const { failures } = result;
     const writes = result.writes + seen.writes + real.writes;
     return { writes, failures: failures.length, again: decision.again };
+  }
+
+  /** Of nodes that nobody has asked for long: they are gone. */
+  private forgetDisks(): void {
+    const old = this.deps.clock.nowMillis() - DISK_KEPT_MILLIS;
+    for (const [hostId, { atMillis }] of this.disks) if (atMillis < old) this.disks.delete(hostId);
   }
 
   private take(hostId: string, settings: string): void {
@@ -133,6 +148,7 @@ export class Reconciler {
       nowMillis: clock.nowMillis(),
       refusals: this.refusals,
       taken: this.taken,
+      disks: this.disks,
       certificates: async (cluster, nodes): Promise<CertificateState | null> => {
         if (cluster.spec.tls.mode === 'None') return null;
         const state = await certificates.ensure(

@@ -227,6 +227,11 @@ export const BUGS: readonly Bug[] = [
     },
   },
   {
+    name: 'nobody looks how full volumes are',
+    database: (database) =>
+      answering(database, (status) => ({ ...status, diskFreeBytes: status.diskBytes })),
+  },
+  {
     name: 'settings that take effect at once are only for the next start',
     database: (database) => ({ ...database, configure: async () => {} }),
   },

@@ -84,6 +84,7 @@ export function disturbed(world: World, calls: Calls): KubeApi {
 function statusOf(world: World, ring: FakeRing, hostId: string): AdminStatus {
   const own = ring.members.get(hostId);
   const none = 0;
+  const disk = world.diskOf(hostId);
   return {
     ...{
       version: '1',
@@ -104,7 +105,9 @@ function statusOf(world: World, ring: FakeRing, hostId: string): AdminStatus {
       tokens: one.state === 'left' ? 0 : 16,
       version: '1',
     })),
-    ...{ diskBytes: none, diskFreeBytes: none, clusterId: 'cluster' },
+    diskBytes: disk?.bytes ?? none,
+    diskFreeBytes: Math.max(0, (disk?.bytes ?? none) - (disk?.usedBytes ?? none)),
+    clusterId: 'cluster',
   };
 }
 

@@ -41,6 +41,7 @@ export interface SimulationResult {
 const KEY = { namespace: 'default', name: 'demo' };
 const PEACE_ROUNDS_MAX = 900;
 const MACHINES_MIN = 5;
+const AUTOGROW = { max: '8Gi', step: '1Gi', threshold: 80 };
 /** Of a node, for reads. */
 const DEFAULT_TIMEOUT = '5s';
 const SPEC: ClusterSpec = {
@@ -90,7 +91,12 @@ export class Simulation {
     const racks = this.random.chance(0.6)
       ? { racks: ['a', 'b', 'c'].map((name) => ({ name })) }
       : {};
-    const spec = { ...SPEC, ...racks, deletionPolicy: this.random.pick(['Delete', 'Retain']) };
+    const spec = {
+      ...SPEC,
+      ...racks,
+      deletionPolicy: this.random.pick(['Delete', 'Retain']),
+      storage: this.random.chance(0.5) ? { ...SPEC.storage, autogrow: AUTOGROW } : SPEC.storage,
+    };
     const metadata = { ...KEY };
     this.cluster = this.world.api.put('DatacenterCluster', {
       ...{ apiVersion: 'ilion.dev/v1alpha1', kind: 'DatacenterCluster', metadata, spec },
@@ -185,6 +191,7 @@ export class Simulation {
             }),
         ),
       () => this.pause(),
+      () => this.fill(),
       () => this.grow(),
       () =>
         this.edit(
@@ -244,9 +251,28 @@ export class Simulation {
 
   private grow(): void {
     this.edit((spec) => {
-      const { size } = spec['storage'] as { readonly size: string };
-      spec['storage'] = { className: 'standard', size: `${bytesOf(size) / 2 ** 30 + 1}Gi` };
+      const storage = spec['storage'] as ClusterSpec['storage'];
+      spec['storage'] = { ...storage, size: `${bytesOf(storage.size) / 2 ** 30 + 1}Gi` };
     });
+  }
+
+  /** Somebody writes much. */
+  private fill(): void {
+    const disks = [...this.world.disks.values()];
+    if (disks.length > 0) this.random.pick(disks).usedBytes += 2 ** 30;
+  }
+
+  /** Volumes that are fuller than they may be, and could grow. */
+  private areFull(): boolean {
+    const { autogrow } = (this.cluster.spec as unknown as ClusterSpec).storage;
+    if (autogrow === undefined) return false;
+    return [...this.world.disks.values()].some(
+      ({ hostId, bytes, usedBytes }) =>
+        hostId !== null &&
+        this.world.processOf(hostId) !== undefined &&
+        bytes < bytesOf(autogrow.max) &&
+        usedBytes >= (bytes * autogrow.threshold) / 100,
+    );
   }
 
   private mark(node: Stored, field: 'remove' | 'replace'): void {
@@ -378,7 +404,8 @@ export class Simulation {
         claims.every(({ metadata }) => pods.some((pod) => pod.metadata.name === metadata.name)),
         'a volume is left over',
       ],
-      [claims.every((claim) => sizeOf(claim) === size), 'a volume has not grown'],
+      [claims.every((claim) => bytesOf(sizeOf(claim)) >= bytesOf(size)), 'a volume has not grown'],
+      [!this.areFull(), 'a volume is full'],
     ];
     return checks.filter(([ok]) => !ok).map(([, message]) => message);
   }

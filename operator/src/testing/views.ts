@@ -58,6 +58,7 @@ export function viewOf(
       ...{ operations: [], versions: ['1'], places: [] },
     },
     ...{ disruptions: new Map(), refusals: new Map(), taken: new Map() },
+    disks: new Map(),
   };
 }
 

@@ -5,8 +5,9 @@
 import type { SeededRandom } from '../../../node/src/simulation/random.ts';
 import { MemoryApi, type Stored } from '../memory/memory-api.ts';
 import { holds } from '../observe/homes.ts';
-import type { Kind, NodeExpression } from '../ports/kube-objects.ts';
+import type { ClaimSpec, Kind, NodeExpression } from '../ports/kube-objects.ts';
 import { LABELS } from '../resources/names.ts';
+import { bytesOf } from '../resources/values.ts';
 import { FakeRing } from './fake-ring.ts';
 
 const TICK_MILLIS = 500;
@@ -30,6 +31,9 @@ interface Machine {
 }
 
 interface Disk {
+  /** Of its file system. */
+  bytes: number;
+  usedBytes: number;
   hostId: string | null;
   ring: FakeRing | null;
   /** A volume is only in one place. */
@@ -147,6 +151,7 @@ export class World {
       for (const machine of this.machines) if (machine.isDraining) this.evictFrom(machine.name);
     }
     this.watchPause();
+    this.growDisks();
     this.database();
     for (const ring of this.rings) ring.tick(this.nowMillis, passed);
     for (const process of [...this.processes.values()]) this.serve(process);
@@ -290,7 +295,11 @@ export class World {
     const { name } = this.random.pick(up);
     if (disk === undefined) {
       const machine = this.isLocal ? name : null;
-      this.disks.set(claim.metadata.uid, { hostId: null, ring: null, machine });
+      const bytes = requestOf(claim);
+      this.disks.set(claim.metadata.uid, {
+        ...{ hostId: null, ring: null, machine },
+        ...{ bytes, usedBytes: bytes / 10 },
+      });
     }
     this.bind(claim);
     this.addresses++;
@@ -511,6 +520,20 @@ export class World {
     if (before !== made) this.violations.push(`${metadata.name} has changed, though paused`);
   }
 
+  /** Those that are used get as large as is asked for, some time later. */
+  private growDisks(): void {
+    for (const claim of this.api.all('PersistentVolumeClaim')) {
+      const disk = this.disks.get(claim.metadata.uid);
+      if (disk === undefined || disk.bytes >= requestOf(claim) || !this.random.chance(0.1))
+        continue;
+      disk.bytes = requestOf(claim);
+    }
+  }
+
+  diskOf(hostId: string): Disk | undefined {
+    return [...this.disks.values()].find((disk) => disk.hostId === hostId);
+  }
+
   private watchPause(): void {
     const update = this.api.find('DatacenterCluster', 'demo')?.spec?.['update'];
     const { paused } = (update ?? {}) as { readonly paused?: boolean };
@@ -542,6 +565,11 @@ function isSelected({ metadata }: Stored, { selector }: BudgetSpec): boolean {
     Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
     matchExpressions.every((one) => holds(one, labels[one.key]))
   );
+}
+
+function requestOf({ spec }: Stored): number {
+  const { resources } = spec as unknown as ClaimSpec;
+  return bytesOf(resources.requests.storage);
 }
 
 function waiting(reason: string) {
