@@ -95,7 +95,7 @@ function quorums(replicas: readonly NodeInfo[], replication: Replication) {
   return levels;
 }
 
-test('what a quorum acknowledged before, every quorum after has', () => {
+test('of what a quorum acknowledged before there are as many copies after', () => {
   fc.assert(
     fc.property(changes, fc.boolean(), ({ nodes, operation, replication }, isLoserDead) => {
       const state = testState(nodes);
@@ -136,12 +136,12 @@ test('what a quorum acknowledged before, every quorum after has', () => {
               if (sources.some((node) => ackers.includes(node))) {
                 for (const node of gained) holders.add(node);
               }
-              for (const readers of subsets(after[i].of, after[i].count)) {
-                assert.ok(
-                  readers.some((node) => holders.has(node)),
-                  `bucket ${last}: acknowledged by ${ackers.map((n) => n.hostId.slice(-2))}, taken from ${sources.map((n) => n.hostId.slice(-2))}, read from ${readers.map((n) => n.hostId.slice(-2))}`,
-                );
-              }
+              // As many as before, so that the next change may begin with the same: a quorum that only just meets would not.
+              const there = after[i].of.filter((node) => holders.has(node));
+              assert.ok(
+                there.length >= count,
+                `bucket ${last}: acknowledged by ${ackers.map((n) => n.hostId.slice(-2))}, taken from ${sources.map((n) => n.hostId.slice(-2))}, now at ${there.map((n) => n.hostId.slice(-2))}`,
+              );
             }
           }
         }

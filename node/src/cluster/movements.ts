@@ -112,11 +112,13 @@ export function affectedRanges(
 /** More than half. */
 export const quorumOf = (factor: number): number => Math.floor(factor / 2) + 1;
 
-/** How many of the others must be asked in place of one that is dead, of `factor` replicas. */
+/**
+ * How many of the others must be asked in place of one that is dead, of `factor` replicas: each write that it and
+ * `quorum - 1` of them have is at one of these. Two quorums of an even factor have two nodes in common, so that one copy could be
+ * lost, but only once, and nobody knows of which writes one was lost before.
+ */
 function standIns(factor: number): number {
-  const quorum = quorumOf(factor);
-  // Two quorums of an even number have two nodes in common: one may be lost.
-  return 2 * quorum > factor + 1 ? 0 : factor - quorum + 1;
+  return factor - quorumOf(factor) + 1;
 }
 
 /** Whether an operation is there because this node is dead. */
