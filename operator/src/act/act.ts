@@ -14,6 +14,8 @@ export interface ActDeps {
   readonly kube: KubeApi;
   readonly database: DatabaseNodes;
   readonly log: Log;
+  /** Asked before each action. Not given: nobody else can lead. */
+  isLeader?(): boolean;
 }
 
 export interface ActResult {
@@ -81,6 +83,9 @@ export class Actor {
 
   private async attempt(name: string, run: () => Promise<void>): Promise<void> {
     try {
+      if (this.deps.isLeader?.() === false) {
+        throw new KubeError('CONFLICT', 'another operator may lead by now');
+      }
       await run();
     } catch (error) {
       if (!isExpected(error)) throw error;

@@ -23,6 +23,7 @@ export interface LeaderLeaseOptions {
 export interface LeaderLease {
   /** Begins to try. Each is called once at most; after `lost` nothing more is done. */
   start(on: { acquired(): void; lost(): void }): void;
+  /** Asked before each thing that is done: a process that was stopped for a while has not heard that it leads no more. */
   readonly isLeader: boolean;
   /** Gives it back, so that another one need not wait. */
   release(): Promise<void>;
@@ -39,6 +40,8 @@ export function createLeaderLease(options: LeaderLeaseOptions): LeaderLease {
   const retryMillis = options.retryMillis ?? RETRY_MILLIS;
   let state: 'trying' | 'leading' | 'over' = 'trying';
   let seen = { version: '', atMillis: 0 };
+  /** Until then nobody else can have it, whatever this process has slept through meanwhile. */
+  let validUntil = 0;
   /** The newest that is ours. */
   let held: Lease | null = null;
   let on = { acquired: () => {}, lost: () => {} };
@@ -122,7 +125,8 @@ export function createLeaderLease(options: LeaderLeaseOptions): LeaderLease {
   const renewed = (lease: Lease, begun: number) => {
     held = lease;
     cancelWatchdog();
-    const left = renewMillis - (clock.nowMillis() - begun);
+    validUntil = begun + renewMillis;
+    const left = validUntil - clock.nowMillis();
     cancelWatchdog = clock.after(Math.max(0, left), () =>
       lose(`the lease could not be renewed for ${renewMillis} ms`),
     );
@@ -138,7 +142,7 @@ export function createLeaderLease(options: LeaderLeaseOptions): LeaderLease {
       turning = turn();
     },
     get isLeader() {
-      return state === 'leading';
+      return state === 'leading' && clock.nowMillis() < validUntil;
     },
     release: async () => {
       state = 'over';

@@ -109,6 +109,7 @@ export async function startOperator(options: OperatorOptions, logger: Logger): P
       reconciled: (outcome, writes, seconds) => metrics.reconciled(outcome, writes, seconds),
       reconciler: (cache) =>
         new Reconciler({
+          isLeader: () => lease?.isLeader ?? true,
           ...{ kube, database, certificates, cache, clock: systemClock, log: logger },
           live: liveSource(kube, cache),
           defaults: { image: options.image },

@@ -18,12 +18,16 @@ export interface Faults {
   /** Whether anything goes wrong at all. */
   enabled: boolean;
   readonly crash: number;
+  /** The process is stopped, and another one leads. */
+  readonly pause: number;
   readonly error: number;
 }
 
 /** Counts and disturbs calls. */
 export class Calls {
   writes = 0;
+  /** What another process does while this one is stopped. */
+  interlude: (() => Promise<void>) | null = null;
   private readonly world: World;
   private readonly random: SeededRandom;
   private readonly faults: Faults;
@@ -43,10 +47,12 @@ export class Calls {
       if (isWrite) this.writes++;
       return call();
     }
+    if (!isWrite && this.interlude !== null && random.chance(faults.pause)) await this.interlude();
     if (random.chance(faults.crash)) throw new Crash('before the call');
     if (random.chance(faults.error)) throw fail();
     if (isWrite) this.writes++;
     const result = await call();
+    if (this.interlude !== null && random.chance(faults.pause)) await this.interlude();
     if (random.chance(faults.crash)) throw new Crash('after the call');
     if (random.chance(faults.error)) throw fail();
     return result;

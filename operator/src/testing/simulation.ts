@@ -1,6 +1,7 @@
 /** A history of a cluster under a seed: edits of its spec, faults of all kinds, an operator that is restarted; then peace, and what has become of it. */
 import { SeededRandom } from '../../../node/src/simulation/random.ts';
 import type { ClusterSpec, ClusterStatus } from '../api/datacenter-cluster.ts';
+import { desiredNodes } from '../decide/numbers.ts';
 import type { Stored } from '../memory/memory-api.ts';
 import type { Source } from '../observe/source.ts';
 import type { Log } from '../ports/clock.ts';
@@ -20,6 +21,8 @@ export interface Bug {
   kube?(kube: KubeApi, world: World): KubeApi;
   database?(database: DatabaseNodes, world: World): DatabaseNodes;
   live?(live: Source, cache: Source): Source;
+  /** Whether one that has lost the Lease does not notice. */
+  readonly goesOn?: boolean;
 }
 
 export interface SimulationOptions {
@@ -41,6 +44,12 @@ export interface SimulationResult {
 const KEY = { namespace: 'default', name: 'demo' };
 const PEACE_ROUNDS_MAX = 900;
 const MACHINES_MIN = 5;
+const TWO = {
+  datacenters: ['east', 'west'].map((name) => ({
+    ...{ name, replicas: 3 },
+    racks: ['a', 'b', 'c'].map((rack) => ({ name: rack })),
+  })),
+};
 const AUTOGROW = { max: '8Gi', step: '1Gi', threshold: 80 };
 /** Of a node, for reads. */
 const DEFAULT_TIMEOUT = '5s';
@@ -63,13 +72,17 @@ function sizeOf(claim: Stored): string {
   return resources.requests.storage;
 }
 
+function isFailure(error: unknown): boolean {
+  return error instanceof Crash || (error instanceof Error && error.name === 'KubeError');
+}
+
 export class Simulation {
   private readonly random: SeededRandom;
   private readonly world: World;
   private readonly bug: Bug | undefined;
   private readonly tell: (text: string) => void;
   private readonly log: Log;
-  private readonly faults: Faults = { enabled: true, crash: 0.004, error: 0.01 };
+  private readonly faults: Faults = { enabled: true, crash: 0.004, pause: 0.003, error: 0.01 };
   private readonly calls: Calls;
   private readonly cluster: Stored;
   private cache: Cache;
@@ -77,6 +90,9 @@ export class Simulation {
   private reconciliations = 0;
   private crashes = 0;
   private again = 0;
+  /** Counts operators: the newest leads. */
+  private leader = 0;
+  private readonly certificates = new Set<string>();
 
   constructor({ seed, bug, tell }: SimulationOptions) {
     this.random = new SeededRandom(seed, 'operator');
@@ -93,7 +109,8 @@ export class Simulation {
       : {};
     const spec = {
       ...SPEC,
-      ...racks,
+      ...(this.random.chance(0.3) ? { ...TWO, replicas: undefined } : racks),
+      tls: { mode: this.random.pick(['None', 'Operator']) },
       deletionPolicy: this.random.pick(['Delete', 'Retain']),
       storage: this.random.chance(0.5) ? { ...SPEC.storage, autogrow: AUTOGROW } : SPEC.storage,
     };
@@ -101,11 +118,14 @@ export class Simulation {
     this.cluster = this.world.api.put('DatacenterCluster', {
       ...{ apiVersion: 'ilion.dev/v1alpha1', kind: 'DatacenterCluster', metadata, spec },
     });
+    this.world.hasCertificate = (name) => this.certificates.has(name);
     [this.cache, this.reconciler] = this.newOperator();
   }
 
   private newOperator(): [Cache, Reconciler] {
     const { world, bug, random } = this;
+    this.leader++;
+    const own = this.leader;
     const plain = disturbed(world, this.calls);
     const kube = bug?.kube?.(plain, world) ?? plain;
     const nodes = simulatedNodes(world, this.calls);
@@ -119,21 +139,46 @@ export class Simulation {
       live: bug?.live?.(live, cache) ?? live,
       database: bug?.database?.(nodes, world) ?? nodes,
       clock: { nowMillis: () => world.nowMillis, after: () => () => {} },
-      certificates: {
-        ensure: async () => ({
-          ready: new Set<string>(),
-          problem: null,
-          writes: 0,
-          dueMillis: null,
-        }),
-      },
+      isLeader: () => bug?.goesOn === true || this.leader === own,
+      certificates: { ensure: async (_, nodes) => this.makeCertificates(nodes) },
       random: () => random.next(),
     });
     return [cache, reconciler];
   }
 
+  /** One at a time, and not always. */
+  private makeCertificates(nodes: readonly { readonly metadata: { readonly name: string } }[]) {
+    const { certificates, faults, random } = this;
+    const next = nodes.find(({ metadata }) => !certificates.has(metadata.name));
+    const fails = faults.enabled && random.chance(0.3);
+    if (next !== undefined && !fails) certificates.add(next.metadata.name);
+    const problem = fails ? 'the authority does not answer' : null;
+    return { ready: new Set(certificates), problem, writes: 0, dueMillis: null };
+  }
+
+  /** While the leader is stopped for longer than its Lease another one leads; the first goes on where it was. */
+  private async interlude(): Promise<void> {
+    const { world, calls, random, cache: old } = this;
+    calls.interlude = null;
+    this.tell('another operator leads');
+    world.advance(random.between(15_000, 40_000));
+    [this.cache, this.reconciler] = this.newOperator();
+    const rounds = random.between(1, 6);
+    for (let round = 0; round < rounds; round++) {
+      world.advance(random.between(500, 4_000));
+      try {
+        await this.reconciler.reconcile(KEY);
+      } catch (error) {
+        if (!isFailure(error)) throw error;
+      }
+    }
+    old.stop();
+    this.tell('the one that led before goes on');
+  }
+
   private async reconcile(): Promise<void> {
     this.reconciliations++;
+    this.calls.interlude = () => this.interlude();
     try {
       const { again } = await this.reconciler.reconcile(KEY);
       this.again = this.world.nowMillis + (again ?? 30) * 1000;
@@ -146,8 +191,9 @@ export class Simulation {
         this.world.advance(this.random.chance(0.2) ? 120_000 : 3_000);
         [this.cache, this.reconciler] = this.newOperator();
         this.world.advance(1_000);
-      } else if (!(error instanceof Error && error.name === 'KubeError')) throw error;
+      } else if (!isFailure(error)) throw error;
     }
+    this.calls.interlude = null;
   }
 
   private async wait(millis: number): Promise<void> {
@@ -175,8 +221,8 @@ export class Simulation {
     const pods = world.clusterPods();
     const nodes = world.api.all('DatabaseNode');
     const events: readonly (() => void)[] = [
-      () => this.edit((spec) => (spec['replicas'] = 1 + random.below(6))),
-      () => this.edit((spec) => (spec['replicas'] = 3 + random.below(4))),
+      () => this.scale(1 + random.below(6)),
+      () => this.scale(3 + random.below(4)),
       () =>
         this.edit((spec) => (spec['config'] = { readRequestTimeout: `${1 + random.below(9)}s` })),
       () => this.edit((spec) => (spec['image'] = random.pick(['ilion:1', 'ilion:2', 'bad']))),
@@ -193,17 +239,7 @@ export class Simulation {
       () => this.pause(),
       () => this.fill(),
       () => this.grow(),
-      () =>
-        this.edit(
-          (spec) =>
-            (spec['racks'] = random
-              .pick([
-                ['a', 'b', 'c'],
-                ['a', 'b'],
-                ['b', 'c', 'd'],
-              ])
-              .map((name) => ({ name }))),
-        ),
+      () => this.moveRacks(),
       () => random.chance(0.3) && this.edit((spec) => (spec['stopped'] = true)),
       () => this.edit((spec) => (spec['stopped'] = false)),
       () => this.edit((spec) => (spec['deletionPolicy'] = random.pick(['Delete', 'Retain']))),
@@ -236,6 +272,31 @@ export class Simulation {
   private harm(run: () => void): void {
     this.world.lastHarmMillis = this.world.nowMillis;
     run();
+  }
+
+  /** Of the only datacenter, or of one of them. */
+  private changeDatacenter(change: (datacenter: Record<string, unknown>) => void): void {
+    this.edit((spec) => {
+      const datacenters = spec['datacenters'] as Record<string, unknown>[] | undefined;
+      change(datacenters === undefined ? spec : this.random.pick(datacenters));
+    });
+  }
+
+  private scale(replicas: number): void {
+    this.changeDatacenter((datacenter) => {
+      datacenter['replicas'] = replicas;
+    });
+  }
+
+  private moveRacks(): void {
+    const names = this.random.pick([
+      ['a', 'b', 'c'],
+      ['a', 'b'],
+      ['b', 'c', 'd'],
+    ]);
+    this.changeDatacenter((datacenter) => {
+      datacenter['racks'] = names.map((name) => ({ name }));
+    });
   }
 
   /** A change that is held back; then a pod goes, as one does when its machine is emptied. */
@@ -355,14 +416,15 @@ export class Simulation {
       const config = this.random.chance(0.5) ? { readRequestTimeout: '20s' } : {};
       Object.assign(spec, { stopped: false, image: 'ilion:2', config });
       spec['update'] = { maxUnavailable: 1, paused: false };
-      spec['replicas'] = Math.max(3, Number(spec['replicas']));
+      const datacenters = (spec['datacenters'] ?? [spec]) as Record<string, unknown>[];
+      for (const one of datacenters) one['replicas'] = Math.max(3, Number(one['replicas']));
     });
   }
 
   /** What is not as it should be in the end. */
   private unfinished(): string[] {
     const { world, cluster } = this;
-    const wanted = Number(cluster.spec?.['replicas']);
+    const wanted = desiredNodes(cluster.spec as unknown as ClusterSpec);
     const status = cluster.status as ClusterStatus | undefined;
     const nodes = world.api.all('DatabaseNode');
     const members = world.ring?.in('normal', 'joining', 'leaving') ?? [];

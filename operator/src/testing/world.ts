@@ -79,6 +79,8 @@ export function environmentOf(pod: Stored): Environment {
 export class World {
   readonly api: MemoryApi;
   readonly random: SeededRandom;
+  /** Whether there is a certificate for the node of this name. */
+  hasCertificate: (name: string) => boolean = () => true;
   /** What must not happen, and did. */
   readonly violations: string[] = [];
   readonly machines: Machine[];
@@ -512,6 +514,10 @@ export class World {
   /** Whether a pod comes back with something else while all are to stay as they are. */
   watchCreation(pod: object): void {
     const { metadata, spec } = pod as Stored;
+    const isEncrypted = environmentOf({ metadata, spec } as Stored)['ILION_INTERNODE_ENCRYPTION'];
+    if (isEncrypted === 'all' && !this.hasCertificate(metadata.name)) {
+      this.violations.push(`${metadata.name} gets a pod before its certificate`);
+    }
     const { ILION_NEW_CLUSTER: _, ...environment } = environmentOf({ metadata, spec } as Stored);
     const made = JSON.stringify(Object.entries(environment).sort());
     const before = this.madeOf.get(metadata.name);
