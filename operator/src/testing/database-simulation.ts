@@ -20,6 +20,8 @@ export interface DatabaseSimulationOptions {
   readonly seed: number;
   /** Edits and faults. */
   readonly steps?: number;
+  /** Names of those that are to come, in the place of chance. */
+  readonly script?: readonly string[];
   readonly clients?: number;
   /** A mistake of an operator, to be found. */
   readonly bug?: Bug;
@@ -41,6 +43,8 @@ const KEY = { namespace: 'default', name: 'demo' };
 const REPLICATION = "{'class': 'NetworkTopologyStrategy', 'dc1': 3}";
 const CREATED_MILLIS = 300_000;
 const CONVERGED_MILLIS = 900_000;
+/** Of it clients go on for so long. */
+const SERVED_MILLIS = 120_000;
 const LOOK_MILLIS = 1_000;
 /** Hints are replayed, what was left open is ended. */
 const REST_MILLIS = 40_000;
@@ -225,7 +229,7 @@ class DatabaseSimulation {
       },
     };
     const names = [...Object.keys(events), 'scale', 'volume lost'];
-    const name = random.pick(names);
+    const name = this.options.script?.[this.taken.length] ?? random.pick(names);
     this.taken.push(name);
     this.tell(`-- ${name}`);
     events[name]();
@@ -255,7 +259,7 @@ class DatabaseSimulation {
       [members.length === wanted, `${members.length} members, not ${wanted}`],
       [pods.length === wanted, `${pods.length} pods, not ${wanted}`],
       [claims.length === wanted, `${claims.length} volumes, not ${wanted}`],
-      [state?.operations.length === 0, 'ranges move'],
+      [state?.operations.length === 0, `ranges move: ${database.moving().join('; ')}`],
       [database.isHealthy(), 'a member does not serve'],
     ];
     return checks.filter(([isFine]) => !isFine).map(([, message]) => message);
@@ -288,9 +292,10 @@ class DatabaseSimulation {
     }
     this.tell('-- peace');
     this.edit((spec) => (spec['config'] = {}));
+    await this.until(() => this.unfinished(), SERVED_MILLIS);
+    workload.stop();
     const open = await this.until(() => this.unfinished(), CONVERGED_MILLIS);
     if (open.length > 0) violations.push(`not done in the end: ${open.join('; ')}`);
-    workload.stop();
     if (violations.length > 0) return;
     await world.runFor(REST_MILLIS);
     // Volumes that were lost with their nodes have no process any more.
@@ -316,9 +321,9 @@ class DatabaseSimulation {
   }
 }
 
-export function simulateDatabase({
-  steps = 6,
-  ...options
-}: DatabaseSimulationOptions): Promise<DatabaseSimulationResult> {
+export function simulateDatabase(
+  options: DatabaseSimulationOptions,
+): Promise<DatabaseSimulationResult> {
+  const steps = options.steps ?? options.script?.length ?? 6;
   return new DatabaseSimulation(options).run(steps);
 }

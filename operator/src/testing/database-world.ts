@@ -150,6 +150,17 @@ export class DatabaseWorld {
     return states.sort((a, b) => b.epoch - a.epoch)[0];
   }
 
+  /** Operations, and what they wait for. */
+  moving(): readonly string[] {
+    const waits = this.world.alive.flatMap(({ running }) => [
+      ...(running?.isStarted === true ? running.control.waiting() : []),
+    ]);
+    return (this.state()?.operations ?? []).map(({ id, kind, hostId, phase }) => {
+      const why = waits.find(([name]) => name === id)?.[1] ?? '';
+      return `${kind} of ${hostId} is ${phase}: ${why}`;
+    });
+  }
+
   /** All members serve and nothing moves. */
   isHealthy(): boolean {
     const state = this.state();
