@@ -1,46 +1,33 @@
 /**
  * What README.md says of the operator, on a real Kubernetes: its chart, examples/demo.yaml, `kubectl scale`, and the end of it all. An
- * application reads and writes meanwhile, of which no request may fail and no acknowledged row may be lost; the operator is killed
- * again and again.
+ * application reads and writes meanwhile, and the operator is killed (support/under-load.ts).
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { unavailable } from './support/cluster.ts';
-import { DatabaseCluster } from './support/database-cluster.ts';
-import { type LoadPod, startLoadPod } from './support/load-pod.ts';
-import { type Operator, OperatorKills, startOperator, TREE } from './support/operator.ts';
+import type { DatabaseCluster } from './support/database-cluster.ts';
 import { until } from './support/processes.ts';
-import { Steps } from './support/steps.ts';
+import type { Steps } from './support/steps.ts';
+import { startUnderLoad, type UnderLoad } from './support/under-load.ts';
 
-const NAMESPACE = 'shop';
-const MIB = 2 ** 20;
-/** Of the operator's process. */
-const MEMORY_MAX = 150 * MIB;
 const GONE_MILLIS = 120_000;
 const RELEASED = 'ilion.dev/released';
 
 const reason = await unavailable();
 const skip = reason === null ? false : `no Kubernetes here: ${reason}`;
 
-let operator: Operator;
+let all: UnderLoad;
 let demo: DatabaseCluster;
-let load: LoadPod;
-let kills: OperatorKills;
-const steps = new Steps('scaling');
+let steps: Steps;
 
 before(async () => {
   if (skip !== false) return;
-  operator = await startOperator({ nodes: 3, hasLoad: true });
-  steps.note('helm install, until the operator is ready', operator.installSeconds);
-  demo = new DatabaseCluster(operator, 'demo', NAMESPACE);
+  all = await startUnderLoad({ title: 'scaling' });
+  ({ demo, steps } = all);
 });
 
 after(async () => {
-  steps.print();
-  await kills?.[Symbol.asyncDispose]();
-  await operator?.[Symbol.asyncDispose]();
+  await all?.[Symbol.asyncDispose]();
 });
 
 const claimNames = async () => (await demo.claims()).map(({ metadata }) => metadata.name).sort();
@@ -50,20 +37,6 @@ const released = async () =>
     .filter(({ metadata }) => metadata.labels?.[RELEASED] === 'true')
     .map(({ metadata }) => metadata.name)
     .sort();
-
-test('the example becomes three nodes that serve', { skip }, async () => {
-  await steps.step('kubectl apply examples/demo.yaml, until 3 nodes are ready', async () => {
-    await demo.create(readFileSync(join(TREE, 'examples/demo.yaml'), 'utf8'));
-    await demo.settled(3);
-  });
-  const node = 'node-1';
-  load = await startLoadPod(demo, {
-    image: operator.images.load,
-    ...{ datacenter: 'dc1', replicas: 3, node },
-  });
-  kills = new OperatorKills(operator);
-  steps.under(load, kills);
-});
 
 test('kubectl scale adds nodes, and takes them out; their volumes stay', { skip }, async () => {
   const before = await claimNames();
@@ -120,23 +93,10 @@ test('fewer nodes than replicas are refused, with the reason', { skip }, async (
   assert.equal((await demo.nodes()).length, 3);
 });
 
-test('no row was lost, and the operator was small', { skip }, async () => {
-  await kills[Symbol.asyncDispose]();
-  steps.alone();
-  const { requests, failureCount, verified, lost } = await load.end();
-  console.log(`${requests} requests, ${verified} rows read again, operator killed ${kills.kills}x`);
-  assert.equal(failureCount, 0);
-  assert.ok(verified > 100);
-  assert.deepEqual(lost, []);
-  assert.ok(kills.kills > 0);
-  const peak = Math.max(kills.peakBytes, (await operator.peakBytes()) ?? 0);
-  console.log(`the operator's memory, at the most: ${(peak / MIB).toFixed(0)} MiB`);
-  assert.ok(peak > 0 && peak < MEMORY_MAX);
-});
+test('no row was lost, and the operator was small', { skip }, () => all.endLoad());
 
 test('a cluster that is deleted leaves what its policy says', { skip }, async () => {
   const kept = await released();
-  await demo.kubectl(['delete', 'pod', 'load']);
   await steps.step('kubectl delete dcc/demo', async () => {
     await demo.kubectl(['delete', 'dcc/demo', '--wait'], GONE_MILLIS);
     const ours = 'dbn,pods,services,pdb,secrets,configmaps';
@@ -150,7 +110,9 @@ test('a cluster that is deleted leaves what its policy says', { skip }, async ()
 
 test('its namespace goes', { skip }, async () => {
   await steps.step('kubectl delete namespace', () =>
-    demo.kube.kubectl(['delete', 'namespace', NAMESPACE, '--wait'], { milliseconds: GONE_MILLIS }),
+    demo.kube.kubectl(['delete', 'namespace', demo.namespace, '--wait'], {
+      milliseconds: GONE_MILLIS,
+    }),
   );
   await demo.kube.kubectl(['wait', '--for=delete', 'pv', '--all', '--timeout=60s'], {
     milliseconds: 70_000,
