@@ -93,7 +93,8 @@ await runFiles(find('node/**/*.test.ts', 'operator/**/*.test.ts'), {
 await runFiles(find('e2e/**/*.test.ts'), { concurrency: 1, timeout: 10 * MINUTE });
 const onKubernetes = find('e2e/kubernetes/*.kube-test.ts');
 if (onKubernetes.length > 0 && prepareKubernetes()) {
-  await runFiles(onKubernetes, { concurrency: 1, timeout: 20 * MINUTE });
+  // Each has a cluster of its own, and mostly waits.
+  await runFiles(onKubernetes, { concurrency: 2, timeout: 20 * MINUTE });
 }
 for (const [reason, { count, name }] of skips) {
   console.log(`SKIPPED ${count === 1 ? name : `${count} tests, such as "${name}"`}: ${reason}`);
