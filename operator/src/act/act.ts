@@ -43,6 +43,8 @@ function nameOf(action: Action): string {
       return `${action.do} ${action.kind} ${action.object.metadata.name}`;
     case 'delete':
       return `delete ${action.kind} ${action.metadata.name}`;
+    case 'apply-budgets':
+      return 'apply PodDisruptionBudgets';
     case 'annotate':
       return `annotate Pod ${action.pod.name}`;
     case 'choose-first':
@@ -131,8 +133,6 @@ export class Actor {
         this.writes++;
         // Each kind with its own objects: the compiler cannot follow the pair through a union.
         if (action.kind === 'Service') await kube.apply(action.kind, action.object);
-        else if (action.kind === 'PodDisruptionBudget')
-          await kube.apply(action.kind, action.object);
         else await kube.apply(action.kind, action.object);
         return;
       case 'create':
@@ -145,6 +145,12 @@ export class Actor {
         const { name, namespace } = action.metadata;
         return kube.delete(action.kind, { name, namespace }, action.precondition);
       }
+      case 'apply-budgets':
+        for (const object of action.objects) {
+          this.writes++;
+          await kube.apply('PodDisruptionBudget', object);
+        }
+        return;
       case 'annotate':
         this.writes++;
         return kube.annotate(action.pod);

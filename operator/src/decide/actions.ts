@@ -17,11 +17,8 @@ interface Told {
 export type Action = Told &
   (
     | { readonly do: 'apply'; readonly kind: 'Service'; readonly object: Draft<Service> }
-    | {
-        readonly do: 'apply';
-        readonly kind: 'PodDisruptionBudget';
-        readonly object: Draft<DisruptionBudget>;
-      }
+    /** One after another, and none after one that has failed. */
+    | { readonly do: 'apply-budgets'; readonly objects: readonly Draft<DisruptionBudget>[] }
     | {
         readonly do: 'apply';
         readonly kind: 'PersistentVolumeClaim';

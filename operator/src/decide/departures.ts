@@ -195,6 +195,29 @@ function forget(node: NodeFacts, facts: Facts): Step {
   return isGoing ? cleanUp(node, facts) : step({ actions: [deletion('Pod', pod, told)] });
 }
 
+/** Members that are replaced, or to be: they do not come back. */
+function lostOf(facts: Facts): readonly string[] {
+  return facts.nodes
+    .filter((node) => node.state === 'normal' && node.isDown && isDead(node, facts))
+    .map(({ hostId }) => hostId);
+}
+
+/** What waits for data of nodes that do not come back waits for ever, and what is to be done about those nodes waits for it. */
+function undoHopeless(lost: readonly string[], facts: Facts): Step {
+  const { ring, view, byHostId } = facts;
+  if (!ring.known) return NOTHING;
+  const actions = ring.operations.flatMap((one): readonly Action[] => {
+    const { id: operationId, hostId, replaces, phase, waits } = one;
+    const needed = lost.find((id) => id !== hostId && id !== replaces && waits.includes(id));
+    if (phase !== 'streaming' || needed === undefined) return [];
+    const name = byHostId.get(needed)?.name ?? needed;
+    const note = `is undone: it waits for ${name}, which does not come back: ${showOperation(one, facts)}`;
+    const about = byHostId.get(hostId)?.view.object ?? view.cluster;
+    return [{ do: 'cancel', operationId, hostId, about, reason: 'Hopeless', note }];
+  });
+  return step({ actions });
+}
+
 export function planDepartures(facts: Facts, { going, missing }: Numbers): Step {
   if (facts.view.cluster.spec.stopped) return NOTHING;
   const isLeft = (node: NodeFacts) => node.state === 'left';
@@ -212,7 +235,8 @@ export function planDepartures(facts: Facts, { going, missing }: Numbers): Step 
   const dead = orphans.map(({ hostId }) =>
     removeMember({ hostId, name: hostId, dead: true }, facts, facts.view.cluster),
   );
-  const all = [...steps, ...dead, settleStrays(facts)];
+  const lost = [...orphans.map(({ hostId }) => hostId), ...lostOf(facts)];
+  const all = [...steps, ...dead, undoHopeless(lost, facts), settleStrays(facts)];
   return fewRemovals(together(all));
 }
 

@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import type { ClusterView } from '../observe/view.ts';
 import { disruptionKey } from '../observe/view.ts';
 import type { OperationInfo } from '../ports/nodes.ts';
-import { disruptionBudgets } from '../resources/cluster-objects.ts';
+import { disruptionBudgets, freeBy, type NodeSet } from '../resources/cluster-objects.ts';
 import { viewOf, withNodes, withPods } from '../testing/views.ts';
+import { upkeepOfCluster } from './cluster-objects.ts';
 import { type Evictable, evictable, isShut } from './evictions.ts';
 import { gatherFacts } from './facts.ts';
 
@@ -45,6 +46,35 @@ function free(view: ClusterView) {
   const { least: _, ...rest } = evictable(gatherFacts(view), false);
   return rest;
 }
+
+function budgetsOf({ free, least }: Pick<Evictable, 'free' | 'least'>) {
+  const budgets = disruptionBudgets(CALM.cluster, free, { least, all: 3 });
+  const metadata = { uid: 'budget', resourceVersion: '1' };
+  const there = budgets.map((one) => ({ ...one, metadata: { ...one.metadata, ...metadata } }));
+  return new Map(there.map((one) => [one.metadata.name, one]));
+}
+
+/** Names of budgets that are written, in their order, and who is free afterwards. */
+function written(view: ClusterView, now: NodeSet) {
+  const budgets = budgetsOf({ free: now, least: now === 'all' ? 2 : now.length });
+  const { actions } = upkeepOfCluster(gatherFacts({ ...view, budgets }), false);
+  const objects = actions.flatMap((one) => (one.do === 'apply-budgets' ? one.objects : []));
+  const open = objects.find(({ metadata }) => metadata.name === 'demo');
+  return [
+    objects.map(({ metadata }) => metadata.name),
+    open === undefined ? null : freeBy(open.spec),
+  ];
+}
+
+test('at no time a pod is in neither budget', () => {
+  assert.deepEqual(written(CALM, 'all'), [[], null]);
+  assert.deepEqual(written(CALM, []), [['demo', 'demo.held'], 'all']);
+  assert.deepEqual(written(busy(CALM), 'all'), [['demo.held', 'demo'], []]);
+  // From one to another: first none, then the other.
+  const one = unready(CALM, 'b1');
+  assert.deepEqual(written(one, ['a1']), [['demo.held', 'demo'], []]);
+  assert.deepEqual(written(one, []), [['demo', 'demo.held'], ['b1']]);
+});
 
 test('any one may go while nothing is on its way', () => {
   assert.deepEqual(free(CALM), { free: 'all', asks: [] });

@@ -50,7 +50,7 @@ test('with a ring that is not known nothing is added, removed or deleted', () =>
     ring: { known: false, why: 'nobody answers' } as const,
   };
   const { actions, clusterStatus } = decide(view, { defaults: { image: 'i' }, random: () => 0.5 });
-  assert.deepEqual([...new Set(actions.map((one) => one.do))], ['apply']);
+  assert.deepEqual([...new Set(actions.map((one) => one.do))], ['apply', 'apply-budgets']);
   const reason = (type: string) =>
     clusterStatus.conditions?.find((one) => one.type === type)?.reason;
   assert.equal(reason('RingKnown'), 'Unknown');

@@ -66,6 +66,12 @@ function selectorOf(
   };
 }
 
+/** Which are free by a budget that is there. */
+export function freeBy({ selector }: DisruptionBudget['spec']): NodeSet {
+  const [only] = selector.matchExpressions ?? [];
+  return only === undefined ? 'all' : (only.values ?? []);
+}
+
 /**
  * How many pods may be evicted: one of those that the ring can do without, none of the others. A pod must be in one budget only:
  * there is no eviction of one that is in two. Numbers of pods that have to be healthy, as Kubernetes does not know how many there are to

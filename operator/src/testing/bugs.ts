@@ -231,6 +231,14 @@ export const BUGS: readonly Bug[] = [
     goesOn: true,
   },
   {
+    name: 'what waits for a node that is lost is waited for',
+    database: (database) => ({
+      ...database,
+      operations: async (place) =>
+        (await database.operations(place)).map((one) => ({ ...one, waits: '' })),
+    }),
+  },
+  {
     name: 'nobody looks how full volumes are',
     database: (database) =>
       answering(database, (status) => ({ ...status, diskFreeBytes: status.diskBytes })),

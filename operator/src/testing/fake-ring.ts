@@ -42,12 +42,23 @@ function areFar(a: string, b: string): boolean {
 export class FakeRing {
   readonly members = new Map<string, FakeMember>();
   operations: FakeOperation[] = [];
+  /** Some data is on one node only: whoever moves any needs all others. */
+  readonly isSingle: boolean;
   private ids = 0;
   private readonly duration: () => number;
 
   /** @param duration of the next operation, milliseconds */
-  constructor(duration: () => number) {
+  constructor(duration: () => number, isSingle = false) {
     this.duration = duration;
+    this.isSingle = isSingle;
+  }
+
+  /** Those that are down without which an operation does not go on. */
+  missing({ hostId, replaces }: Pick<FakeOperation, 'hostId' | 'replaces'>): readonly string[] {
+    if (!this.isSingle) return [];
+    return this.in('normal', 'leaving')
+      .filter((one) => one.downMillis !== null && one.hostId !== hostId && one.hostId !== replaces)
+      .map((one) => one.hostId);
   }
 
   in(...states: readonly State[]): readonly FakeMember[] {
@@ -92,6 +103,8 @@ export class FakeRing {
     }
     if (node.state !== 'normal') return `the node is ${node.state}`;
     if (!this.mayBegin(hostId)) return OTHERS_FIRST;
+    if (this.missing({ hostId, replaces: null }).length > 0)
+      return 'data is on nodes that are down';
     if (dead && node.downMillis === null) return 'the node is up';
     if (!dead && node.downMillis !== null) return 'the node is down';
     const staying = this.in('normal').filter(
@@ -165,6 +178,7 @@ export class FakeRing {
       else if (downMillis === null && this.mayBegin(hostId)) {
         const old = this.members.get(replaces ?? '');
         if (replaces !== null && (old === undefined || old.state === 'left')) node.state = 'left';
+        else if (this.missing({ hostId, replaces }).length > 0) continue;
         else if (old === undefined || old.downMillis !== null) {
           const kind = replaces === null ? 'join' : 'replace';
           this.begin({ kind, hostId, replaces, dead: false });
@@ -182,6 +196,7 @@ export class FakeRing {
       if (nowMillis - down > GIVE_UP_MILLIS) this.undo(operation);
       return;
     }
+    if (operation.phase === 'streaming' && this.missing(operation).length > 0) return;
     operation.left -= passed;
     if (operation.left > 0) return;
     if (operation.phase === 'streaming') {

@@ -441,7 +441,8 @@ export class World {
       replaces: environment['ILION_REPLACE_HOST_ID'] ?? null,
     };
     if (environment['ILION_NEW_CLUSTER'] === 'true') {
-      const ring = new FakeRing(() => this.random.between(3_000, 60_000));
+      const isSingle = this.random.chance(0.2);
+      const ring = new FakeRing(() => this.random.between(3_000, 60_000), isSingle);
       ring.members.set(hostId, { ...node, state: 'normal', downMillis: null });
       this.rings.push(ring);
       if (this.rings.length > 1) this.violations.push(`${hostId} has started a second cluster`);
