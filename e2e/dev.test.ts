@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -138,8 +138,20 @@ test('a cluster follows its file, is healed, stops without orphans, and is found
       await until('its folder is gone', () => readdirSync(join(data, 'volumes')).length === 3);
       assert.deepEqual(await values(client), ['kept', 'with four']);
 
-      // A mistake.
+      // A setting that changes while nodes run.
       const pids = dev.pids();
+      const hot = '  deletionPolicy: Delete\n  config: { readRequestTimeout: 7s }\n';
+      writeFileSync(file, manifest(3, hot));
+      await until('the setting is in effect', () => {
+        const logs = readdirSync(join(data, 'logs')).map((name) => join(data, 'logs', name));
+        const changed = logs.filter((log) =>
+          /"a setting changes".*"read_request_timeout"/.test(readFileSync(log, 'utf8')),
+        );
+        return changed.length === 3;
+      });
+      assert.deepEqual(dev.pids(), pids);
+
+      // A mistake.
       writeFileSync(file, manifest(3, '  storage: { size: 1Gi }\n  replica: 5\n'));
       at = await dev.says(/demo\.yaml line \d+: .*\. Nothing is changed/, at);
       writeFileSync(file, manifest(3, '  deletionPolicy: Delete\n  replica: 5\n'));

@@ -56,6 +56,7 @@ export interface Dev {
 const NAMESPACE = 'default';
 const TOOL_SETTINGS = 'ilion.yaml';
 const LOOK_MILLIS = 300;
+const ENGINE_STOP_MILLIS = 2_000;
 const CERTIFICATE_SETTLE_MILLIS = 60_000;
 /** On one machine nobody is disturbed by a look. */
 const PAUSE_MILLIS = 50;
@@ -256,9 +257,12 @@ export async function startDev(options: DevOptions): Promise<Dev> {
     stop: async () => {
       stopFile();
       for (const stop of stopReport) stop();
-      const stopped = kubelet.stop();
-      await engine.stop();
-      await stopped;
+      // It may wait for nodes: they stop in any case.
+      const { promise: late, resolve: isLate } = Promise.withResolvers<void>();
+      const forget = systemClock.after(ENGINE_STOP_MILLIS, isLate);
+      await Promise.race([engine.stop(), late]);
+      forget();
+      await kubelet.stop();
       database.close();
       locked.close();
     },
