@@ -36,8 +36,10 @@ export function phaseOf(
     case 'normal':
       return isReady && isAlive ? 'Ready' : 'NotReady';
     default: {
-      if (view.pod === null) return 'Pending';
       const { phase } = view.object.status ?? {};
+      // For good, whether anybody can be asked now or not.
+      if (!isKnown && phase === 'Left') return phase;
+      if (view.pod === null) return 'Pending';
       // What was known of it still holds while its pod is ready.
       const wasMember = phase === 'Ready' || phase === 'Leaving' || phase === 'Joining';
       if (!isKnown && wasMember && isReady) return phase;

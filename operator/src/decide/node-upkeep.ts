@@ -154,9 +154,10 @@ export function upkeepOfNode(
   { isKeptOff, ...options }: PodOptions & { readonly isKeptOff: boolean },
 ): Step {
   const { stopped } = facts.view.cluster.spec;
-  if (node.state === 'left' || node.view.object.metadata.deletionTimestamp !== undefined) {
-    return NOTHING;
-  }
+  const { metadata, status } = node.view.object;
+  // Known before the ring was not known any more: it starts no more, and its volume may be others' by now.
+  const hasLeft = node.state === 'left' || (node.state === 'unknown' && status?.phase === 'Left');
+  if (hasLeft || metadata.deletionTimestamp !== undefined) return NOTHING;
   return together([
     upkeepOfVolume(node, facts),
     upkeepOfService(node),

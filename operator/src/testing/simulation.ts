@@ -289,6 +289,8 @@ export class Simulation {
   }
 
   private moveRacks(): void {
+    // Data on one node only may be lost with it: until that is replaced nobody joins, and elsewhere it cannot be replaced.
+    if (this.world.ring?.isSingle === true) return;
     const names = this.random.pick([
       ['a', 'b', 'c'],
       ['a', 'b'],

@@ -519,8 +519,10 @@ export class World {
     if (isEncrypted === 'all' && !this.hasCertificate(metadata.name)) {
       this.violations.push(`${metadata.name} gets a pod before its certificate`);
     }
-    const { ILION_NEW_CLUSTER: _, ...environment } = environmentOf({ metadata, spec } as Stored);
-    const made = JSON.stringify(Object.entries(environment).sort());
+    // Those are told to pods and processes that are there, too.
+    const told = ['ILION_NEW_CLUSTER', 'ILION_READ_REQUEST_TIMEOUT'];
+    const environment = Object.entries(environmentOf({ metadata, spec } as Stored));
+    const made = JSON.stringify(environment.filter(([name]) => !told.includes(name)).sort());
     const before = this.madeOf.get(metadata.name);
     this.madeOf.set(metadata.name, made);
     if (before === undefined || this.nowMillis - this.pausedSince < PAUSED_MILLIS) return;
