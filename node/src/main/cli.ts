@@ -15,6 +15,8 @@ import { VERSION } from './version.ts';
 const HELP = `ilion ${VERSION}, a database that Cassandra's drivers use
 
   ilion start [--config FILE] [--OPTION VALUE ...]   run a node; \`ilion config\` lists the options
+  ilion dev FILE                                     run a cluster of processes on this machine, as FILE says (\`npm run dev -- FILE\`, in a
+                                                     clone of the repository only)
   ilion status                                       what the node is and does
   ilion flush [KEYSPACE [TABLE]]                     write what is in memory to SST files
   ilion compact [KEYSPACE [TABLE]]                   rewrite SST files without what is deleted

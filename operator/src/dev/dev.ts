@@ -5,7 +5,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { createLogger } from '../../../node/src/adapters/logger.ts';
 import {
   createCertificates,
@@ -196,7 +196,8 @@ export async function startDev(options: DevOptions): Promise<Dev> {
     addresses: () => api.all('DatabaseNode').flatMap((node) => addressOf(node) ?? []),
     ready: () => {
       writeToolSettings(directory, kubelet, api);
-      return `ilion status --config ${join(directory, TOOL_SETTINGS)}`;
+      const settings = relative(process.cwd(), join(directory, TOOL_SETTINGS));
+      return `npm run -s ilion -- status --config ${settings}`;
     },
     keptAt: (name) => {
       const claim = api.find('PersistentVolumeClaim', name, NAMESPACE);
