@@ -29,6 +29,8 @@ export interface ActResult {
   readonly granted: ReadonlySet<string>;
   /** Settings that nodes have taken, by host id. */
   readonly taken: ReadonlyMap<string, string>;
+  /** Why keyspaces are not as is wanted, by their keys; null: they are. */
+  readonly keyspaces: ReadonlyMap<string, string | null>;
 }
 
 /** Failures of the world; anything else is a bug and ends the reconciliation. */
@@ -47,6 +49,8 @@ function nameOf(action: Action): string {
       return 'apply PodDisruptionBudgets';
     case 'annotate':
       return `annotate Pod ${action.pod.name}`;
+    case 'ensure-keyspace':
+      return `ensure keyspace ${action.keyspace.name}`;
     case 'choose-first':
       return 'choose-first';
     case 'configure':
@@ -64,6 +68,9 @@ export class Actor {
   private readonly refused = new Map<string, Omit<Refusal, 'atMillis'>>();
   private readonly granted = new Set<string>();
   private readonly taken = new Map<string, string>();
+  private readonly keyspaces = new Map<string, string | null>();
+  /** Keys of keyspaces that were not there before. */
+  private readonly made = new Set<string>();
 
   constructor(deps: ActDeps, view: ClusterView) {
     this.deps = deps;
@@ -76,11 +83,11 @@ export class Actor {
     for (const action of decision.actions) {
       await this.attempt(nameOf(action), async () => {
         await this.carryOut(action);
-        await this.tell(action);
+        if (action.do !== 'ensure-keyspace' || this.made.has(action.key)) await this.tell(action);
       });
     }
-    const { writes, failures, refused, granted, taken } = this;
-    return { writes, failures, refused, granted, taken };
+    const { writes, failures, refused, granted, taken, keyspaces } = this;
+    return { writes, failures, refused, granted, taken, keyspaces };
   }
 
   private async attempt(name: string, run: () => Promise<void>): Promise<void> {
@@ -160,10 +167,30 @@ export class Actor {
         return this.told(action.hostId, (place) =>
           database.removeNode(place, action.hostId, action.dead),
         );
+      case 'ensure-keyspace':
+        return this.ensureKeyspace(action);
       case 'configure':
         return this.configure(action);
       case 'cancel':
         return this.told(action.hostId, (place) => database.cancel(place, action.operationId));
+    }
+  }
+
+  private async ensureKeyspace({
+    keyspace,
+    key,
+  }: Extract<Action, { readonly do: 'ensure-keyspace' }>): Promise<void> {
+    const { ring } = this.view;
+    if (!ring.known) throw new NodeCallError('UNREACHABLE', ring.why);
+    try {
+      const isNew = await this.deps.database.ensureKeyspace(ring.places[0], keyspace);
+      this.keyspaces.set(key, null);
+      if (isNew) this.made.add(key);
+    } catch (error) {
+      if (error instanceof NodeCallError && error.code === 'REFUSED') {
+        this.keyspaces.set(key, error.message);
+      }
+      throw error;
     }
   }
 

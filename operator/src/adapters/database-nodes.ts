@@ -195,6 +195,8 @@ export function createDatabaseNodes(options: DatabaseNodesOptions): PooledNodes 
         const defaults = others.map(({ name }) => [name, 'default']);
         await admin.reloadSettings({ ...Object.fromEntries(defaults), ...settings });
       }),
+    ensureKeyspace: (place, keyspace) =>
+      ask('ensureKeyspace', place, true, (admin) => admin.ensureKeyspace(keyspace)),
     cancel: (place, id) => ask('cancel', place, true, (admin) => admin.cancelOperation(id)),
     checkDisruption: (place, hostIds) =>
       ask('checkDisruption', place, false, (admin) => admin.checkDisruption(hostIds)),

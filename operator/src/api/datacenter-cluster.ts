@@ -140,6 +140,18 @@ const datacenter = object(
   rackRules,
 );
 
+const keyspace = object('A keyspace that there is to be.', {
+  name: Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$', maxLength: 48 }),
+  replication: Type.Unsafe<Record<string, number>>({
+    type: 'object',
+    description: 'Replicas by datacenter (NetworkTopologyStrategy).',
+    additionalProperties: { type: 'integer', minimum: 1, maximum: 9 },
+    minProperties: 1,
+    maxProperties: 16,
+  }),
+  durableWrites: Type.Boolean({ default: true }),
+});
+
 const tls = object(
   'Certificates for links between nodes and for calls of the operator.',
   {
@@ -257,6 +269,13 @@ export const clusterSpec = object(
       }),
     ),
     storage: Type.Unsafe<Static<typeof storage>>({ ...storage, default: {} }),
+    keyspaces: Type.Optional(
+      listByName(
+        'Keyspaces that are made when there are enough nodes. One that is there otherwise is left as it is, and told of in the condition KeyspacesReady: copies do not move by themselves. None is ever dropped.',
+        keyspace,
+        64,
+      ),
+    ),
     resources: Type.Optional(resources),
     config: Type.Optional(Type.Unsafe<Record<string, string | number>>(nodeConfig)),
     tls: Type.Unsafe<Static<typeof tls>>({ ...tls, default: {} }),

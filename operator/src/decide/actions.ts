@@ -2,6 +2,7 @@
 import type { DatabaseNode, DatacenterCluster, Metadata } from '../api/objects.ts';
 import type { PodMarks, Precondition } from '../ports/kube.ts';
 import type { Claim, DisruptionBudget, Draft, Pod, Service } from '../ports/kube-objects.ts';
+import type { EnsureKeyspaceRequest } from '../ports/nodes.ts';
 
 /** What an action is about, for events. */
 export type Subject = DatabaseNode | DatacenterCluster;
@@ -44,6 +45,12 @@ export type Action = Told &
         readonly settings: Readonly<Record<string, string>>;
         /** As it stands in the status when they are taken. */
         readonly taken: string;
+      }
+    | {
+        readonly do: 'ensure-keyspace';
+        readonly keyspace: EnsureKeyspaceRequest;
+        /** In the view. */
+        readonly key: string;
       }
     | { readonly do: 'cancel'; readonly operationId: string; readonly hostId: string }
   );

@@ -5,6 +5,7 @@ import { LABELS } from '../resources/names.ts';
 import type { Blocked, Step } from './actions.ts';
 import { type Assertion, isFalse, isTrue, unlessBlocked, withTimes } from './conditions.ts';
 import type { Facts } from './facts.ts';
+import { keyspacesReady } from './keyspaces.ts';
 import type { Numbers } from './numbers.ts';
 import { showOperation } from './progress.ts';
 
@@ -18,6 +19,7 @@ export interface Outcome {
   readonly departures: Step;
   readonly replacing: Step;
   readonly rolling: Step;
+  readonly keyspaces: Step;
   /** Those that take effect at once. */
   readonly settings: Step;
   /** Nodes that are made of something else than the spec says. */
@@ -177,6 +179,7 @@ function assertionsOf(
     scalingDown(outcome, facts),
     updating(outcome),
     storage(outcome),
+    ...keyspacesReady(facts, outcome.keyspaces),
     ...(certificates === null
       ? []
       : [
@@ -198,6 +201,7 @@ export function statusOfCluster(facts: Facts, outcome: Outcome): ClusterStatus {
   const progress = progressOf(facts, state);
   const generation = metadata.generation ?? 0;
   const version = facts.ring.known ? facts.ring.versions[0] : old?.version;
+  const clusterId = facts.ring.known ? facts.ring.clusterId : old?.clusterId;
   const replicas = facts.nodes.filter((node) => node.state !== 'left').length;
   return {
     observedGeneration: generation,
@@ -206,7 +210,7 @@ export function statusOfCluster(facts: Facts, outcome: Outcome): ClusterStatus {
     selector: `${LABELS.cluster}=${metadata.name}`,
     ...(version === undefined ? {} : { version }),
     ...(old?.firstNode === undefined ? {} : { firstNode: old.firstNode }),
-    ...(old?.clusterId === undefined ? {} : { clusterId: old.clusterId }),
+    ...(clusterId === undefined || clusterId === '' ? {} : { clusterId }),
     conditions: withTimes(assertionsOf(facts, outcome, state, ready), old?.conditions, {
       ...{ generation, nowMillis },
     }),

@@ -11,6 +11,7 @@ import { planDepartures } from './departures.ts';
 import { isShut } from './evictions.ts';
 import { type Facts, gatherFacts, isRunning, type NodeFacts } from './facts.ts';
 import { planFirst } from './first-node.ts';
+import { planKeyspaces } from './keyspaces.ts';
 import { tellSettings } from './live-settings.ts';
 import { statusOfNode } from './node-status.ts';
 import { stopAll, upkeepOfNode } from './node-upkeep.ts';
@@ -78,6 +79,7 @@ export function decide(view: ClusterView, { defaults, random }: DecideOptions): 
   );
   const outcome: Outcome = {
     numbers,
+    keyspaces: planKeyspaces(facts),
     settings: together(facts.nodes.map((node) => tellSettings(node, facts, made.get(node.hostId)))),
     nodes: nodeStatuses,
     first: planFirst(facts, numbers),
@@ -101,6 +103,7 @@ export function decide(view: ClusterView, { defaults, random }: DecideOptions): 
     upkeepOfCluster(facts, stopping),
     upkeep,
     outcome.settings,
+    outcome.keyspaces,
     ...stop,
     departures,
     replacing,

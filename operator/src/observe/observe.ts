@@ -8,7 +8,14 @@ import { LABELS, seedsServiceName } from '../resources/names.ts';
 import { findsNoPlace, homesOf } from './homes.ts';
 import { isRunningPod, observeRing, placeOf } from './ring.ts';
 import type { Source } from './source.ts';
-import { type ClusterView, type DiskUse, hostIdOf, type NodeView, type Refusal } from './view.ts';
+import {
+  type ClusterView,
+  type DiskUse,
+  hostIdOf,
+  type KeyspaceState,
+  type NodeView,
+  type Refusal,
+} from './view.ts';
 
 /** How full a volume is is asked for so often. */
 const DISK_MILLIS = 60_000;
@@ -26,6 +33,7 @@ export interface ObserveDeps {
   readonly nowMillis: number;
   readonly refusals: ReadonlyMap<string, Refusal>;
   readonly taken: ReadonlyMap<string, string>;
+  readonly keyspaces: ReadonlyMap<string, KeyspaceState>;
   /** By host id: what is known, and where it is kept. */
   readonly disks: Map<string, DiskUse>;
 }
@@ -179,6 +187,7 @@ export async function observe(
     disruptions: new Map(),
     refusals: deps.refusals,
     taken: deps.taken,
+    keyspaces: deps.keyspaces,
     disks: await disksOf(cluster, nodes, deps),
   };
 }

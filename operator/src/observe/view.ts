@@ -36,6 +36,8 @@ export type RingView =
       /** By host id, as a majority has agreed on them; those who have left stay in it. */
       readonly members: ReadonlyMap<string, Member>;
       readonly operations: readonly OperationInfo[];
+      /** As the database has made it; empty: not known. */
+      readonly clusterId: string;
       /** Of those that were asked, oldest first. */
       readonly versions: readonly string[];
       /** Who can be told what to do; the first has answered all. */
@@ -55,6 +57,12 @@ export interface NodeView {
   readonly service: Service | null;
   /** Machines on which its volume can be, looked for only if its pod finds no place; null: any, or it was not looked for. */
   readonly homes: readonly string[] | null;
+}
+
+export interface KeyspaceState {
+  /** Why it is not as is wanted; null: it is. */
+  readonly problem: string | null;
+  readonly atMillis: number;
 }
 
 /** The file system of a node's data, as the node says. */
@@ -97,6 +105,8 @@ export interface ClusterView {
   readonly refusals: ReadonlyMap<string, Refusal>;
   /** Settings that nodes have taken, by host id, as in their status. */
   readonly taken: ReadonlyMap<string, string>;
+  /** What became of keyspaces that were asked for, by `keyspaceKey`. */
+  readonly keyspaces: ReadonlyMap<string, KeyspaceState>;
   /** By host id; asked for only if volumes are to grow by themselves. */
   readonly disks: ReadonlyMap<string, DiskUse>;
 }
@@ -105,6 +115,11 @@ export interface ClusterView {
 export interface Defaults {
   /** Of the database. */
   readonly image: string;
+}
+
+/** @param uid of the DatacenterCluster */
+export function keyspaceKey(uid: string, keyspace: object): string {
+  return `${uid} ${JSON.stringify(keyspace)}`;
 }
 
 export function settingsKey(hostId: string): string {

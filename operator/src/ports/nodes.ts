@@ -3,10 +3,11 @@ import type {
   AdminNodeStatus,
   AdminStatus,
   DisruptionReply,
+  EnsureKeyspaceRequest,
   OperationInfo,
 } from '../../../node/src/main/admin-messages.ts';
 
-export type { AdminNodeStatus, AdminStatus, DisruptionReply, OperationInfo };
+export type { AdminNodeStatus, AdminStatus, DisruptionReply, EnsureKeyspaceRequest, OperationInfo };
 
 /**
  * UNREACHABLE: nobody answers there. REFUSED: not as things are, with the database's reason (FAILED_PRECONDITION, INVALID_ARGUMENT,
@@ -44,6 +45,8 @@ export interface DatabaseNodes {
   removeNode(place: NodePlace, hostId: string, dead: boolean): Promise<void>;
   /** Has a node take these settings while it runs, all or none; of others that can be told so it takes the defaults. */
   configure(place: NodePlace, settings: Readonly<Record<string, string>>): Promise<void>;
+  /** @returns whether it was made; REFUSED: there is another one of the name */
+  ensureKeyspace(place: NodePlace, keyspace: EnsureKeyspaceRequest): Promise<boolean>;
   cancel(place: NodePlace, operationId: string): Promise<void>;
   /** Whether these may stop at the same time. */
   checkDisruption(place: NodePlace, hostIds: readonly string[]): Promise<DisruptionReply>;

@@ -11,6 +11,7 @@ import {
   type Defaults,
   type DiskUse,
   disruptionKey,
+  type KeyspaceState,
   type Refusal,
 } from '../observe/view.ts';
 import type { CertificateState, Certificates } from '../ports/certificates.ts';
@@ -44,6 +45,7 @@ const ASKING_ROUNDS = 3;
 /** Kept of what the database refused. */
 const REFUSALS_MAX = 1_000;
 const VOLUMES_MAX = 1_000;
+const KEYSPACES_MAX = 10_000;
 const DISK_KEPT_MILLIS = 3_600_000;
 /** What is forgotten is in the status by then. */
 const TAKEN_MAX = 10_000;
@@ -54,6 +56,7 @@ export class Reconciler {
   private readonly deps: ReconcileDeps;
   private readonly refusals = new Map<string, Refusal>();
   private readonly taken = new Map<string, string>();
+  private readonly keyspaces = new Map<string, KeyspaceState>();
   private readonly disks = new Map<string, DiskUse>();
   /** By name, of those whose pods have found no place. */
   private readonly volumes = new Map<string, Volume>();
@@ -87,6 +90,7 @@ export class Reconciler {
     const atMillis = this.deps.clock.nowMillis();
     for (const hostId of result.granted) this.refusals.delete(hostId);
     for (const [hostId, refusal] of result.refused) this.refuse(hostId, { ...refusal, atMillis });
+    for (const [key, problem] of result.keyspaces) this.noteKeyspace(key, { problem, atMillis });
     for (const [hostId, settings] of result.taken) this.take(hostId, settings);
     const { failures } = result;
     const writes = result.writes + seen.writes + real.writes;
@@ -97,6 +101,13 @@ export class Reconciler {
   private forgetDisks(): void {
     const old = this.deps.clock.nowMillis() - DISK_KEPT_MILLIS;
     for (const [hostId, { atMillis }] of this.disks) if (atMillis < old) this.disks.delete(hostId);
+  }
+
+  private noteKeyspace(key: string, state: KeyspaceState): void {
+    this.keyspaces.delete(key);
+    this.keyspaces.set(key, state);
+    const [oldest] = this.keyspaces.keys();
+    if (this.keyspaces.size > KEYSPACES_MAX) this.keyspaces.delete(oldest);
   }
 
   private take(hostId: string, settings: string): void {
@@ -148,6 +159,7 @@ export class Reconciler {
       nowMillis: clock.nowMillis(),
       refusals: this.refusals,
       taken: this.taken,
+      keyspaces: this.keyspaces,
       disks: this.disks,
       certificates: async (cluster, nodes): Promise<CertificateState | null> => {
         if (cluster.spec.tls.mode === 'None') return null;

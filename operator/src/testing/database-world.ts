@@ -360,6 +360,7 @@ export class DatabaseWorld {
         }),
       cancel: (place, id) => this.call(place, (_, admin) => admin.cancel(id)),
       configure: async () => {},
+      ensureKeyspace: async () => false,
       checkDisruption: (place, hostIds) =>
         this.call(place, (_, admin) => admin.checkDisruption(hostIds)),
     };

@@ -42,6 +42,7 @@ function areFar(a: string, b: string): boolean {
 export class FakeRing {
   readonly members = new Map<string, FakeMember>();
   operations: FakeOperation[] = [];
+  readonly keyspaces = new Set<string>();
   /** Some data is on one node only: whoever moves any needs all others. */
   readonly isSingle: boolean;
   private ids = 0;

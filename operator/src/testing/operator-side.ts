@@ -169,6 +169,12 @@ export function simulatedNodes(world: World, calls: Calls): DatabaseNodes {
   return {
     status: (place, agreed) => at(place, agreed, (ring, hostId) => statusOf(world, ring, hostId)),
     operations: (place) => at(place, false, (ring) => shown(ring)),
+    ensureKeyspace: (place, { name }) =>
+      at(place, true, (ring) => {
+        const isNew = !ring.keyspaces.has(name);
+        ring.keyspaces.add(name);
+        return isNew;
+      }),
     configure: (place, settings) =>
       at(place, false, (_ring, hostId) => {
         if (settings['read_request_timeout'] === '13s') refuse('it is an unlucky number');

@@ -44,6 +44,7 @@ export interface SimulationResult {
 const KEY = { namespace: 'default', name: 'demo' };
 const PEACE_ROUNDS_MAX = 900;
 const MACHINES_MIN = 5;
+const SHOP = { name: 'shop', durableWrites: true };
 const TWO = {
   datacenters: ['east', 'west'].map((name) => ({
     ...{ name, replicas: 3 },
@@ -107,9 +108,12 @@ export class Simulation {
     const racks = this.random.chance(0.6)
       ? { racks: ['a', 'b', 'c'].map((name) => ({ name })) }
       : {};
+    const isTwo = this.random.chance(0.3);
+    const replication: Record<string, number> = isTwo ? { east: 2, west: 2 } : { dc1: 3 };
     const spec = {
       ...SPEC,
-      ...(this.random.chance(0.3) ? { ...TWO, replicas: undefined } : racks),
+      ...(isTwo ? { ...TWO, replicas: undefined } : racks),
+      keyspaces: this.random.chance(0.5) ? [{ ...SHOP, replication }] : [],
       tls: { mode: this.random.pick(['None', 'Operator']) },
       deletionPolicy: this.random.pick(['Delete', 'Retain']),
       storage: this.random.chance(0.5) ? { ...SPEC.storage, autogrow: AUTOGROW } : SPEC.storage,
@@ -470,6 +474,10 @@ export class Simulation {
       ],
       [claims.every((claim) => bytesOf(sizeOf(claim)) >= bytesOf(size)), 'a volume has not grown'],
       [!this.areFull(), 'a volume is full'],
+      [
+        (spec.keyspaces ?? []).every(({ name }) => world.ring?.keyspaces.has(name)),
+        'a keyspace is not there',
+      ],
     ];
     return checks.filter(([ok]) => !ok).map(([, message]) => message);
   }

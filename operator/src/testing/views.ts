@@ -55,10 +55,10 @@ export function viewOf(
     ring: {
       known: true,
       members: new Map(members.map((one) => [one.hostId, one])),
-      ...{ operations: [], versions: ['1'], places: [] },
+      ...{ operations: [], versions: ['1'], places: [], clusterId: 'id' },
     },
     ...{ disruptions: new Map(), refusals: new Map(), taken: new Map() },
-    disks: new Map(),
+    ...{ disks: new Map(), keyspaces: new Map() },
   };
 }
 
