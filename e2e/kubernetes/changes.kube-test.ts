@@ -45,6 +45,22 @@ test('a setting that needs a restart goes through the nodes', { skip }, async ()
   });
 });
 
+test('a setting that takes effect at once restarts nobody', { skip }, async () => {
+  const uids = async () => (await demo.pods()).map(({ metadata }) => metadata.uid).sort();
+  const before = await uids();
+  await steps.step('a change of spec.config, no restart', async () => {
+    await demo.patch({ config: { maxHintWindow: '5h' } });
+    for (const { metadata } of await demo.pods()) {
+      await until(`5h in ${metadata.name}`, WAIT_MILLIS, async () => {
+        const settings = await demo.kubectl(['exec', metadata.name, '--', 'ilion', 'settings']);
+        return /^max_hint_window\s+5h\s/m.test(settings);
+      });
+    }
+    await demo.settled(3);
+  });
+  assert.deepEqual(await uids(), before);
+});
+
 test('another image goes through the nodes', { skip }, async () => {
   const image = `${all.operator.images.node}-second`;
   for (let node = 1; node <= demo.kube.nodes; node++) {

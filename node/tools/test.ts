@@ -38,9 +38,12 @@ interface Way {
   readonly concurrency: number;
   /** Of one file, milliseconds. */
   readonly timeout: number;
+  /** What the tests print, such as what they have measured, is shown. */
+  readonly isShown?: boolean;
 }
 
-async function runFiles(group: readonly string[], { concurrency, timeout }: Way): Promise<void> {
+async function runFiles(group: readonly string[], way: Way): Promise<void> {
+  const { concurrency, timeout, isShown = false } = way;
   if (group.length === 0) return;
   const stream = run({
     files: group.map((file) => join(ROOT, file)),
@@ -53,6 +56,7 @@ async function runFiles(group: readonly string[], { concurrency, timeout }: Way)
       if (!started.has(event.data.file)) console.log(`… ${event.data.file.slice(ROOT.length + 1)}`);
       started.add(event.data.file);
     }
+    if (event.type === 'test:stdout' && isShown) process.stdout.write(event.data.message);
     if (event.type !== 'test:pass' && event.type !== 'test:fail') continue;
     if (event.data.details.type === 'suite') continue;
     if (event.data.skip !== undefined && event.data.skip !== false) {
@@ -94,7 +98,7 @@ await runFiles(find('e2e/**/*.test.ts'), { concurrency: 1, timeout: 10 * MINUTE 
 const onKubernetes = find('e2e/kubernetes/*.kube-test.ts');
 if (onKubernetes.length > 0 && prepareKubernetes()) {
   // Each has a cluster of its own, and mostly waits.
-  await runFiles(onKubernetes, { concurrency: 2, timeout: 20 * MINUTE });
+  await runFiles(onKubernetes, { concurrency: 2, timeout: 20 * MINUTE, isShown: true });
 }
 for (const [reason, { count, name }] of skips) {
   console.log(`SKIPPED ${count === 1 ? name : `${count} tests, such as "${name}"`}: ${reason}`);
