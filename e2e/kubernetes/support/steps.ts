@@ -50,8 +50,9 @@ export class Steps {
     if (this.load !== null) assert.ok(requests > 0, `no requests: ${name}`);
   }
 
-  /** As a table of Markdown. */
+  /** As a table of Markdown, if there is something to tell. */
   print(): void {
+    if (this.rows.length === 0) return;
     const lines = this.rows.map(
       ({ name, seconds, kills, requests, p99 }) =>
         `| ${name} | ${seconds.toFixed(1)} | ${kills} | ${requests} | ${p99.toFixed(0)} |`,
