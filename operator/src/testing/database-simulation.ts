@@ -10,6 +10,7 @@ import type { ClusterSpec, ClusterStatus } from '../api/datacenter-cluster.ts';
 import { MemoryApi } from '../memory/memory-api.ts';
 import type { Log } from '../ports/clock.ts';
 import type { KubeApi } from '../ports/kube.ts';
+import { LABELS } from '../resources/names.ts';
 import { liveSource } from '../runtime/cache.ts';
 import { type Engine, startEngine } from '../runtime/engine.ts';
 import { Reconciler } from '../runtime/reconcile.ts';
@@ -214,6 +215,8 @@ class DatabaseSimulation {
         harm(() => database.loseVolume(random.pick(nodes).metadata.uid));
       },
       'operator ends': () => {
+        // Another one is to come.
+        if (this.life.isOver) return;
         this.life.isOver = true;
         void this.engine.stop();
         const downMillis = random.chance(0.3) ? 30_000 : 2_000;
@@ -249,7 +252,10 @@ class DatabaseSimulation {
     const state = database.state();
     const nodes = database.api.all('DatabaseNode');
     const pods = database.api.all('Pod');
-    const claims = database.api.all('PersistentVolumeClaim');
+    const claims = database.api.all('PersistentVolumeClaim').filter(({ metadata }) => {
+      const labels = metadata['labels'] as Readonly<Record<string, string>>;
+      return labels[LABELS.released] !== 'true';
+    });
     const members = [...(state?.nodes.values() ?? [])].filter((one) => one.state !== 'left');
     const conditions = status?.conditions?.filter((one) => one.status === 'False') ?? [];
     const why = conditions.map(({ type, reason, message }) => `${type} ${reason} ${message}`);

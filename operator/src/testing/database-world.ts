@@ -35,6 +35,9 @@ const GRACE_MILLIS = 30_000;
 /** Peers need so long to see what has happened. */
 const NOTICE_MILLIS = 30_000;
 const CONTROL_PORT = 7000;
+/** Whoever deletes a pod more often does not know what it wants. */
+const DELETIONS_MAX = 5;
+const FLAPPING_MILLIS = 60_000;
 
 const asPod = (stored: Stored) => stored as unknown as Pod;
 
@@ -96,6 +99,8 @@ export class DatabaseWorld {
   lastHarmMillis = Number.NEGATIVE_INFINITY;
   private readonly random: SeededRandom;
   private readonly ending = new Set<string>();
+  /** By name: when their pods were deleted by the operator. */
+  private readonly deletions = new Map<string, number[]>();
   private addresses = 0;
   private ticks = 0;
   private delivered = 0;
@@ -304,6 +309,11 @@ export class DatabaseWorld {
   /** Before the operator deletes a pod: what is there now is not only what it has heard. */
   watchDeletion(pod: Stored): void {
     const { world } = this;
+    const { name } = pod.metadata;
+    const since = world.now - FLAPPING_MILLIS;
+    const times = (this.deletions.get(name) ?? []).filter((at) => at >= since);
+    this.deletions.set(name, [...times, world.now]);
+    if (times.length >= DELETIONS_MAX) this.violations.push(`the pod ${name} comes and goes`);
     const state = this.state();
     const hostId = environmentOf(pod)['ILION_HOST_ID'] ?? '';
     if (state === undefined || world.now - this.lastHarmMillis < NOTICE_MILLIS) return;
