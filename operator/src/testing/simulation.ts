@@ -18,6 +18,8 @@ import { environmentOf, World } from './world.ts';
 /** A mistake that an operator could make, planted between it and the world. */
 export interface Bug {
   readonly name: string;
+  /** Has found it before: looked at first. */
+  readonly seed?: number;
   kube?(kube: KubeApi, world: World): KubeApi;
   database?(database: DatabaseNodes, world: World): DatabaseNodes;
   live?(live: Source, cache: Source): Source;
@@ -227,6 +229,8 @@ export class Simulation {
     const events: readonly (() => void)[] = [
       () => this.scale(1 + random.below(6)),
       () => this.scale(3 + random.below(4)),
+      () => this.scale(3 + random.below(4)),
+      () => this.scale(3),
       () =>
         this.edit((spec) => (spec['config'] = { readRequestTimeout: `${1 + random.below(9)}s` })),
       () => this.edit((spec) => (spec['image'] = random.pick(['ilion:1', 'ilion:2', 'bad']))),
@@ -292,9 +296,16 @@ export class Simulation {
     });
   }
 
+  /**
+   * Data on one node only may be lost with it: until that is replaced nobody joins. If it is not to be any more where it was, it can only
+   * leave, for which others have to join first: people have to decide.
+   */
+  private get isSingle(): boolean {
+    return this.world.ring?.isSingle === true;
+  }
+
   private moveRacks(): void {
-    // Data on one node only may be lost with it: until that is replaced nobody joins, and elsewhere it cannot be replaced.
-    if (this.world.ring?.isSingle === true) return;
+    if (this.isSingle) return;
     const names = this.random.pick([
       ['a', 'b', 'c'],
       ['a', 'b'],
@@ -409,6 +420,7 @@ export class Simulation {
 
   /** Somebody deletes the object of a node. */
   private deleteNode(node: Stored): void {
+    if (this.isSingle) return;
     this.world.api.remove('DatabaseNode', node);
   }
 
