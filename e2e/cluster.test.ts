@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import cassandra from 'cassandra-driver';
 import { type ClusterProcesses, startCluster } from './support/cluster-processes.ts';
 import { startNode } from './support/node-process.ts';
+import { until } from './support/wait.ts';
 
 const { consistencies } = cassandra.types;
 
@@ -23,14 +24,6 @@ async function metric(cluster: ClusterProcesses, index: number, name: string): P
     .split('\n')
     .filter((line) => line.startsWith(name))
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
-}
-
-async function until(what: string, holds: () => Promise<boolean>, seconds = 30): Promise<void> {
-  const end = Date.now() + seconds * 1000;
-  while (!(await holds().catch(() => false))) {
-    assert.ok(Date.now() < end, `not in ${seconds} s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
 }
 
 test('a killed node costs no error and no write, and catches up', async () => {

@@ -13,6 +13,7 @@ import { encryptionFlags, nodeCertificate } from '../node/tools/node-certificate
 import { type ClusterProcesses, startCluster } from './support/cluster-processes.ts';
 import { type NodeProcess, startNode, temporaryDirectory } from './support/node-process.ts';
 import { missing } from './support/tools.ts';
+import { until } from './support/wait.ts';
 
 const skip = missing('openssl', ['version']);
 const { consistencies } = cassandra.types;
@@ -64,14 +65,6 @@ function speakPlainly(address: string, port: number): Promise<number> {
     });
     socket.on('close', () => resolve(bytes));
   });
-}
-
-async function until(what: string, holds: () => boolean): Promise<void> {
-  const end = Date.now() + 30_000;
-  while (!holds()) {
-    assert.ok(Date.now() < end, `not in time: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 test('an encrypted cluster serves, and lets in who has a certificate', { skip }, async () => {

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import cassandra from 'cassandra-driver';
 import { startCluster } from './support/cluster-processes.ts';
 import { createNetwork, networkProblem } from './support/network.ts';
+import { until } from './support/wait.ts';
 
 const { consistencies } = cassandra.types;
 const UNAVAILABLE = 0x1000;
@@ -32,14 +33,6 @@ async function codeOf(request: Promise<unknown>): Promise<number | null> {
     () => null,
     (error: unknown) => (error as { code?: number }).code ?? -1,
   );
-}
-
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 60_000;
-  while (!(await holds())) {
-    assert.ok(Date.now() < end, `not in time: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
 }
 
 test('a cut-off minority refuses QUORUM and serves ONE; after healing all replicas agree', {

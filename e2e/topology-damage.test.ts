@@ -33,15 +33,8 @@ import {
 import { encodeHello, encodeOpen } from '../node/src/streaming/messages.ts';
 import { type ClusterProcesses, startCluster } from './support/cluster-processes.ts';
 import { temporaryDirectory } from './support/node-process.ts';
-import {
-  connectTo,
-  fillTable,
-  pause,
-  requireEach,
-  settled,
-  until,
-  withAdmin,
-} from './support/ring-checks.ts';
+import { connectTo, fillTable, requireEach, settled, withAdmin } from './support/ring-checks.ts';
+import { pause, until } from './support/wait.ts';
 
 const ROWS = 8_000;
 const VALUE_BYTES = 1_000;

@@ -11,14 +11,13 @@ import {
   fillTable,
   hostIdOf,
   membersOf,
-  pause,
   requireEach,
   scan,
   settled,
-  until,
   withAdmin,
 } from './support/ring-checks.ts';
 import { type LoadReport, startLoad } from './support/steady-load.ts';
+import { pause, until } from './support/wait.ts';
 
 const { consistencies } = cassandra.types;
 const ROUNDS = Number(process.env['ROUNDS'] ?? 2);

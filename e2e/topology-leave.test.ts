@@ -8,13 +8,12 @@ import {
   fillTable,
   hostIdOf,
   membersOf,
-  pause,
   requireEach,
   scan,
   settled,
-  until,
   withAdmin,
 } from './support/ring-checks.ts';
+import { pause, until } from './support/wait.ts';
 
 const { consistencies } = cassandra.types;
 const ROWS = 300;

@@ -4,16 +4,9 @@ import { test } from 'node:test';
 import type { Rebalanced } from '../node/src/main/cli-rebalance.ts';
 import { startCluster } from './support/cluster-processes.ts';
 import { runIlion } from './support/node-process.ts';
-import {
-  connectTo,
-  fillTable,
-  pause,
-  requireEach,
-  settled,
-  until,
-  withAdmin,
-} from './support/ring-checks.ts';
+import { connectTo, fillTable, requireEach, settled, withAdmin } from './support/ring-checks.ts';
 import { requireWritten, startLoad } from './support/steady-load.ts';
+import { pause, until } from './support/wait.ts';
 
 const ROWS = 6_000;
 const TOLERANCE = 0.05;

@@ -5,29 +5,11 @@ import cassandra from 'cassandra-driver';
 import { type AdminClient, connectAdmin } from '../../node/src/main/admin-client.ts';
 import type { AdminNodeStatus } from '../../node/src/main/admin-messages.ts';
 import type { ClusterProcesses } from './cluster-processes.ts';
+import { until } from './wait.ts';
 
 const { consistencies } = cassandra.types;
 const CONCURRENCY = 50;
 const ATTEMPTS = 5;
-
-export function pause(millis: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, millis));
-}
-
-/** Asks again and again; what it fails with is no. @throws AssertionError */
-export async function until(
-  what: string | (() => string),
-  holds: () => Promise<boolean>,
-  seconds = 60,
-): Promise<void> {
-  const end = Date.now() + seconds * 1000;
-  while (!(await holds().catch(() => false))) {
-    if (Date.now() >= end) {
-      assert.fail(`not in ${seconds} s: ${typeof what === 'string' ? what : what()}`);
-    }
-    await pause(100);
-  }
-}
 
 export async function withAdmin<T>(
   cluster: ClusterProcesses,
