@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Given, viewOf } from '../testing/views.ts';
+import { type Given, viewOf, withPods } from '../testing/views.ts';
 import { decide } from './decide.ts';
 import { gatherFacts } from './facts.ts';
 import { planNumbers } from './numbers.ts';
@@ -36,6 +36,16 @@ test('who goes: first the one that people name, then who leaves already, then wh
     one.name === 'b1' ? { ...one, state: 'joining' as const } : one,
   );
   assert.deepEqual(goingOf(joining, 4), ['b1']);
+});
+
+test('who goes: rather one that joins for itself than one that takes the place of another', () => {
+  const given: readonly Given[] = [
+    { name: 'b1', rack: 'b', replace: true },
+    { name: 'b2', rack: 'b', state: 'joining' },
+    { name: 'b3', rack: 'b', state: 'joining', replaces: 'b1' },
+  ];
+  const view = withPods(viewOf(given, 1, ['b']));
+  assert.deepEqual([...planNumbers(gatherFacts(view)).going], ['b2']);
 });
 
 test('racks that are not there any more lose their nodes, which others get', () => {

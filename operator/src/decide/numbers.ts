@@ -85,10 +85,13 @@ export function numbersOf({ view, nodes }: Facts): readonly RackNumber[] {
 function rank(node: NodeFacts, facts: Facts): number {
   if (node.view.object.spec.remove) return 0;
   if (node.state === 'leaving') return 1;
+  // It stands for the one whose place it takes, which would count again: others go first.
+  const isNew = node.state === 'none' || node.state === 'joining' || node.state === 'unknown';
+  if (isNew && node.view.object.spec.replaces !== undefined) return 5;
   if (node.state === 'none' || (node.state === 'unknown' && !node.hadVolume)) return 2;
   if (node.state === 'joining') return 3;
   if (isDead(node, facts)) return 4;
-  return 5;
+  return 6;
 }
 
 function inOrderOfLeaving(nodes: readonly NodeFacts[], facts: Facts): readonly NodeFacts[] {

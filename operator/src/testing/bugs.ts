@@ -78,16 +78,21 @@ function answering(
 export const BUGS: readonly Bug[] = [
   {
     name: 'a node that leaves is taken for one that has left',
-    database: (database) =>
-      answering(database, (status) => ({
+    seed: 5,
+    database: (database) => ({
+      ...answering(database, (status) => ({
         ...status,
         nodes: status.nodes.map((one) =>
           one.state === 'leaving' ? { ...one, state: 'left' } : one,
         ),
       })),
+      operations: async (place) =>
+        (await database.operations(place)).filter(({ kind }) => kind !== 'leave'),
+    }),
   },
   {
     name: 'who is down is taken for gone',
+    seed: 1,
     database: (database) =>
       answering(database, (status) => ({
         ...status,
@@ -96,6 +101,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'what a node has heard long ago is taken for what is agreed',
+    seed: 3,
     database: (database, world) => {
       const heard = new Map<string, { readonly atMillis: number; readonly status: AdminStatus }>();
       return {
@@ -125,6 +131,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'the database is not asked whether nodes may stop',
+    seed: 3,
     database: (database) => ({
       ...database,
       checkDisruption: async () => ({ allowed: true, reason: '' }),
@@ -162,6 +169,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'the first node starts a cluster whenever it has no data',
+    seed: 2,
     kube: (kube) =>
       withCalls(
         seeing(kube, 'Pod', (pod) => marked(pod, 'false')),
@@ -170,6 +178,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'who comes back during a pause comes back with what has changed',
+    seed: 4,
     kube: (kube, world) =>
       seeing(kube, 'DatacenterCluster', (cluster) => {
         const isGone = world.api.all('DatabaseNode').some(({ metadata }) => {
@@ -181,6 +190,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'a lost volume is made anew',
+    seed: 12,
     kube: (kube, world) =>
       seeing(kube, 'DatabaseNode', (node) => {
         const { name, namespace } = node.metadata;
@@ -212,6 +222,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'others may always stop a node',
+    seed: 8,
     kube: (kube) => {
       const wanted = new Map<unknown, Loose['spec']>();
       const seen = seeing(kube, 'PodDisruptionBudget', (budget) => ({
@@ -232,6 +243,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'what waits for a node that is lost is waited for',
+    seed: 15,
     database: (database) => ({
       ...database,
       operations: async (place) =>
@@ -240,11 +252,13 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'nobody looks how full volumes are',
+    seed: 7,
     database: (database) =>
       answering(database, (status) => ({ ...status, diskFreeBytes: status.diskBytes })),
   },
   {
     name: 'settings that take effect at once are only for the next start',
+    seed: 31,
     database: (database) => ({ ...database, configure: async () => {} }),
   },
   {
@@ -262,6 +276,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'joins of nodes that are not wanted any more are not undone, and their objects go',
+    seed: 17,
     database: (database) =>
       answering({ ...database, cancel: async () => {} }, (status) => ({
         ...status,

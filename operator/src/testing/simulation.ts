@@ -85,7 +85,7 @@ export class Simulation {
   private readonly bug: Bug | undefined;
   private readonly tell: (text: string) => void;
   private readonly log: Log;
-  private readonly faults: Faults = { enabled: true, crash: 0.004, pause: 0.003, error: 0.01 };
+  private readonly faults: Faults;
   private readonly calls: Calls;
   private readonly cluster: Stored;
   private cache: Cache;
@@ -101,6 +101,8 @@ export class Simulation {
     this.random = new SeededRandom(seed, 'operator');
     this.world = new World(this.random.fork('world'));
     this.bug = bug;
+    const pause = bug?.goesOn === true ? 0.03 : 0.003;
+    this.faults = { enabled: true, crash: 0.004, pause, error: 0.01 };
     const began = this.world.nowMillis;
     this.tell = (text) => tell?.((this.world.nowMillis - began) / 1000, text);
     const line = (message: string, fields: Readonly<Record<string, unknown>> = {}) =>

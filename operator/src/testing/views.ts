@@ -11,6 +11,8 @@ export interface Given {
   readonly rack: string;
   readonly state?: MemberState;
   readonly remove?: boolean;
+  readonly replaces?: string;
+  readonly replace?: boolean;
 }
 
 /** A cluster of which every node is a member and serves, but for what is given. */
@@ -21,15 +23,20 @@ export function viewOf(
   version = '1',
 ): ClusterView {
   const metadata = { namespace: 'default', resourceVersion: '1' };
-  const nodes: NodeView[] = given.map(({ name, rack, remove = false }, i) => ({
-    object: {
-      ...{ apiVersion: 'ilion.dev/v1alpha1', kind: 'DatabaseNode' },
-      metadata: { ...metadata, name, uid: name, creationTimestamp: `2026-01-01T00:00:0${i}Z` },
-      spec: { cluster: 'demo', datacenter: 'dc1', rack, replace: false, remove },
-      status: { volume: `volume-${name}` },
-    },
-    ...{ pod: null, claim: null, service: null, homes: null },
-  }));
+  const nodes: NodeView[] = given.map(
+    ({ name, rack, remove = false, replace = false, replaces }, i) => ({
+      object: {
+        ...{ apiVersion: 'ilion.dev/v1alpha1', kind: 'DatabaseNode' },
+        metadata: { ...metadata, name, uid: name, creationTimestamp: `2026-01-01T00:00:0${i}Z` },
+        spec: {
+          ...{ cluster: 'demo', datacenter: 'dc1', rack, replace, remove },
+          ...(replaces === undefined ? {} : { replaces }),
+        },
+        status: { volume: `volume-${name}` },
+      },
+      ...{ pod: null, claim: null, service: null, homes: null },
+    }),
+  );
   const members = given.map(({ name, rack, state = 'normal' }) => ({
     ...{ hostId: name, address: '10.0.0.1:7000', datacenter: 'dc1', rack, state, tokens: 16 },
     ...{ aliveBy: 2, askedBy: 2, version },
