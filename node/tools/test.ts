@@ -8,6 +8,7 @@ import { globSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { run } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const chosen = process.argv.slice(2);
@@ -65,7 +66,7 @@ async function runFiles(group: readonly string[], way: Way): Promise<void> {
     }
     const failure = event.type === 'test:fail' ? event.data.details.error : null;
     const cause =
-      failure?.cause instanceof Error ? failure.cause.stack : String(failure?.cause ?? failure);
+      failure?.cause instanceof Error ? failure.cause.stack : inspect(failure?.cause ?? failure);
     note(event.type === 'test:pass', `${event.data.file ?? ''} ${event.data.name}`, cause ?? '');
   }
 }
