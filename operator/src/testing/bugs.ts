@@ -238,10 +238,6 @@ export const BUGS: readonly Bug[] = [
     },
   },
   {
-    name: 'an operator that has lost its Lease goes on',
-    goesOn: true,
-  },
-  {
     name: 'what waits for a node that is lost is waited for',
     seed: 15,
     database: (database) => ({

@@ -23,8 +23,6 @@ export interface Bug {
   kube?(kube: KubeApi, world: World): KubeApi;
   database?(database: DatabaseNodes, world: World): DatabaseNodes;
   live?(live: Source, cache: Source): Source;
-  /** Whether one that has lost the Lease does not notice. */
-  readonly goesOn?: boolean;
 }
 
 export interface SimulationOptions {
@@ -85,7 +83,7 @@ export class Simulation {
   private readonly bug: Bug | undefined;
   private readonly tell: (text: string) => void;
   private readonly log: Log;
-  private readonly faults: Faults;
+  private readonly faults: Faults = { enabled: true, crash: 0.004, pause: 0.003, error: 0.01 };
   private readonly calls: Calls;
   private readonly cluster: Stored;
   private cache: Cache;
@@ -101,8 +99,6 @@ export class Simulation {
     this.random = new SeededRandom(seed, 'operator');
     this.world = new World(this.random.fork('world'));
     this.bug = bug;
-    const pause = bug?.goesOn === true ? 0.03 : 0.003;
-    this.faults = { enabled: true, crash: 0.004, pause, error: 0.01 };
     const began = this.world.nowMillis;
     this.tell = (text) => tell?.((this.world.nowMillis - began) / 1000, text);
     const line = (message: string, fields: Readonly<Record<string, unknown>> = {}) =>
@@ -147,7 +143,7 @@ export class Simulation {
       live: bug?.live?.(live, cache) ?? live,
       database: bug?.database?.(nodes, world) ?? nodes,
       clock: { nowMillis: () => world.nowMillis, after: () => () => {} },
-      isLeader: () => bug?.goesOn === true || this.leader === own,
+      isLeader: () => this.leader === own,
       certificates: { ensure: async (_, nodes) => this.makeCertificates(nodes) },
       random: () => random.next(),
     });
