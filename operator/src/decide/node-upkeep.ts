@@ -159,7 +159,10 @@ export function upkeepOfNode(
   const hasLeft = node.state === 'left' || (node.state === 'unknown' && status?.phase === 'Left');
   if (hasLeft || metadata.deletionTimestamp !== undefined) return NOTHING;
   return together([
-    upkeepOfVolume(node, facts),
+    // Who goes and has no volume gets none: nobody would take it away again.
+    isKeptOff && !node.hadVolume && node.view.claim === null
+      ? NOTHING
+      : upkeepOfVolume(node, facts),
     upkeepOfService(node),
     stopped || isKeptOff || node.isVolumeLost ? NOTHING : upkeepOfPod(node, facts, options),
   ]);
