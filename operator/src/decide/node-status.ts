@@ -18,7 +18,7 @@ import type { Facts, NodeFacts } from './facts.ts';
 import { mayStart } from './first-node.ts';
 import { settingsTaken } from './live-settings.ts';
 import { upkeepOfVolume } from './node-upkeep.ts';
-import { showStuck, stuckOn } from './places.ts';
+import { isStranded, STRANDED, showStuck, stuckOn } from './places.ts';
 import { amountOf } from './progress.ts';
 
 export function phaseOf(
@@ -136,6 +136,7 @@ function conditionsOf(
   return [
     readiness(node, facts, phase),
     unlessBlocked('StorageReady', storage.blocked, bound),
+    ...(isGoing && isStranded(node, facts) ? [isTrue(STRANDED, 'NoPlace')] : []),
     ...(isStrange ? [isTrue(GONE, 'NoMember', 'No pod, and no member of the ring.')] : []),
   ];
 }

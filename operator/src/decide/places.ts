@@ -76,8 +76,14 @@ export function showStuck(stuck: Stuck, node: NodeFacts, { view }: Facts): strin
   return `no place since ${showTime(since)}: ${stuck.why}; ${after}`;
 }
 
-/** It has had no place for so long that it will find none. */
+/** Condition of a DatabaseNode that was no member and is given up. */
+export const STRANDED = 'Stranded';
+
+/** It has had no place for so long that it will find none; that stays so when its pod is gone. */
 export function isStranded(node: NodeFacts, facts: Facts): boolean {
+  const { pod, object } = node.view;
+  const isNoted = object.status?.conditions?.some(({ type }) => type === STRANDED) === true;
+  if (isNoted && (pod === null || pod.metadata.deletionTimestamp !== undefined)) return true;
   const after = millisOf(facts.view.cluster.spec.healing.replaceAfter);
   const stuck = stuckOn(node, facts);
   return stuck !== null && after > 0 && facts.view.nowMillis - stuck.since >= after;
