@@ -374,6 +374,7 @@ export class Simulation {
   /** One at a time. */
   private drain(): void {
     const { world, random } = this;
+    if (this.isSingle) return;
     const drained = world.machines.find(({ isDraining }) => isDraining);
     if (drained !== undefined) {
       world.drain(drained, false);
