@@ -239,7 +239,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'what waits for a node that is lost is waited for',
-    seed: 15,
+    seed: 380,
     database: (database) => ({
       ...database,
       operations: async (place) =>
