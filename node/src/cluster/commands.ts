@@ -121,9 +121,15 @@ export function refusalOfNewNode(state: ClusterState, node: NodeInfo): string | 
   return node.replaces === undefined ? refusalOfTokens(state, node) : refusalOfReplace(state, node);
 }
 
+/** Whether there may be data. */
+export function hasTables({ schema }: Pick<ClusterState, 'schema'>): boolean {
+  return schema.keyspaces.some(({ tables }) => tables.length > 0);
+}
+
 /** Why a new node cannot own its tokens at once, without getting the data: it has to be taken in as joining. */
-export function refusalOfOwning({ schema, operations }: ClusterState): string | null {
-  if (schema.keyspaces.some(({ tables }) => tables.length > 0)) {
+export function refusalOfOwning(state: ClusterState): string | null {
+  const { operations } = state;
+  if (hasTables(state)) {
     return 'a node can join only while there are no user tables, unless its data is moved to it first';
   }
   const [operation] = operations;

@@ -130,6 +130,15 @@ test('while there is data a node is taken in with tokens and owns nothing; it ma
   );
 });
 
+test('a member whose disk was emptied is not taken in again: others count on what it had', async () => {
+  const member = { ...nodeOf('node1'), tokens: [gridToken(7)] };
+  const nodes = new Map([['node1', member]]);
+  const answer = await deskOf({}, { ...WITH_DATA, nodes }).ask('node1');
+  assert.match(answer?.kind === 'refused' ? answer.reason : '', /replace_host_id: node1/);
+  const empty = await deskOf({}, { nodes }).ask('node1');
+  assert.equal(empty?.kind, 'joined');
+});
+
 test('a node takes the place of a dead one, of nobody else', async () => {
   const { ask, decide } = deskOf({}, WITH_DATA);
   const first = ask('node1', 'owner');

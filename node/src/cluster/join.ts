@@ -8,7 +8,7 @@ import {
   Verb,
 } from '../internode/links.ts';
 import type { ClusterCommand, ClusterState, Liveness, NodeInfo } from './cluster-state.ts';
-import { isSameNode, refusalOfNewNode, refusalOfOwning } from './commands.ts';
+import { hasTables, isSameNode, refusalOfNewNode, refusalOfOwning } from './commands.ts';
 import { JoinRefusedError, MetadataError } from './metadata-errors.ts';
 import {
   decodeJoinAnswer,
@@ -167,10 +167,16 @@ export class JoinDesk {
     return refusalOfNewNode(state, node);
   }
 
-  /** It has not heard the answer, or has lost its log, or is asked for twice. */
+  /** It has not heard the answer, or has lost its disk, or is asked for twice. */
   private joinedBefore(node: NodeInfo): JoinAnswer {
-    if (this.deps.snapshot()?.voters.includes(node.hostId) !== true) return this.joined(node);
-    const reason = `the node ${node.hostId} votes on the metadata log, and has lost it: what it promised is not known. Start it with a new data directory`;
+    const { hostId } = node;
+    // Where there is nothing it cannot have lost anything.
+    if (hasTables(this.deps.log.current()) && node.state !== 'joining') {
+      const reason = `the node ${hostId} is a member, and asks to become one: what it has acknowledged is not on its disk. Start it with the data directory that it had, or as a new node in its place (replace_host_id: ${hostId})`;
+      return { kind: 'refused', reason };
+    }
+    if (this.deps.snapshot()?.voters.includes(hostId) !== true) return this.joined(node);
+    const reason = `the node ${hostId} votes on the metadata log, and has lost it: what it promised is not known. Start it with a new data directory`;
     return { kind: 'refused', reason };
   }
 
