@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import cassandra from 'cassandra-driver';
 import { type ClusterProcesses, startCluster } from './support/cluster-processes.ts';
 import { startNode } from './support/node-process.ts';
+import { metric } from './support/ring-checks.ts';
 import { until } from './support/wait.ts';
 
 const { consistencies } = cassandra.types;
@@ -15,15 +16,6 @@ function connect(cluster: ClusterProcesses, datacenter = 'dc1', address = 0): ca
     queryOptions: { consistency: consistencies.quorum, prepare: true },
     socketOptions: { readTimeout: 60_000 },
   });
-}
-
-async function metric(cluster: ClusterProcesses, index: number, name: string): Promise<number> {
-  const { metricsPort } = cluster.nodes[index];
-  const answer = await fetch(`http://${cluster.addresses[index]}:${metricsPort}/metrics`);
-  return (await answer.text())
-    .split('\n')
-    .filter((line) => line.startsWith(name))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 }
 
 test('a killed node costs no error and no write, and catches up', async () => {

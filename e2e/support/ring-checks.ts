@@ -67,6 +67,20 @@ export async function settled(
   await until(() => `${count} members and nothing that moves, but ${seen}`, holds, seconds);
 }
 
+/** The sum of a metric's values at a node. */
+export async function metric(
+  cluster: ClusterProcesses,
+  index: number,
+  name: string,
+): Promise<number> {
+  const { metricsPort } = cluster.nodes[index];
+  const answer = await fetch(`http://${cluster.addresses[index]}:${metricsPort}/metrics`);
+  return (await answer.text())
+    .split('\n')
+    .filter((line) => line.startsWith(name))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+}
+
 /** A client of these nodes; `only`: whoever owns a row, they are asked. */
 export async function connectTo(
   cluster: ClusterProcesses,
