@@ -136,10 +136,10 @@ test('a join that is cancelled leaves the cluster as it was, and the new node sa
   await ended;
   await settled(cluster, 0, 1);
   await withAdmin(cluster, 0, (admin) => admin.reloadSettings({ stream_throughput_outbound: '0' }));
-  await cluster.add('dc1');
+  const added = await cluster.add('dc1');
   await settled(cluster, 0, 2);
   await client.shutdown();
-  const both = await connectTo(cluster, [0, 1]);
+  const both = await connectTo(cluster, [0, added]);
   const { rows } = await both.execute('SELECT COUNT(*) FROM ks.cold');
   assert.equal(Number(rows[0]['count']), ROWS);
   await both.shutdown();
