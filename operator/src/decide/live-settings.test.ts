@@ -65,6 +65,19 @@ test('what a process has taken is known until it starts again', () => {
   );
 });
 
+test('a process that does not serve is not asked: it starts with what its pod is told', () => {
+  const view = withNodes(withConfig(withPods(BASE), { readRequestTimeout: '4s' }), (node) => {
+    const { pod } = node;
+    if (pod === null) return node;
+    const conditions = [{ type: 'Ready', status: 'False' as const, lastTransitionTime: '' }];
+    return { ...node, pod: { ...pod, status: { ...pod.status, conditions } } };
+  });
+  assert.deepEqual(
+    told(view).map((one) => one.do),
+    ['annotate'],
+  );
+});
+
 test('others restart the node', () => {
   const view = withConfig(withPods(BASE), { concurrentReads: 8 });
   assert.equal(

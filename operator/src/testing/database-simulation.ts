@@ -15,7 +15,7 @@ import { liveSource } from '../runtime/cache.ts';
 import { type Engine, startEngine } from '../runtime/engine.ts';
 import { Reconciler } from '../runtime/reconcile.ts';
 import { DatabaseWorld, EPOCH_MILLIS } from './database-world.ts';
-import type { Bug } from './simulation.ts';
+import { type Bug, SIMULATED_SPEC } from './simulation.ts';
 
 export interface DatabaseSimulationOptions {
   readonly seed: number;
@@ -52,17 +52,8 @@ const REST_MILLIS = 40_000;
 const NODES_MAX = 5;
 const KINDS = ['register', 'cas', 'counter'];
 const SPEC: ClusterSpec = {
-  replicas: 3,
-  datacenterName: 'dc1',
-  imagePullPolicy: 'IfNotPresent',
-  storage: { size: '1Gi', className: 'standard' },
-  tls: { mode: 'None' },
-  update: { maxUnavailable: 1, paused: false },
+  ...SIMULATED_SPEC,
   healing: { replaceAfter: '30s', maxReplacements: 1 },
-  joinsAtOnce: 2,
-  stopped: false,
-  deletionPolicy: 'Delete',
-  podTemplate: { terminationGracePeriodSeconds: 30 },
 };
 
 /** Calls of a process that has ended never come back. */

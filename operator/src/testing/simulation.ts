@@ -54,7 +54,8 @@ const TWO = {
 const AUTOGROW = { max: '8Gi', step: '1Gi', threshold: 80 };
 /** Of a node, for reads. */
 const DEFAULT_TIMEOUT = '5s';
-const SPEC: ClusterSpec = {
+/** With which histories begin. */
+export const SIMULATED_SPEC: ClusterSpec = {
   replicas: 3,
   datacenterName: 'dc1',
   imagePullPolicy: 'IfNotPresent',
@@ -111,12 +112,14 @@ export class Simulation {
     const isTwo = this.random.chance(0.3);
     const replication: Record<string, number> = isTwo ? { east: 2, west: 2 } : { dc1: 3 };
     const spec = {
-      ...SPEC,
+      ...SIMULATED_SPEC,
       ...(isTwo ? { ...TWO, replicas: undefined } : racks),
       keyspaces: this.random.chance(0.5) ? [{ ...SHOP, replication }] : [],
       tls: { mode: this.random.pick(['None', 'Operator']) },
       deletionPolicy: this.random.pick(['Delete', 'Retain']),
-      storage: this.random.chance(0.5) ? { ...SPEC.storage, autogrow: AUTOGROW } : SPEC.storage,
+      storage: this.random.chance(0.5)
+        ? { ...SIMULATED_SPEC.storage, autogrow: AUTOGROW }
+        : SIMULATED_SPEC.storage,
     };
     const metadata = { ...KEY };
     this.cluster = this.world.api.put('DatacenterCluster', {
