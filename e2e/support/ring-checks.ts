@@ -46,7 +46,20 @@ export async function hostIdOf(
   return found.hostId;
 }
 
-/** All are members as any other, up, and nothing moves. */
+/** Whether each of these takes clients: a process that has just come up gossips before it does. */
+async function areServing(
+  cluster: ClusterProcesses,
+  members: readonly AdminNodeStatus[],
+): Promise<boolean> {
+  const isServing = async ({ address }: AdminNodeStatus) => {
+    const index = cluster.addresses.findIndex((one) => address.startsWith(`${one}:`));
+    const { metricsPort } = cluster.nodes[index];
+    return (await fetch(`http://${cluster.addresses[index]}:${metricsPort}/readyz`)).ok;
+  };
+  return (await Promise.all(members.map(isServing))).every((one) => one);
+}
+
+/** All are members as any other, up, and take clients; nothing moves. */
 export async function settled(
   cluster: ClusterProcesses,
   index: number,
@@ -61,10 +74,11 @@ export async function settled(
     return (
       members.length === count &&
       members.every(({ state, alive }) => state === 'normal' && alive) &&
-      operations.length === 0
+      operations.length === 0 &&
+      (await areServing(cluster, members))
     );
   };
-  await until(() => `${count} members and nothing that moves, but ${seen}`, holds, seconds);
+  await until(() => `${count} members that serve and nothing that moves, but ${seen}`, holds, seconds);
 }
 
 /** The sum of a metric's values at a node. */
