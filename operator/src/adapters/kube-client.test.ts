@@ -40,6 +40,7 @@ test('each call asks as the API wants it', async () => {
   await api.apply('Secret', draft);
   await api.applyStatus('DatabaseNode', { metadata: draft.metadata, status: { phase: 'Ready' } });
   await api.replace('Secret', SECRET);
+  await api.annotate({ namespace: 'db', name: 'a', uid: 'u1', annotations: { b: 'c' } });
   await api.delete('Secret', metadata, { uid: 'u1', resourceVersion: '7' });
   await api.delete('Secret', metadata, { uid: 'u1' });
   const secrets = '/api/v1/namespaces/db/secrets';
@@ -56,6 +57,7 @@ test('each call asks as the API wants it', async () => {
         { fieldManager: 'ilion-operator', force: 'true' },
       ],
       ['PUT', `${secrets}/a`, { fieldManager: 'ilion-operator' }],
+      ['PATCH', '/api/v1/namespaces/db/pods/a', { fieldManager: 'ilion-operator' }],
       ['DELETE', `${secrets}/a`, {}],
       ['DELETE', `${secrets}/a`, {}],
     ],
@@ -67,8 +69,10 @@ test('each call asks as the API wants it', async () => {
     metadata: draft.metadata,
     status: { phase: 'Ready' },
   });
+  assert.equal(server.asked[6].contentType, 'application/merge-patch+json');
+  assert.deepEqual(server.asked[6].body, { metadata: { uid: 'u1', annotations: { b: 'c' } } });
   const preconditions = server.asked
-    .slice(6)
+    .slice(7)
     .map(({ body }) => (body as { readonly preconditions: object }).preconditions);
   assert.deepEqual(preconditions, [{ uid: 'u1', resourceVersion: '7' }, { uid: 'u1' }]);
 });

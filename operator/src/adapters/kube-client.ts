@@ -16,7 +16,16 @@ import { followKind, type Page, WATCH_TIMES, type WatchTimes } from './kube-watc
 
 /** One call that has ended, for metrics. */
 export interface KubeCall {
-  readonly verb: 'get' | 'list' | 'watch' | 'create' | 'apply' | 'replace' | 'delete' | 'event';
+  readonly verb:
+    | 'get'
+    | 'list'
+    | 'watch'
+    | 'create'
+    | 'apply'
+    | 'annotate'
+    | 'replace'
+    | 'delete'
+    | 'event';
   readonly kind: string;
   readonly outcome: 'OK' | KubeErrorCode;
   readonly seconds: number;
@@ -35,6 +44,7 @@ const PAGE_SIZE = 500;
 /** Beyond, something is wrong with the server's answers. */
 const PAGES_MAX = 1_000;
 const APPLY = 'application/apply-patch+yaml';
+const MERGE = 'application/merge-patch+json';
 
 interface ListAnswer {
   readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
@@ -210,7 +220,11 @@ export function createKubeClient(
     apply: (kind, object) => applied(kind, object, ''),
     applyStatus: (kind, object) => applied(kind, object, '/status'),
     annotate: async ({ name, namespace, uid, annotations }) => {
-      await applied('Pod', { metadata: { name, namespace, uid, annotations } }, '');
+      // No apply: that would take away what an earlier one has set and this one does not name.
+      const path = pathOf('Pod', namespace, name);
+      const query = { fieldManager: FIELD_MANAGER };
+      const body = { metadata: { uid, annotations } };
+      await write('annotate', 'Pod', { method: 'PATCH', path, query, body, contentType: MERGE });
     },
     replace: (kind, object) => {
       const path = pathOf(kind, object.metadata.namespace, object.metadata.name);

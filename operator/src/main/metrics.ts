@@ -28,7 +28,7 @@ export function createMetrics(sources: MetricSources): OperatorMetrics {
   collectDefaultMetrics({ register: registry });
   const kubeCalls = new Counter({
     name: 'ilion_operator_kube_calls_total',
-    help: 'Calls to the API server by verb, kind and outcome; create, apply, replace and delete are writes.',
+    help: 'Calls to the API server by verb, kind and outcome; create, apply, annotate, replace and delete are writes.',
     labelNames: ['verb', 'kind', 'outcome'],
     registers,
   });

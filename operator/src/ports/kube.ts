@@ -103,7 +103,7 @@ export interface KubeApi {
     kind: K,
     object: Pick<Kinds[K], 'status'> & { readonly metadata: Draft<Kinds[K]>['metadata'] },
   ): Promise<Kinds[K]>;
-  /** Sets annotations of this very pod; others stay. CONFLICT: it is another one. */
+  /** Sets annotations of this very pod; others stay. CONFLICT: it is another one. NOT_FOUND: there is none. */
   annotate(pod: PodMarks): Promise<void>;
   /** Writes all of it; its resourceVersion has to be the newest. */
   replace<K extends Kind>(kind: K, object: Kinds[K]): Promise<Kinds[K]>;
