@@ -27,8 +27,6 @@ export interface Outcome {
 }
 
 const PROGRESS_SHOWN = 3;
-/** Of a condition. */
-const MESSAGE_MAX = 2048;
 
 function stateOf(facts: Facts, outcome: Outcome, ready: number): string {
   const { spec } = facts.view.cluster;
@@ -168,7 +166,7 @@ function assertionsOf(
       : isFalse(
           'Ready',
           state,
-          `${ready} of ${numbers.desired} nodes serve.${troublesOf(outcome)}`.slice(0, MESSAGE_MAX),
+          `${ready} of ${numbers.desired} nodes serve.${troublesOf(outcome)}`,
         ),
     isSettled
       ? isFalse('Progressing', state)

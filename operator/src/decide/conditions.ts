@@ -12,6 +12,7 @@ export interface Assertion {
   readonly message: string;
 }
 
+/** A longer one is refused with all of its status: of the first names and words there is enough for people. */
 const MESSAGE_MAX = 2048;
 
 export function isTrue(type: string, reason: string, message = ''): Assertion {
@@ -30,7 +31,7 @@ export function unlessBlocked(
 ): Assertion {
   if (blocked.length === 0) return otherwise;
   const messages = [...new Set(blocked.map(({ message }) => message))];
-  return isFalse(type, blocked[0].reason, messages.join('\n').slice(0, MESSAGE_MAX));
+  return isFalse(type, blocked[0].reason, messages.join('\n'));
 }
 
 /** @param old those that there are */
@@ -45,7 +46,9 @@ export function withTimes(
       before !== undefined && before.status === one.status
         ? before.lastTransitionTime
         : showTime(nowMillis);
-    return { ...one, lastTransitionTime: since, observedGeneration: generation };
+    const message =
+      one.message.length > MESSAGE_MAX ? `${one.message.slice(0, MESSAGE_MAX)}…` : one.message;
+    return { ...one, message, lastTransitionTime: since, observedGeneration: generation };
   });
 }
 

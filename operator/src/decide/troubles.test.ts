@@ -50,3 +50,34 @@ test('what a pod that has no place asks for is told with its fields', () => {
   );
   assert.match(told, /zone, nodeSelector or tolerations in spec\.racks/);
 });
+
+test('however many nodes are in trouble, and however long it is told, the status is one that the schema takes', () => {
+  const given = Array.from({ length: 400 }, (_, i) => ({ name: `demo-dc1-a-${i}`, rack: 'a' }));
+  const view = withNodes(withPods(viewOf(given, 1, ['a'])), (node) =>
+    node.pod === null
+      ? node
+      : {
+          ...node,
+          pod: {
+            ...node.pod,
+            status: {
+              containerStatuses: [
+                {
+                  ...{ name: 'ilion', ready: false, restartCount: 1 },
+                  state: { waiting: { reason: 'CrashLoopBackOff', message: 'x'.repeat(5000) } },
+                },
+              ],
+            },
+          },
+        },
+  );
+  const { clusterStatus, nodeStatuses } = decide(view, {
+    defaults: { image: 'i' },
+    random: () => 0.5,
+  });
+  for (const { conditions = [] } of [clusterStatus, ...nodeStatuses.values()]) {
+    for (const { type, message } of conditions) {
+      assert.ok(message.length <= 4096, `${type} has ${message.length} characters`);
+    }
+  }
+});
