@@ -21,6 +21,7 @@ const READERS = 16;
 const REFUSALS = 50;
 const FILL_MILLIS = 30_000;
 const RECOVERY_MILLIS = 15_000;
+const TABLES_MAX = 40;
 /** After a refused write, when an error must have come. */
 const ANSWER_MILLIS = 5_000;
 
@@ -146,6 +147,18 @@ async function createTable(client: cassandra.Client): Promise<void> {
   await client.execute('CREATE TABLE d.t (k int PRIMARY KEY, v blob)');
 }
 
+/** Until tables cannot be made any more: files of metadata are small, and fit for a while. */
+async function defineUntilRefused(client: cassandra.Client): Promise<unknown> {
+  for (let i = 0; i < TABLES_MAX; i++) {
+    try {
+      await client.execute(`CREATE TABLE IF NOT EXISTS d.more${i} (k int PRIMARY KEY)`);
+    } catch (error) {
+      return error;
+    }
+  }
+  return null;
+}
+
 interface Case {
   readonly name: string;
   readonly flags: Readonly<Record<string, string>>;
@@ -178,10 +191,13 @@ for (const { name, flags } of CASES) {
           await ledger.fill(client);
           ledger.checkRefusals();
           await ledger.verify(client);
+          const refusal = await defineUntilRefused(client);
+          assert.match(String(refusal), /The disk is full: .*\(NO_SPACE\)/);
           rmSync(ballast);
           await ledger.waitUntilWritable(client);
           ledger.checkRefusals();
           await ledger.verify(client);
+          assert.equal(await defineUntilRefused(client), null);
         });
         await node.kill9();
       }

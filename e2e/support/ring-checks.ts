@@ -78,7 +78,11 @@ export async function settled(
       (await areServing(cluster, members))
     );
   };
-  await until(() => `${count} members that serve and nothing that moves, but ${seen}`, holds, seconds);
+  await until(
+    () => `${count} members that serve and nothing that moves, but ${seen}`,
+    holds,
+    seconds,
+  );
 }
 
 /** The sum of a metric's values at a node. */

@@ -23,7 +23,7 @@ export interface Metadata {
 
 /** The data directory cannot be used as it is; the message says what to do. */
 export class DataDirectoryError extends Error {
-  readonly code: 'FORMAT' | 'DAMAGED' | 'CLUSTER_NAME' | 'HOST_ID' | 'LOCKED' | 'IO';
+  readonly code: 'FORMAT' | 'DAMAGED' | 'CLUSTER_NAME' | 'HOST_ID' | 'LOCKED' | 'NO_SPACE' | 'IO';
   constructor(code: DataDirectoryError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = 'DataDirectoryError';
@@ -73,7 +73,23 @@ export class MetadataFile {
     return metadata;
   }
 
+  /** What was there before stays if it fails. @throws DataDirectoryError NO_SPACE, IO */
   async save(metadata: Metadata): Promise<void> {
+    try {
+      await this.replace(metadata);
+    } catch (error) {
+      const isFull = (error as NodeJS.ErrnoException).code === 'ENOSPC';
+      throw new DataDirectoryError(
+        isFull ? 'NO_SPACE' : 'IO',
+        isFull
+          ? `The disk is full: ${this.path} is as it was; make room, then try again (NO_SPACE)`
+          : `cannot write ${this.path}: ${String(error)}`,
+        { cause: error },
+      );
+    }
+  }
+
+  private async replace(metadata: Metadata): Promise<void> {
     const beside = `${this.path}.new`;
     const file = await open(beside, 'w');
     try {

@@ -2,7 +2,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import {
   createNativeEngine,
   fileChecksum,
@@ -25,10 +24,11 @@ import {
   withoutSystemKeyspaces,
   withSystemKeyspaces,
 } from '../query/virtual/definitions.ts';
-import { EMPTY_SCHEMA, type Schema } from '../schema/schema.ts';
+import type { Schema } from '../schema/schema.ts';
 import { schemaFromJson, schemaToJson } from '../schema/schema-json.ts';
 import { storedTables } from '../storage/families.ts';
-import type { KvStore } from '../storage/kv.ts';
+import { KvError, type KvStore } from '../storage/kv.ts';
+import { engineFailure } from '../storage/local-store.ts';
 import { DataMovements } from '../streaming/data-movements.ts';
 import type { MovementProgress } from '../streaming/movement-progress.ts';
 import { createRowApplier } from '../streaming/row-applier.ts';
@@ -40,17 +40,12 @@ import type { ControlPlane } from './control-plane.ts';
 import { keepGrids } from './grid-keeper.ts';
 import { JoinUndoneError } from './join-undone.ts';
 import { leftOverOf } from './left-over-of.ts';
-import type {
-  AsideTable,
-  PreparedText,
-  ToMain,
-  ToWorker,
-  WorkerInput,
-  WorkerStatus,
-} from './messages.ts';
-import { DataDirectoryError, type Metadata, MetadataFile, newMetadata } from './metadata-file.ts';
+import type { AsideTable, PreparedText, ToMain, WorkerInput, WorkerStatus } from './messages.ts';
+import type { Metadata } from './metadata-file.ts';
+import { prepareData } from './prepare-data.ts';
 import { dropUnknownFamilies, SchemaAuthority } from './schema-authority.ts';
-import { openShards, processOptions, removeLayout, reshard } from './shards.ts';
+import { openShards, processOptions } from './shards.ts';
+import { WorkerHandle } from './worker-handle.ts';
 
 const PREPARED_MAX = 50_000;
 /** Schema changes that are agreed with the other nodes at one time. */
@@ -86,99 +81,6 @@ export interface Node {
   stop(): Promise<void>;
   /** Settles if a worker dies by itself. */
   readonly failed: Promise<Error>;
-}
-
-/** A worker thread as the main thread talks to it. */
-class WorkerHandle {
-  readonly index: number;
-  readonly ready: Promise<number>;
-  private readonly worker: Worker;
-  private readonly waiting = new Map<number, (value: unknown) => void>();
-  private nextCall = 1;
-
-  constructor(
-    input: WorkerInput,
-    onMessage: (message: ToMain, from: WorkerHandle) => void,
-    onExit: (error: Error) => void,
-  ) {
-    this.index = input.index;
-    this.worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: input });
-    this.ready = new Promise((resolve, reject) => {
-      this.worker.on('message', (message: ToMain) => {
-        if (message.kind === 'ready') resolve(message.replayed);
-        else if (message.kind === 'acknowledged') {
-          this.waiting.get(message.call)?.(message.value);
-          this.waiting.delete(message.call);
-        } else onMessage(message, this);
-      });
-      this.worker.on('error', (error: unknown) => {
-        const failure = error instanceof Error ? error : new TypeError(String(error));
-        reject(failure);
-        onExit(failure);
-      });
-    });
-  }
-
-  post(message: ToWorker): void {
-    this.worker.postMessage(message);
-  }
-
-  call(make: (call: number) => ToWorker): Promise<unknown> {
-    const call = this.nextCall++;
-    return new Promise((resolve) => {
-      this.waiting.set(call, resolve);
-      this.post(make(call));
-    });
-  }
-
-  async terminate(): Promise<void> {
-    await this.worker.terminate();
-  }
-}
-
-async function prepareData(
-  settings: Settings,
-  logger: Logger,
-): Promise<{ readonly file: MetadataFile; readonly metadata: Metadata }> {
-  const file = new MetadataFile(settings.dataDirectory);
-  const engine = createNativeEngine(processOptions(settings));
-  let metadata = await file.load();
-  if (metadata === null) {
-    const { clusterName, hostId, shards } = settings;
-    metadata = newMetadata(clusterName, hostId, shards, schemaToJson(EMPTY_SCHEMA));
-    await file.save(metadata);
-  }
-  if (metadata.clusterName !== settings.clusterName) {
-    throw new DataDirectoryError(
-      'CLUSTER_NAME',
-      `the data in ${settings.dataDirectory} is of cluster '${metadata.clusterName}', not '${settings.clusterName}': set cluster_name to that, or choose another data directory`,
-    );
-  }
-  if (settings.hostId !== null && metadata.hostId !== settings.hostId) {
-    throw new DataDirectoryError(
-      'HOST_ID',
-      `the data in ${settings.dataDirectory} is of the node ${metadata.hostId}, not ${settings.hostId}: take host_id away, or choose the data directory that it belongs to`,
-    );
-  }
-  if (metadata.shards !== settings.shards) {
-    const tables = storedTables(withSystemKeyspaces(schemaFromJson(metadata.schema)), isVirtual);
-    logger.info('laying the data out anew', {
-      from: metadata.shards,
-      to: settings.shards,
-      tables: tables.length,
-    });
-    const old = metadata.layout;
-    const layout = await reshard(engine, settings, metadata, tables, (table, index) =>
-      logger.info('copying table', {
-        table: `${table.keyspace}.${table.name}`,
-        of: `${index + 1}/${tables.length}`,
-      }),
-    );
-    metadata = { ...metadata, ...layout };
-    await file.save(metadata);
-    await removeLayout(settings.dataDirectory, old);
-  }
-  return { file, metadata };
 }
 
 /** Nodes of each datacenter. */
@@ -405,9 +307,10 @@ export async function startNode(
       case 'ddl':
         authority.apply(message.text, message.keyspace).then(
           (value) => from.post({ kind: 'answer', call: message.call, value }),
-          (error: unknown) => {
+          (reason: unknown) => {
+            const error = reason instanceof KvError ? engineFailure(reason) : reason;
             const isCql = error instanceof CqlError;
-            if (!isCql) logger.error('a schema change failed unexpectedly', { error });
+            if (!isCql) logger.error('a schema change failed', { error });
             from.post({
               kind: 'failure',
               call: message.call,

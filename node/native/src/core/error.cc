@@ -11,9 +11,20 @@ const char* codeName(Code code) {
   return names[static_cast<uint8_t>(code)];
 }
 
+namespace {
+
+/** RocksDB puts some errors into the text of others ("Unable to persist options.: IO error: No space left ..."). */
+bool isFull(const rocksdb::Status& status) {
+  if (status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit) return true;
+  const char* text = status.getState();
+  return text != nullptr && strstr(text, "No space left on device") != nullptr;
+}
+
+}  // namespace
+
 Code codeOf(const rocksdb::Status& status) {
   if (status.ok()) return Code::ok;
-  if (status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit) return Code::noSpace;
+  if (isFull(status)) return Code::noSpace;
   if (status.IsCorruption()) return Code::corruption;
   if (status.IsInvalidArgument() || status.IsNotSupported() || status.IsNotFound()) {
     return Code::badArgument;
