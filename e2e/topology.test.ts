@@ -87,7 +87,7 @@ test('three nodes become six and three again under load; no request fails, nothi
   const leaving = load.lap();
   const { failures, written, requests } = await load.stop();
   console.log(
-    `${requests} requests; p99 in ms: ${before.toFixed(1)} before, ${starting.toFixed(1)} while three processes started, ${joining.toFixed(1)} while three joined, ${six.toFixed(1)} with six, ${leaving.toFixed(1)} while three left`,
+    `${requests} requests; p99 in ms: ${before.p99.toFixed(1)} before, ${starting.p99.toFixed(1)} while three processes started, ${joining.p99.toFixed(1)} while three joined, ${six.p99.toFixed(1)} with six, ${leaving.p99.toFixed(1)} while three left`,
   );
   assert.deepEqual(failures, []);
   for (const index of added) await cluster.nodes[index].stop();

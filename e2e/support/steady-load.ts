@@ -11,13 +11,19 @@ export interface LoadReport {
   readonly tried: ReadonlyMap<number, number>;
   readonly requests: number;
   readonly failures: readonly string[];
-  /** Milliseconds of one request, of those since the last call of `lap`, in the 99th percentile. */
+}
+
+/** Of the requests since the lap before. */
+export interface Lap {
+  readonly requests: number;
+  readonly seconds: number;
+  /** Milliseconds of one request. */
+  readonly p50: number;
   readonly p99: number;
 }
 
 export interface SteadyLoad {
-  /** Of what has been since the last lap. */
-  lap(): number;
+  lap(): Lap;
   /** Of all that has been. */
   soFar(): { readonly requests: number; readonly failures: readonly string[] };
   stop(): Promise<LoadReport>;
@@ -36,9 +42,10 @@ export interface LoadOptions {
   isExcused?(): boolean;
 }
 
-function percentile99(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length * 0.99)] ?? 0;
+function lapOf(millis: readonly number[], seconds: number): Lap {
+  const sorted = Float64Array.from(millis).sort();
+  const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? 0;
+  return { requests: millis.length, seconds, p50: at(0.5), p99: at(0.99) };
 }
 
 /**
@@ -51,6 +58,7 @@ export function startLoad(load: LoadOptions): SteadyLoad {
   const tried = new Map<number, number>();
   const failures: string[] = [];
   let millis: number[] = [];
+  let lapBegan = performance.now();
   let requests = 0;
   let going = true;
   const options = { prepare: true, isIdempotent: true, consistency: consistencies.quorum };
@@ -86,9 +94,11 @@ export function startLoad(load: LoadOptions): SteadyLoad {
   };
   const all = Array.from({ length: writers }, (_, i) => writer(i));
   const lap = () => {
-    const p99 = percentile99(millis);
+    const now = performance.now();
+    const result = lapOf(millis, (now - lapBegan) / 1000);
     millis = [];
-    return p99;
+    lapBegan = now;
+    return result;
   };
   return {
     lap,
@@ -96,7 +106,7 @@ export function startLoad(load: LoadOptions): SteadyLoad {
     stop: async () => {
       going = false;
       await Promise.all(all);
-      return { written, tried, requests, failures, p99: lap() };
+      return { written, tried, requests, failures };
     },
   };
 }

@@ -98,7 +98,7 @@ function phases(load: SteadyLoad): () => PhaseReport {
       requests: requests - before.requests,
       failures: fresh.slice(-FAILURES_SHOWN),
       failureCount: fresh.length,
-      p99: load.lap(),
+      p99: load.lap().p99,
     };
     before = { requests, failures: failures.length };
     return report;
