@@ -43,6 +43,9 @@ interface Way {
   readonly isShown?: boolean;
 }
 
+/** Of what a file has printed, shown if it fails. */
+const PRINTED_MAX = 30_000;
+
 async function runFiles(group: readonly string[], way: Way): Promise<void> {
   const { concurrency, timeout, isShown = false } = way;
   if (group.length === 0) return;
@@ -52,12 +55,17 @@ async function runFiles(group: readonly string[], way: Way): Promise<void> {
     timeout,
   });
   const started = new Set<string>();
+  const printed = new Map<string, string>();
   for await (const event of stream) {
     if (event.type === 'test:start' && event.data.nesting === 0 && event.data.file !== undefined) {
       if (!started.has(event.data.file)) console.log(`… ${event.data.file.slice(ROOT.length + 1)}`);
       started.add(event.data.file);
     }
-    if (event.type === 'test:stdout' && isShown) process.stdout.write(event.data.message);
+    if (event.type === 'test:stdout') {
+      const { file = '', message } = event.data;
+      if (isShown) process.stdout.write(message);
+      else printed.set(file, ((printed.get(file) ?? '') + message).slice(-PRINTED_MAX));
+    }
     if (event.type !== 'test:pass' && event.type !== 'test:fail') continue;
     if (event.data.details.type === 'suite') continue;
     if (event.data.skip !== undefined && event.data.skip !== false) {
@@ -67,7 +75,12 @@ async function runFiles(group: readonly string[], way: Way): Promise<void> {
     const failure = event.type === 'test:fail' ? event.data.details.error : null;
     const cause =
       failure?.cause instanceof Error ? failure.cause.stack : inspect(failure?.cause ?? failure);
-    note(event.type === 'test:pass', `${event.data.file ?? ''} ${event.data.name}`, cause ?? '');
+    const { file = '', name } = event.data;
+    note(
+      event.type === 'test:pass',
+      `${file} ${name}`,
+      `${cause ?? ''}\n${printed.get(file) ?? ''}`,
+    );
   }
 }
 
