@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect, createServer, type TLSSocket } from 'node:tls';
+import { makeIntermediate } from './testing/authorities.ts';
 import { flawOfAuthority, isSignedBy, issue, makeAuthority, validityOf } from './x509.ts';
 
 const NAMES = { common: 'n1', dns: ['n1.ns.svc'], addresses: ['127.0.0.1'] };
@@ -79,10 +80,12 @@ test('an authority of openssl with a key of RSA can sign, and what cannot says w
   assert.equal(validityOf(node.certificate).until, validityOf(own.certificate).until);
 
   const other = await makeAuthority('demo', now, 1);
+  const between = await makeIntermediate(other, 'between', now, 1);
   const flaws: readonly (readonly [certificate: string, key: string, at: number, flaw: RegExp])[] =
     [
       [node.certificate, node.key, now, /not one of an authority/],
       [own.certificate, other.key, now, /does not belong/],
+      [between.certificate, between.key, now, /another authority has signed/],
       [other.certificate, other.key, now + 2 * DAY_MILLIS, /has expired/],
       ['nonsense', other.key, now, /./],
       [other.certificate, 'nonsense', now, /./],

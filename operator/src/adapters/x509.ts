@@ -98,11 +98,19 @@ async function signingKeyOf(pem: string) {
   return { key: imported, algorithm: isRsa ? RSA : SIGNING };
 }
 
+/** Whether it has signed itself: OpenSSL does not stop before, whatever it is told to believe. @throws Error if it cannot be read */
+export function isRoot(certificate: string): boolean {
+  return isSignedBy(certificate, certificate);
+}
+
 /** Why it cannot be an authority; null: it can. */
 export async function flawOfAuthority(pair: KeyPair, nowMillis: number): Promise<string | null> {
   try {
     const document = new X509Certificate(pair.certificate);
     if (!document.ca) return 'the certificate is not one of an authority (CA:TRUE)';
+    if (!isRoot(pair.certificate)) {
+      return 'another authority has signed the certificate, and nodes believe only one that has signed its own';
+    }
     if (!document.checkPrivateKey(createPrivateKey(pair.key))) {
       return 'the key does not belong to the certificate';
     }
