@@ -145,6 +145,7 @@ const REFUSED: readonly (readonly [title: string, spec: Json, ...says: string[]]
     'must come to the replicas',
   ],
   ['a size that is none', { replicas: 3, storage: { size: 'big' } }, 'spec.storage.size', 'match'],
+  ['no room at all', { replicas: 3, storage: { size: '0' } }, 'spec.storage.size', 'above 0'],
   ['an empty image', { replicas: 3, image: '' }, 'spec.image', 'at least 1 chars'],
   [
     'a secret that is not named',
@@ -197,8 +198,10 @@ for (const [title, spec, ...says] of REFUSED) {
   });
 }
 
-test('a name that is too long for what is named after it is refused', { skip }, async () => {
-  assert.match(await refusal(cluster({ replicas: 3 }, 'a'.repeat(60))), /metadata\.name/);
+test('a name that is none for what is named after it is refused', { skip }, async () => {
+  for (const name of ['a'.repeat(60), 'my.cluster', '1demo']) {
+    assert.match(await refusal(cluster({ replicas: 3 }, name)), /metadata\.name/);
+  }
 });
 
 const STORED: Json = {

@@ -3,6 +3,7 @@ import type { TSchema } from 'typebox';
 import { stringify } from 'yaml';
 import { nodeSpec, nodeStatus } from './database-node.ts';
 import { clusterSpec, clusterStatus } from './datacenter-cluster.ts';
+import { LABEL } from './schema.ts';
 
 export const GROUP = 'ilion.dev';
 export const VERSION = 'v1alpha1';
@@ -19,7 +20,7 @@ interface Definition {
   readonly kind: string;
   readonly plural: string;
   readonly short: string;
-  /** Longest name: others are made from it. */
+  /** Longest name: others are made from it, of Services among them. */
   readonly nameMax: number;
   readonly spec: TSchema;
   readonly status: TSchema;
@@ -116,7 +117,7 @@ function manifest({
                 kind: { type: 'string' },
                 metadata: {
                   type: 'object',
-                  properties: { name: { type: 'string', maxLength: nameMax } },
+                  properties: { name: { type: 'string', maxLength: nameMax, pattern: LABEL } },
                 },
                 spec,
                 status,

@@ -104,6 +104,11 @@ const storage = object(
   },
   [
     {
+      rule: "quantity(self.size).compareTo(quantity('0')) > 0",
+      message: 'size must be above 0',
+      fieldPath: '.size',
+    },
+    {
       rule: '!has(self.autogrow) || quantity(self.autogrow.max).compareTo(quantity(self.size)) >= 0',
       message: 'autogrow.max must not be below size',
       fieldPath: '.autogrow',

@@ -32,7 +32,6 @@ export interface ClusterFile {
 
 const KIND = 'DatacenterCluster';
 const API_VERSION = 'ilion.dev/v1alpha1';
-const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const METADATA: Schema = {
   type: 'object',
   properties: {
@@ -46,6 +45,7 @@ const METADATA: Schema = {
 
 interface ClusterSchema {
   readonly nameMax: number;
+  readonly namePattern: RegExp;
   readonly whole: Schema;
 }
 
@@ -64,6 +64,7 @@ function clusterSchema(): ClusterSchema {
   const name = properties['metadata']?.properties?.['name'];
   return {
     nameMax: name?.maxLength ?? 63,
+    namePattern: new RegExp(name?.pattern ?? '', 'u'),
     whole: {
       type: 'object',
       properties: {
@@ -125,9 +126,9 @@ export class ClusterFileReader {
   private nameProblems(value: unknown): readonly Problem[] {
     const { metadata } = value as { readonly metadata?: { readonly name?: unknown } };
     const name = metadata?.name;
-    const { nameMax } = this.schema;
-    if (typeof name !== 'string' || (NAME.test(name) && name.length <= nameMax)) return [];
-    const message = `is '${name}', but must be at most ${nameMax} small letters, digits and dashes`;
+    const { nameMax, namePattern } = this.schema;
+    if (typeof name !== 'string' || (namePattern.test(name) && name.length <= nameMax)) return [];
+    const message = `is '${name}', but must be at most ${nameMax} small letters, digits and dashes, first a letter`;
     return [{ path: ['metadata', 'name'], message }];
   }
 }
