@@ -474,8 +474,8 @@ export class World {
     }
     member.address = String(pod.status?.['podIP']);
     const isStarted = this.nowMillis - process.startedMillis > 3_000;
-    const isReady =
-      isStarted && this.runs(process) && ring.hasMajority && member.state !== 'joining';
+    // Who has no majority still answers requests.
+    const isReady = isStarted && this.runs(process) && member.state !== 'joining';
     if (isReady === process.isReady) return;
     process.isReady = isReady;
     this.setReady(pod, isReady && pod.metadata['deletionTimestamp'] === undefined);
@@ -491,7 +491,7 @@ export class World {
   watchDeletion(pod: Stored): void {
     const process = this.processes.get(pod.metadata.uid);
     const { ring } = this;
-    if (process === undefined || ring === null || !this.runs(process)) return;
+    if (process?.isReady !== true || ring === null || !this.runs(process)) return;
     if (this.nowMillis - this.lastHarmMillis < DETECT_MILLIS * 3) return;
     const state = ring.members.get(process.hostId)?.state;
     if (state !== 'normal' && state !== 'leaving') return;
