@@ -101,12 +101,22 @@ export async function observeRing(
   nodes: readonly NodeView[],
 ): Promise<RingView> {
   const answers: Answer[] = [];
+  const known = cluster.status?.clusterId ?? '';
   let why = 'no node runs that could be asked';
   for (const node of candidates(nodes)) {
     if (answers.length === ANSWERS_MAX) break;
     const answer = await ask(database, cluster, node, answers.length === 0);
-    if (typeof answer === 'string') why = answer;
-    else answers.push(answer);
+    if (typeof answer === 'string') {
+      why = answer;
+      continue;
+    }
+    const { clusterId } = answer.status;
+    const own = known === '' ? (answers[0]?.status.clusterId ?? '') : known;
+    // Its members are others: ours would look as if they were none. It may have none yet, before it joins.
+    if (own !== '' && clusterId !== '' && clusterId !== own) {
+      why = `${node.object.metadata.name} is in another cluster, ${clusterId}; this one is ${own} (status.clusterId)`;
+      if (known === '') return { known: false, why };
+    } else answers.push(answer);
   }
   const [first] = answers;
   if (first === undefined) return { known: false, why };
