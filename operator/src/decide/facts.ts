@@ -1,5 +1,6 @@
 /** What follows from a view about each node, for all steps. */
 
+import type { DatabaseNode } from '../api/objects.ts';
 import {
   type ClusterView,
   hostIdOf,
@@ -73,6 +74,11 @@ function successorOf(hostId: string, nodes: readonly NodeView[], ring: RingView)
   return nodes.find((node) => node.object.spec.replaces === hostId && !isGivenUp(node)) ?? null;
 }
 
+/** Who has left has done so for good: of the last node here nobody may be there to be asked. */
+function stateUnasked(status: DatabaseNode['status']): 'left' | 'unknown' {
+  return status?.phase === 'Left' ? 'left' : 'unknown';
+}
+
 function factsOf(view: NodeView, cluster: ClusterView): NodeFacts {
   const { ring, nowMillis, nodes } = cluster;
   const hostId = hostIdOf(view);
@@ -86,7 +92,7 @@ function factsOf(view: NodeView, cluster: ClusterView): NodeFacts {
     hostId,
     member,
     isKnown: ring.known,
-    state: ring.known ? (member?.state ?? 'none') : 'unknown',
+    state: ring.known ? (member?.state ?? 'none') : stateUnasked(status),
     isReady: isPodReady(view.pod),
     isAlive: member !== null && member.aliveBy > 0,
     isDown,

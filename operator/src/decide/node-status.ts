@@ -37,8 +37,6 @@ export function phaseOf(
       return isReady && isAlive ? 'Ready' : 'NotReady';
     default: {
       const { phase } = view.object.status ?? {};
-      // For good, whether anybody can be asked now or not.
-      if (!isKnown && phase === 'Left') return phase;
       if (view.pod === null) return 'Pending';
       // What was known of it still holds while its pod is ready.
       const wasMember = phase === 'Ready' || phase === 'Leaving' || phase === 'Joining';

@@ -154,10 +154,8 @@ export function upkeepOfNode(
   { isKeptOff, ...options }: PodOptions & { readonly isKeptOff: boolean },
 ): Step {
   const { stopped } = facts.view.cluster.spec;
-  const { metadata, status } = node.view.object;
-  // Known before the ring was not known any more: it starts no more, and its volume may be others' by now.
-  const hasLeft = node.state === 'left' || (node.state === 'unknown' && status?.phase === 'Left');
-  if (hasLeft || metadata.deletionTimestamp !== undefined) return NOTHING;
+  const { metadata } = node.view.object;
+  if (node.state === 'left' || metadata.deletionTimestamp !== undefined) return NOTHING;
   return together([
     // Who goes and has no volume gets none: nobody would take it away again.
     isKeptOff && !node.hadVolume && node.view.claim === null

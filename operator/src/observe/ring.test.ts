@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AdminStatus, DatabaseNodes } from '../ports/nodes.ts';
-import { viewOf, withNodes, withPods } from '../testing/views.ts';
+import { viewOf, withNodes, withPods, withSpec } from '../testing/views.ts';
 import { observeRing } from './ring.ts';
 
 const ALL = ['a1', 'a2', 'a3'];
@@ -45,10 +45,12 @@ function database(clusterOf: Readonly<Record<string, string>>): DatabaseNodes {
   };
 }
 
-const observed = (clusterOf: Readonly<Record<string, string>>, known?: string) => {
-  const { cluster } = VIEW;
+/** @param own of the nodes those of this Kubernetes */
+const observed = (clusterOf: Readonly<Record<string, string>>, known?: string, own = ALL) => {
+  const { cluster } = withSpec(VIEW, { contactPoints: ['a3:7000'] });
   const status = known === undefined ? {} : { clusterId: known };
-  return observeRing(database(clusterOf), { ...cluster, status }, VIEW.nodes);
+  const nodes = VIEW.nodes.filter(({ object }) => own.includes(object.metadata.name));
+  return observeRing(database(clusterOf), { ...cluster, status }, nodes);
 };
 
 test('what a node of another cluster says is not what the ring is', async () => {
@@ -58,7 +60,7 @@ test('what a node of another cluster says is not what the ring is', async () => 
   assert.deepEqual([...ring.members.keys()], ['a2', 'a3']);
   const lost = await observed({ a1: 'other', a2: 'other', a3: 'other' }, 'ours');
   assert.ok(!lost.known);
-  assert.match(lost.why, /a3 is in another cluster, other; this one is ours \(status\.clusterId\)/);
+  assert.match(lost.why, /a3.* is in another cluster, other; this one is ours \(status\.clusterId\)/);
 });
 
 test('as long as it is not written down which cluster it is, all have to be of one', async () => {
@@ -67,4 +69,30 @@ test('as long as it is not written down which cluster it is, all have to be of o
   const mixed = await observed({ a1: 'other', a2: 'ours', a3: 'ours' });
   assert.ok(!mixed.known);
   assert.match(mixed.why, /a2 is in another cluster/);
+});
+
+const OURS = { a1: 'ours', a2: 'ours', a3: 'ours' };
+
+test('of a ring with nodes elsewhere one of those confirms what the only node here says', async () => {
+  const ring = await observed(OURS, 'ours', ['a1']);
+  assert.ok(ring.known);
+  assert.deepEqual(
+    ring.places.map(({ address }) => address),
+    ['a1', 'a2'],
+  );
+  assert.equal(ring.members.get('a3')?.askedBy, 2);
+});
+
+test('without a node here contact points are asked, if they are of this cluster', async () => {
+  const ring = await observed(OURS, 'ours', []);
+  assert.ok(ring.known);
+  assert.deepEqual(
+    ring.places.map(({ address }) => address),
+    ['a3', 'a1'],
+  );
+  const other = await observed({ ...OURS, a3: 'other' }, 'ours', []);
+  assert.ok(!other.known);
+  assert.match(other.why, /a3:7000 is in another cluster/);
+  const first = await observed(OURS, undefined, []);
+  assert.ok(!first.known);
 });

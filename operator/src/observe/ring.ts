@@ -16,6 +16,9 @@ import { hostIdOf, isPodReady, type Member, type MemberState, type NodeView } fr
 const ANSWERS_MAX = 3;
 /** So many are tried for them. */
 const ASKED_MAX = 6;
+/** With fewer answers of nodes here members that are elsewhere are asked, too: one alone is not believed that others are down. */
+const ENOUGH = 2;
+const ELSEWHERE_MAX = 2;
 const STATES: ReadonlySet<string> = new Set(['joining', 'normal', 'leaving', 'left']);
 
 interface Answer {
@@ -51,23 +54,52 @@ export function placeOf(cluster: DatacenterCluster, address: string): NodePlace 
   return { namespace, cluster: name, address, port: PORTS.admin, encrypted };
 }
 
+/** Whom to ask. */
+interface Contact {
+  readonly name: string;
+  readonly address: string;
+  /** An address may be another's by now. Null: whoever is there. */
+  readonly hostId: string | null;
+}
+
 /** @throws what is not a NodeCallError */
 async function ask(
   database: DatabaseNodes,
   cluster: DatacenterCluster,
-  node: NodeView,
+  { name, address, hostId }: Contact,
   agreed: boolean,
 ): Promise<Answer | string> {
-  const place = placeOf(cluster, node.pod?.status?.podIP ?? '');
+  const place = placeOf(cluster, address);
   try {
     const status = await database.status(place, agreed);
-    // An address may be another's by now.
-    if (status.hostId !== hostIdOf(node)) return `${node.object.metadata.name} is another node`;
+    if (hostId !== null && status.hostId !== hostId) return `${name} is another node`;
     return { hostId: status.hostId, place, status };
   } catch (error) {
     if (!(error instanceof NodeCallError)) throw error;
-    return `${node.object.metadata.name}: ${error.message}`;
+    return `${name}: ${error.message}`;
   }
+}
+
+/** Where members of other DatacenterClusters of the ring are said to be, if it is known which ring it is. */
+function contactPointsOf({ spec, status }: DatacenterCluster): readonly Contact[] {
+  if ((status?.clusterId ?? '') === '') return [];
+  return (spec.contactPoints ?? []).slice(0, ELSEWHERE_MAX).map((name) => {
+    return { name, address: name.replace(/:\d+$/, ''), hostId: null };
+  });
+}
+
+/** Members that other operators care for. */
+function membersElsewhere(
+  [{ status }]: readonly Answer[],
+  nodes: readonly NodeView[],
+): readonly Contact[] {
+  const own = new Set(nodes.map(hostIdOf));
+  return status.nodes
+    .filter(({ hostId, state, alive }) => state === 'normal' && alive && !own.has(hostId))
+    .slice(0, ELSEWHERE_MAX)
+    .map(({ hostId, address }) => {
+      return { name: hostId, address: address.replace(/:\d+$/, ''), hostId };
+    });
 }
 
 function memberOf(one: AdminNodeStatus, answers: readonly Answer[]): Member {
@@ -103,20 +135,34 @@ export async function observeRing(
   const answers: Answer[] = [];
   const known = cluster.status?.clusterId ?? '';
   let why = 'no node runs that could be asked';
-  for (const node of candidates(nodes)) {
-    if (answers.length === ANSWERS_MAX) break;
-    const answer = await ask(database, cluster, node, answers.length === 0);
+  /** @returns false: it is not known which of the clusters this is */
+  const consult = async (contact: Contact): Promise<boolean> => {
+    const answer = await ask(database, cluster, contact, answers.length === 0);
     if (typeof answer === 'string') {
       why = answer;
-      continue;
+      return true;
     }
     const { clusterId } = answer.status;
     const own = known === '' ? (answers[0]?.status.clusterId ?? '') : known;
     // Its members are others: ours would look as if they were none. It may have none yet, before it joins.
     if (own !== '' && clusterId !== '' && clusterId !== own) {
-      why = `${node.object.metadata.name} is in another cluster, ${clusterId}; this one is ${own} (status.clusterId)`;
-      if (known === '') return { known: false, why };
-    } else answers.push(answer);
+      why = `${contact.name} is in another cluster, ${clusterId}; this one is ${own} (status.clusterId)`;
+      return known !== '';
+    }
+    answers.push(answer);
+    return true;
+  };
+  for (const { object, pod } of candidates(nodes)) {
+    if (answers.length === ANSWERS_MAX) break;
+    const { name, uid } = object.metadata;
+    const own = { name, address: pod?.status?.podIP ?? '', hostId: uid };
+    if (!(await consult(own))) return { known: false, why };
+  }
+  for (const contact of contactPointsOf(cluster)) if (answers.length === 0) await consult(contact);
+  if (answers.length === 1) {
+    for (const contact of membersElsewhere(answers, nodes)) {
+      if (answers.length < ENOUGH) await consult(contact);
+    }
   }
   const [first] = answers;
   if (first === undefined) return { known: false, why };

@@ -45,6 +45,8 @@ export class FakeRing {
   readonly keyspaces = new Set<string>();
   /** Some data is on one node only: whoever moves any needs all others. */
   readonly isSingle: boolean;
+  /** Datacenters without replicas: all of their nodes may leave. */
+  readonly bare = new Set<string>();
   private ids = 0;
   private readonly duration: () => number;
 
@@ -135,7 +137,7 @@ export class FakeRing {
   private most = new Map<string, number>();
 
   private replicationOf(datacenter: string): number {
-    return this.most.get(datacenter) ?? 0;
+    return this.bare.has(datacenter) ? 0 : (this.most.get(datacenter) ?? 0);
   }
 
   private begin(plan: Pick<FakeOperation, 'kind' | 'hostId' | 'replaces' | 'dead'>): void {
@@ -211,7 +213,9 @@ export class FakeRing {
 
   /** Whom each range is on: as many as there are places for, racks first. */
   ranges(): readonly (readonly FakeMember[])[] {
-    const owners = this.in('normal', 'leaving').toSorted((a, b) => (a.hostId < b.hostId ? -1 : 1));
+    const owners = this.in('normal', 'leaving')
+      .filter(({ datacenter }) => !this.bare.has(datacenter))
+      .toSorted((a, b) => (a.hostId < b.hostId ? -1 : 1));
     return owners.map((_, at) => {
       const { datacenter } = owners[at];
       const round = [...owners.slice(at), ...owners.slice(0, at)].filter(

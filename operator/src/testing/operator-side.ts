@@ -150,12 +150,8 @@ export function simulatedNodes(world: World, calls: Calls): DatabaseNodes {
     calls.run(
       false,
       async () => {
-        const process = [...world.processes.values()].find(
-          ({ pod }) => pod.status?.['podIP'] === place.address,
-        );
-        if (process === undefined || !world.runs(process)) {
-          throw new NodeCallError('UNREACHABLE', 'nobody answers');
-        }
+        const process = world.answering(place.address);
+        if (process === null) throw new NodeCallError('UNREACHABLE', 'nobody answers');
         if (process.ring === null)
           throw new NodeCallError('UNREACHABLE', 'it looks for its cluster');
         if (isWrite && !process.ring.hasMajority) throw unknown();

@@ -13,7 +13,7 @@ import { bytesOf } from '../resources/values.ts';
 import { Cache, liveSource } from '../runtime/cache.ts';
 import { Reconciler } from '../runtime/reconcile.ts';
 import { Calls, Crash, disturbed, type Faults, simulatedNodes } from './operator-side.ts';
-import { environmentOf, World } from './world.ts';
+import { ELSEWHERE, environmentOf, World } from './world.ts';
 
 /** A mistake that an operator could make, planted between it and the world. */
 export interface Bug {
@@ -80,6 +80,8 @@ function isFailure(error: unknown): boolean {
 
 export class Simulation {
   private readonly random: SeededRandom;
+  /** What becomes of members that another operator cares for. */
+  private readonly others: SeededRandom;
   private readonly world: World;
   private readonly bug: Bug | undefined;
   private readonly tell: (text: string) => void;
@@ -98,6 +100,7 @@ export class Simulation {
 
   constructor({ seed, bug, tell }: SimulationOptions) {
     this.random = new SeededRandom(seed, 'operator');
+    this.others = this.random.fork('elsewhere');
     this.world = new World(this.random.fork('world'));
     this.bug = bug;
     const began = this.world.nowMillis;
@@ -111,9 +114,12 @@ export class Simulation {
       : {};
     const isTwo = this.random.chance(0.3);
     const replication: Record<string, number> = isTwo ? { east: 2, west: 2 } : { dc1: 3 };
+    const isJoining = this.others.chance(0.2);
+    const contactPoints = isJoining ? this.world.startElsewhere(this.others.between(2, 4)) : [];
     const spec = {
       ...SIMULATED_SPEC,
       ...(isTwo ? { ...TWO, replicas: undefined } : racks),
+      ...(isJoining ? { contactPoints } : {}),
       keyspaces: this.random.chance(0.5) ? [{ ...SHOP, replication }] : [],
       tls: { mode: this.random.pick(['None', 'Operator']) },
       deletionPolicy: this.random.pick(['Delete', 'Retain']),
@@ -273,9 +279,30 @@ export class Simulation {
       () => (world.watchesStalled = !world.watchesStalled),
       () => world.loseWatches(),
     ];
-    const happens = random.pick(events);
+    const own = random.pick(events);
+    const isElsewhere = this.isJoining && this.others.chance(0.3);
+    const happens = isElsewhere ? this.others.pick(this.eventsElsewhere()) : own;
     this.tell(String(happens).replace(/\s+/g, ' '));
     happens();
+  }
+
+  /** Besides: this datacenter is not the only one. */
+  private eventsElsewhere(): readonly (() => void)[] {
+    const all = [...this.world.elsewhere.values()];
+    const cut = () =>
+      this.harm(() => {
+        for (const one of all) one.isUp = !one.isUp;
+      });
+    const one = () =>
+      this.harm(() => {
+        const other = this.others.pick(all);
+        other.isUp = !other.isUp;
+      });
+    return [cut, one, () => this.scale(0), () => this.scale(3)];
+  }
+
+  private get isJoining(): boolean {
+    return this.world.elsewhere.size > 0;
   }
 
   private harm(run: () => void): void {
@@ -292,9 +319,15 @@ export class Simulation {
   }
 
   private scale(replicas: number): void {
-    this.changeDatacenter((datacenter) => {
-      datacenter['replicas'] = replicas;
-    });
+    this.changeDatacenter((datacenter) => this.setReplicas(datacenter, replicas));
+  }
+
+  /** Who gives up a datacenter takes its replicas away before. */
+  private setReplicas(datacenter: Record<string, unknown>, replicas: number): void {
+    datacenter['replicas'] = replicas;
+    const name = String(datacenter['name'] ?? SIMULATED_SPEC.datacenterName);
+    if (replicas === 0) this.world.ring?.bare.add(name);
+    else this.world.ring?.bare.delete(name);
   }
 
   /**
@@ -432,12 +465,15 @@ export class Simulation {
     world.watchesStalled = false;
     world.loseWatches();
     for (const machine of world.machines) machine.isUp = true;
+    for (const other of world.elsewhere.values()) other.isUp = true;
+    const least = this.isJoining && this.others.chance(0.3) ? 0 : 3;
     this.edit((spec) => {
       const config = this.random.chance(0.5) ? { readRequestTimeout: '20s' } : {};
       Object.assign(spec, { stopped: false, image: 'ilion:2', config });
       spec['update'] = { maxUnavailable: 1, paused: false };
       const datacenters = (spec['datacenters'] ?? [spec]) as Record<string, unknown>[];
-      for (const one of datacenters) one['replicas'] = Math.max(3, Number(one['replicas']));
+      for (const one of datacenters)
+        this.setReplicas(one, least === 0 ? 0 : Math.max(least, Number(one['replicas'])));
     });
   }
 
@@ -447,7 +483,9 @@ export class Simulation {
     const wanted = desiredNodes(cluster.spec as unknown as ClusterSpec);
     const status = cluster.status as ClusterStatus | undefined;
     const nodes = world.api.all('DatabaseNode');
-    const members = world.ring?.in('normal', 'joining', 'leaving') ?? [];
+    const members = (world.ring?.in('normal', 'joining', 'leaving') ?? []).filter(
+      ({ datacenter }) => datacenter !== ELSEWHERE,
+    );
     const claims = world.api.all('PersistentVolumeClaim').filter(({ metadata }) => {
       const labels = metadata['labels'] as Readonly<Record<string, string>>;
       return labels[LABELS.released] !== 'true';
@@ -489,7 +527,7 @@ export class Simulation {
       [claims.every((claim) => bytesOf(sizeOf(claim)) >= bytesOf(size)), 'a volume has not grown'],
       [!this.areFull(), 'a volume is full'],
       [
-        (spec.keyspaces ?? []).every(({ name }) => world.ring?.keyspaces.has(name)),
+        wanted === 0 || (spec.keyspaces ?? []).every(({ name }) => world.ring?.keyspaces.has(name)),
         'a keyspace is not there',
       ],
     ];

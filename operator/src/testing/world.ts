@@ -18,6 +18,8 @@ const GARBAGE_MILLIS = 3_000;
 const EVICT_MILLIS = 5_000;
 const HOSTNAME = 'kubernetes.io/hostname';
 const DRAIN_MILLIS = 2_000;
+/** Datacenter of those whom another operator cares for. */
+export const ELSEWHERE = 'elsewhere';
 /** What the operator has read before a pause is acted on for so long at most. */
 const PAUSED_MILLIS = 30_000;
 
@@ -84,6 +86,8 @@ export class World {
   /** What must not happen, and did. */
   readonly violations: string[] = [];
   readonly machines: Machine[];
+  /** Members that another operator cares for, by address; they are up or not as histories have it. */
+  readonly elsewhere = new Map<string, { readonly hostId: string; isUp: boolean }>();
   /** Clusters that were started: there is to be one. */
   readonly rings: FakeRing[] = [];
   readonly disks = new Map<string, Disk>();
@@ -126,6 +130,19 @@ export class World {
       });
     const expands = { allowVolumeExpansion: true, provisioner: 'test' };
     this.api.put('StorageClass', { ...expands, metadata: { name: 'standard', namespace: '' } });
+  }
+
+  /** A ring that the cluster is to join, by members of another datacenter that are not in this Kubernetes. */
+  startElsewhere(count: number): readonly string[] {
+    const ring = new FakeRing(() => this.random.between(3_000, 60_000));
+    for (let i = 1; i <= count; i++) {
+      const [hostId, address] = [`elsewhere-${i}`, `10.255.0.${i}`];
+      const place = { datacenter: ELSEWHERE, rack: 'x', replaces: null, address };
+      ring.members.set(hostId, { ...place, hostId, state: 'normal', downMillis: null });
+      this.elsewhere.set(address, { hostId, isUp: true });
+    }
+    this.rings.push(ring);
+    return [...this.elsewhere.keys()];
   }
 
   get ring(): FakeRing | null {
@@ -419,7 +436,10 @@ export class World {
   private database(): void {
     for (const ring of this.rings) {
       for (const member of ring.members.values()) {
-        const isUp = (this.processOf(member.hostId)?.ring ?? null) !== null;
+        const other = this.elsewhere.get(member.address);
+        if (other !== undefined && member.state !== 'normal')
+          this.violations.push(`${member.hostId}, another operator's, is ${member.state}`);
+        const isUp = other?.isUp ?? (this.processOf(member.hostId)?.ring ?? null) !== null;
         if (isUp) member.downMillis = null;
         else member.downMillis ??= this.nowMillis;
       }
@@ -452,7 +472,9 @@ export class World {
     const contact = [...this.processes.values()].find(
       (one) => one.ring !== null && one !== process && this.runs(one),
     );
-    const ring = contact?.ring;
+    const isToldOf = (address: string) => environment['ILION_SEEDS']?.includes(address) === true;
+    const isFound = [...this.elsewhere].some(([address, { isUp }]) => isUp && isToldOf(address));
+    const ring = contact?.ring ?? (isFound ? this.ring : null);
     if (ring === null || ring === undefined || !ring.hasMajority) return;
     const refusal = ring.join(node);
     if (refusal !== null) {
@@ -485,6 +507,16 @@ export class World {
   seenUp(ring: FakeRing, hostId: string): boolean {
     const down = ring.members.get(hostId)?.downMillis ?? null;
     return down === null || this.nowMillis - down < DETECT_MILLIS;
+  }
+
+  /** @returns who answers there */
+  answering(address: string): { readonly ring: FakeRing | null; readonly hostId: string } | null {
+    const other = this.elsewhere.get(address);
+    if (other !== undefined) return other.isUp ? { ring: this.ring, hostId: other.hostId } : null;
+    const process = [...this.processes.values()].find(
+      ({ pod }) => pod.status?.['podIP'] === address,
+    );
+    return process !== undefined && this.runs(process) ? process : null;
   }
 
   /** Whether a pod that is deleted now takes a quorum from a range. */
