@@ -87,7 +87,7 @@ const OPERATOR_LAYERS: Layers = {
   decide: ['api', 'ports', 'resources', 'observe'],
   act: ['api', 'ports', 'resources', 'observe', 'decide'],
   runtime: ['api', 'ports', 'resources', 'observe', 'decide', 'act'],
-  adapters: ['api', 'ports'],
+  adapters: ['api', 'ports', 'resources'],
   memory: ['api', 'ports', 'resources'],
   testing: ['api', 'ports', 'resources', 'observe', 'decide', 'act', 'runtime', 'memory'],
   main: ['api', 'ports', 'resources', 'observe', 'decide', 'act', 'runtime', 'adapters'],

@@ -45,6 +45,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: ['']
   resources: [secrets]
   verbs: [get, list, create, update]
+# For clusters with tls.mode CertManager.
+- apiGroups: [cert-manager.io]
+  resources: [certificates]
+  verbs: [list, create, patch]
+- apiGroups: [cert-manager.io]
+  resources: [issuers]
+  verbs: [get]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch]

@@ -16,6 +16,8 @@ import { isSignedBy, type KeyPair, type Names, validityOf } from './x509.ts';
 /** Parts of their lives after which certificates are renewed. */
 const RENEWED_AT = 2 / 3;
 const FACTS_MAX = 4_096;
+/** Extended key usage: serverAuth, clientAuth. */
+const BOTH_SIDES = ['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2'];
 
 export interface AuthorityState {
   /** Its key is empty if it was lost. */
@@ -69,12 +71,15 @@ interface Facts {
   readonly from: number;
   readonly until: number;
   readonly altNames: string;
+  /** What it may be used for, by number; empty: anything. */
+  readonly uses: readonly string[];
 }
 
 const factsOf = bounded((certificate): Facts | null => {
   try {
-    const altNames = new X509Certificate(certificate).subjectAltName ?? '';
-    return { ...validityOf(certificate), altNames };
+    const { subjectAltName, keyUsage } = new X509Certificate(certificate);
+    const names = { altNames: subjectAltName ?? '', uses: keyUsage ?? [] };
+    return { ...validityOf(certificate), ...names };
   } catch {
     return null;
   }
@@ -114,7 +119,7 @@ export function renewalOf(certificate: string): number {
   return facts.from + (facts.until - facts.from) * RENEWED_AT;
 }
 
-function endOf(certificate: string): number {
+export function endOf(certificate: string): number {
   return factsOf(certificate)?.until ?? 0;
 }
 
@@ -124,18 +129,28 @@ export function certificatesIn(bundle: string): readonly string[] {
   return found.map((one) => `${one}\n`);
 }
 
-/** All that are to be believed, the same order every time. */
-export function bundleOf({ signer, next, old }: AuthorityState): string {
-  const certificates = [signer.certificate, ...(next === null ? [] : [next.certificate]), ...old];
+/** @returns one text of all of them, each once */
+export function bundleFrom(certificates: readonly string[]): string {
   return [...new Set(certificates.map((one) => `${one.trim()}\n`))].join('');
 }
 
-function hasNames(certificate: string, { dns, addresses }: Names): boolean {
+/** All that are to be believed, the same order every time. */
+export function bundleOf({ signer, next, old }: AuthorityState): string {
+  return bundleFrom([signer.certificate, ...(next === null ? [] : [next.certificate]), ...old]);
+}
+
+export function hasNames(certificate: string, { dns, addresses }: Names): boolean {
   const found = new Set((factsOf(certificate)?.altNames ?? '').split(', '));
   return (
     dns.every((name) => found.has(`DNS:${name}`)) &&
     addresses.every((one) => found.has(`IP Address:${one}`))
   );
+}
+
+/** Whether it may be shown by both sides of TLS. */
+export function isForBothSides(certificate: string): boolean {
+  const uses = factsOf(certificate)?.uses ?? [];
+  return uses.length === 0 || BOTH_SIDES.every((one) => uses.includes(one));
 }
 
 /** Who signs what is made now. */
@@ -184,6 +199,9 @@ export function planAuthority(
     return { kind: 'make', believed: [...new Set(found)] };
   }
   const { signer, next, old, settledSince, renewalWanted } = authority;
+  // Those of others have no key here: the cluster had an issuer until now.
+  const isAtHand = source.kind === 'own' || source.pair !== null;
+  if (next === null && signer.key === '') return isAtHand ? { kind: 'announce' } : null;
   if (next === null && old.length === 0) {
     const isDue =
       source.kind === 'own'

@@ -4,7 +4,8 @@ import type { DatabaseNode, DatacenterCluster } from '../api/objects.ts';
 import { type Key, KubeError } from '../ports/kube.ts';
 import type { Kind, Kinds, Secret } from '../ports/kube-objects.ts';
 import { certificatesIn, isIssuedBy } from './certificate-plan.ts';
-import { createCertificates, createOperatorCertificates, RENEW } from './certificates.ts';
+import { createCertificates, createOperatorCertificates } from './certificates.ts';
+import { RENEW } from './own-certificates.ts';
 import { makeAuthority, validityOf } from './x509.ts';
 
 const HOUR = 3_600_000;
@@ -78,6 +79,9 @@ function secretStore() {
           throw new KubeError('CONFLICT', 'it has changed');
         }
         return put(next) as unknown as Kinds[K];
+      },
+      apply: async () => {
+        throw new KubeError('NOT_FOUND', 'the server could not find the requested resource');
       },
     },
   };

@@ -157,12 +157,38 @@ const keyspace = object('A keyspace that there is to be.', {
   durableWrites: Type.Boolean({ default: true }),
 });
 
+const issuerRef = object(
+  'An issuer of cert-manager that knows its authority, such as one of type CA or Vault (not SelfSigned, not ACME).',
+  {
+    name: Type.String({ minLength: 1, maxLength: 253 }),
+    kind: Type.String({
+      description: 'Issuer (of the same namespace), ClusterIssuer, or a kind of another group.',
+      minLength: 1,
+      maxLength: 63,
+      default: 'Issuer',
+    }),
+    group: Type.String({
+      description: 'Of the kind.',
+      minLength: 1,
+      maxLength: 253,
+      default: 'cert-manager.io',
+    }),
+  },
+  [
+    {
+      rule: "self.group != 'cert-manager.io' || self.kind in ['Issuer', 'ClusterIssuer']",
+      message: 'kind must be Issuer or ClusterIssuer',
+      fieldPath: '.kind',
+    },
+  ],
+);
+
 const tls = object(
   'Certificates for links between nodes and for calls of the operator.',
   {
     mode: choice(
-      'Operator: the operator makes an authority and renews what it signs. Secret: a secret of yours has the authority. None: nothing is encrypted.',
-      ['Operator', 'Secret', 'None'],
+      'Operator: the operator makes an authority and renews what it signs. Secret: a secret of yours has the authority. CertManager: cert-manager issues and renews all certificates. None: nothing is encrypted.',
+      ['Operator', 'Secret', 'CertManager', 'None'],
       'Operator',
     ),
     secretName: Type.Optional(
@@ -171,12 +197,18 @@ const tls = object(
         maxLength: 253,
       }),
     ),
+    issuerRef: Type.Optional(issuerRef),
   },
   [
     {
       rule: "self.mode != 'Secret' || has(self.secretName)",
       message: 'secretName is needed with mode Secret',
       fieldPath: '.secretName',
+    },
+    {
+      rule: "self.mode != 'CertManager' || has(self.issuerRef)",
+      message: 'issuerRef is needed with mode CertManager',
+      fieldPath: '.issuerRef',
     },
   ],
 );

@@ -7,11 +7,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join, relative, resolve } from 'node:path';
 import { createLogger } from '../../../node/src/adapters/logger.ts';
-import {
-  createCertificates,
-  createOperatorCertificates,
-  operatorSecretName,
-} from '../adapters/certificates.ts';
+import { operatorSecretName } from '../adapters/certificate-secrets.ts';
+import { createCertificates, createOperatorCertificates } from '../adapters/certificates.ts';
 import { createDatabaseNodes } from '../adapters/database-nodes.ts';
 import { systemClock } from '../adapters/system-clock.ts';
 import type { DatabaseNode, DatacenterCluster } from '../api/objects.ts';
@@ -22,6 +19,7 @@ import { startEngine } from '../runtime/engine.ts';
 import { Reconciler } from '../runtime/reconcile.ts';
 import { type ClusterFile, ClusterFileError, ClusterFileReader } from './cluster-file.ts';
 import { Kubelet } from './kubelet.ts';
+import { notHere } from './not-here.ts';
 import { createReport } from './report.ts';
 import { StateFile } from './state-file.ts';
 
@@ -146,12 +144,19 @@ function followFile(file: string, text: string, changed: (text: string) => void)
   return () => clearInterval(timer);
 }
 
+/** @returns it, if it can be done here @throws ClusterFileError */
+function possible(read: ClusterFile, file: string): ClusterFile {
+  const why = notHere(read.spec);
+  if (why !== null) throw new ClusterFileError(`${file}: ${why}`);
+  return read;
+}
+
 /** @throws ClusterFileError, DevError, StateFileError */
 export async function startDev(options: DevOptions): Promise<Dev> {
   const { file, tell, addresses } = options;
   const text = readText(file);
   const reader = new ClusterFileReader(file);
-  const first = reader.read(text, null);
+  const first = possible(reader.read(text, null), file);
   const directory = resolve(options.directory ?? join('data/dev', first.name));
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const locked = await lock(directory);
@@ -240,7 +245,7 @@ export async function startDev(options: DevOptions): Promise<Dev> {
     const known = api.find('DatacenterCluster', first.name, NAMESPACE);
     if (known === undefined) return;
     try {
-      const read = reader.read(next, clusterOf(known).spec);
+      const read = possible(reader.read(next, clusterOf(known).spec), file);
       if (read.name !== first.name) {
         throw new ClusterFileError(`${file}: metadata.name cannot change while the cluster runs`);
       }

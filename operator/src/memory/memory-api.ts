@@ -301,9 +301,11 @@ export class MemoryApi implements KubeApi {
     const object = this.find(kind, name, namespace);
     if (object === undefined) throw new KubeError('NOT_FOUND', `${kind} ${name} is not there`);
     this.require(object, { uid, resourceVersion });
-    this.edit(kind, object, (one) =>
-      Object.assign(one, structuredClone(next), { metadata: one.metadata }),
-    );
+    this.edit(kind, object, (one) => {
+      const { labels, annotations, ownerReferences, finalizers } = structuredClone(next.metadata);
+      const metadata = { ...one.metadata, labels, annotations, ownerReferences, finalizers };
+      Object.assign(one, structuredClone(next), { metadata });
+    });
     return structuredClone(object) as unknown as Kinds[K];
   }
 

@@ -152,6 +152,27 @@ export type Lease = KubeObject<
   unknown
 >;
 
+/** Of cert-manager. It writes what it issues into the Secret. */
+export type Certificate = KubeObject<
+  {
+    readonly secretName: string;
+    readonly secretTemplate: { readonly labels: Text };
+    readonly commonName: string;
+    readonly dnsNames: readonly string[];
+    readonly duration: string;
+    readonly usages: readonly string[];
+    readonly privateKey: Readonly<Record<string, string | number>>;
+    readonly issuerRef: { readonly name: string; readonly kind: string; readonly group: string };
+  },
+  {
+    readonly conditions?: readonly KubeCondition[];
+    /** Of the last attempt, if that came to nothing. */
+    readonly lastFailureTime?: string;
+  }
+>;
+/** Of cert-manager: one of its own kinds of issuers. */
+export type Issuer = KubeObject<unknown, { readonly conditions?: readonly KubeCondition[] }>;
+
 /** By kind: all that the operator reads or writes. */
 export interface Kinds {
   readonly DatacenterCluster: DatacenterCluster;
@@ -165,6 +186,9 @@ export interface Kinds {
   readonly PersistentVolume: Volume;
   readonly StorageClass: StorageClass;
   readonly Lease: Lease;
+  readonly Certificate: Certificate;
+  readonly Issuer: Issuer;
+  readonly ClusterIssuer: Issuer;
 }
 export type Kind = keyof Kinds;
 
@@ -194,6 +218,9 @@ export const KIND_FACTS: Readonly<Record<Kind, KindFacts>> = {
   PersistentVolume: { apiVersion: 'v1', plural: 'persistentvolumes', namespaced: false },
   StorageClass: { apiVersion: 'storage.k8s.io/v1', plural: 'storageclasses', namespaced: false },
   Lease: { apiVersion: 'coordination.k8s.io/v1', plural: 'leases', namespaced: true },
+  Certificate: { apiVersion: 'cert-manager.io/v1', plural: 'certificates', namespaced: true },
+  Issuer: { apiVersion: 'cert-manager.io/v1', plural: 'issuers', namespaced: true },
+  ClusterIssuer: { apiVersion: 'cert-manager.io/v1', plural: 'clusterissuers', namespaced: false },
 };
 
 /** Who an object belongs to, for the garbage collector. */
