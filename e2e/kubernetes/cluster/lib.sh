@@ -7,22 +7,24 @@ programs=$here/../programs
 : "${KUBE_STATE:=/var/tmp/ilion-kube/$KUBE_NAME}" # one cluster's certificates, databases, disks and logs
 : "${KUBE_NODES:=$(cat "$KUBE_STATE/nodes" 2>/dev/null || echo 3)}" # worker nodes that up.sh starts
 : "${KUBE_PORT:=16443}"                      # the API server on the host's loopback
+: "${KUBE_NET:=$(cat "$KUBE_STATE/net" 2>/dev/null || echo 89)}" # its addresses: 10.KUBE_NET.0.0/16 and the next two
 if [ -z "${KUBE_CACHE:-}" ]; then            # built programs, by what they are made of
   KUBE_CACHE=${ILION_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ilion}/kubernetes/$(
     cd "$here" && cat "$programs"/go.mod "$programs"/go.sum "$programs"/cmd/*/*.go build.sh pack.sh | sha256sum | cut -c1-16
   )
 fi
-export KUBE_NAME KUBE_STATE KUBE_NODES KUBE_PORT KUBE_CACHE KUBECONFIG=$KUBE_STATE/kubeconfig
+export KUBE_NAME KUBE_STATE KUBE_NODES KUBE_PORT KUBE_NET KUBE_CACHE KUBECONFIG=$KUBE_STATE/kubeconfig
 bin=$KUBE_CACHE/bin
 export PATH=$bin:/usr/local/go/bin:/usr/local/sbin:/usr/sbin:/sbin:$PATH
 
 # The cluster is a set of machines on one switch. Machine 0 is the control plane, machine i is node-i. No address below
 # exists outside the network namespaces that up.sh makes.
-control=10.89.0.10
-address() { echo "10.89.0.$((10 + $1))"; }
-pods() { echo "10.90.$1.0/24"; }
-pod_range=10.90.0.0/16
-service_range=10.91.0.0/20
+control=10.$KUBE_NET.0.10
+address() { echo "10.$KUBE_NET.0.$((10 + $1))"; }
+pods() { echo "10.$((KUBE_NET + 1)).$1.0/24"; }
+pod_range=10.$((KUBE_NET + 1)).0.0/16
+service_range=10.$((KUBE_NET + 2)).0.0/20
+first_service=10.$((KUBE_NET + 2)).0.1
 domain=cluster.local
 netns() { echo "$KUBE_NAME-$1"; }
 folder() { echo "$KUBE_STATE/machine-$1"; }

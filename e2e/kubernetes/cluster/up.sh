@@ -16,6 +16,7 @@ SECONDS=0
 conf=$KUBE_STATE/conf
 mkdir -p "$conf" "$KUBE_STATE/disks"
 echo "$KUBE_NODES" >"$KUBE_STATE/nodes"
+echo "$KUBE_NET" >"$KUBE_STATE/net"
 if [ -n "${KUBE_OWNER:-}" ]; then
   setsid bash -c 'tail --pid="$KUBE_OWNER" -f /dev/null; exec "$0"' "$here/down.sh" </dev/null >/dev/null 2>&1 &
   echo $! >"$KUBE_STATE/guard.pid"
@@ -46,7 +47,7 @@ user() { # user NAME SUBJECT [ALTERNATIVE NAMES]: a certificate and a kubeconfig
   kubeconfig "$1" "https://$control:6443" >"$conf/$1.kubeconfig"
 }
 issue apiserver /O=system:masters/CN=apiserver \
-  "IP:10.91.0.1,IP:$control,IP:127.0.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.$domain"
+  "IP:$first_service,IP:$control,IP:127.0.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.$domain"
 issue front-proxy /CN=front-proxy
 user admin /O=system:masters/CN=admin
 user controllers /CN=system:kube-controller-manager

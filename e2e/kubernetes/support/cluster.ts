@@ -11,12 +11,15 @@ import { runProgram, ToolError, type ToolOptions } from './processes.ts';
 
 const SCRIPTS = resolve(dirname(fileURLToPath(import.meta.url)), '../cluster');
 const STATES = '/var/tmp/ilion-kube';
+const NET = 89;
 const UP_MILLIS = 5 * 60_000;
 const BUILD_MILLIS = 90 * 60_000;
 
 export interface KubernetesOptions {
   /** Worker nodes, `node-1` ...; 0: the control plane only. */
   readonly nodes: number;
+  /** Second part of its addresses, of which it has three: for two that are to reach each other. Not given: 89. */
+  readonly net?: number;
 }
 
 /** A way from a port of this machine to one in the cluster, until it is disposed of. */
@@ -30,6 +33,9 @@ export interface Kubernetes extends AsyncDisposable {
   /** Path of a file that makes its reader the administrator. */
   readonly kubeconfig: string;
   readonly nodes: number;
+  /** Unique on this machine. */
+  readonly name: string;
+  readonly net: number;
   /** Folder with one folder `machine-<i>/log` a machine. */
   readonly state: string;
   /** @returns standard output */
@@ -50,6 +56,8 @@ export interface Kubernetes extends AsyncDisposable {
   /** @param from not given: from all others */
   cut(node: number, from?: number): Promise<void>;
   heal(node: number): Promise<void>;
+  /** From now on machines and pods of both reach each other at their addresses. */
+  cableTo(other: Kubernetes): Promise<void>;
   /** Adds nodes on which pods are only said to run (kwok). */
   addFakeNodes(count: number): Promise<void>;
 }
@@ -113,7 +121,10 @@ function forwardBy(kubectl: string, environment: Readonly<Record<string, string>
  * Starts a cluster: some ten seconds, once its programs are built.
  * @throws ToolError if this machine cannot run one (ask `unavailable` first)
  */
-export async function startKubernetes({ nodes }: KubernetesOptions): Promise<Kubernetes> {
+export async function startKubernetes({
+  nodes,
+  net = NET,
+}: KubernetesOptions): Promise<Kubernetes> {
   const [port = 0] = await freePorts(1);
   const name = `il${process.pid}-${++started}`;
   const state = join(STATES, name);
@@ -123,6 +134,7 @@ export async function startKubernetes({ nodes }: KubernetesOptions): Promise<Kub
     KUBE_NAME: name,
     KUBE_STATE: state,
     KUBE_NODES: String(nodes),
+    KUBE_NET: String(net),
     KUBE_PORT: String(port),
     KUBE_OWNER: String(process.pid),
     KUBECONFIG: kubeconfig,
@@ -147,7 +159,7 @@ export async function startKubernetes({ nodes }: KubernetesOptions): Promise<Kub
   };
   return {
     kubeconfig,
-    nodes,
+    ...{ nodes, name, net },
     state,
     kubectl,
     apply: async (...objects) => {
@@ -163,6 +175,9 @@ export async function startKubernetes({ nodes }: KubernetesOptions): Promise<Kub
     nodeOn: (machine) => act('on', String(machine)),
     cut: (one, from) => act('cut', String(one), ...(from === undefined ? [] : [String(from)])),
     heal: (one) => act('heal', String(one)),
+    cableTo: async (other) => {
+      await script('cable', [other.name, String(other.net)], environment);
+    },
     addFakeNodes: async (count) => {
       await script('fake', [String(count)], environment, { milliseconds: UP_MILLIS });
     },

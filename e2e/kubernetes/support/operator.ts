@@ -13,6 +13,8 @@ const INSTALL_MILLIS = 150_000;
 export interface OperatorOptions {
   /** Of Kubernetes. */
   readonly nodes: number;
+  /** As of `startKubernetes`. */
+  readonly net?: number;
   /** Of the chart, as `--set` takes them. */
   readonly values?: readonly string[];
   /** The image of the load is wanted, too. */
@@ -70,11 +72,11 @@ async function install(kube: Kubernetes, images: Images, values: readonly string
 
 /** @throws ToolError if this machine cannot run it (ask `unavailable` first) */
 export async function startOperator(options: OperatorOptions): Promise<Operator> {
-  const { nodes, values = [], hasLoad = false } = options;
+  const { nodes, net, values = [], hasLoad = false } = options;
   const programs = ['node', 'operator', ...(hasLoad ? (['load'] as const) : [])] as const;
   const packed = programs.map((program) => packImage(program));
   const images = { node: '', operator: '', load: '' };
-  const kube = await startKubernetes({ nodes });
+  const kube = await startKubernetes({ nodes, ...(net === undefined ? {} : { net }) });
   const run = (args: readonly string[]) => kube.kubectl(['-n', NAMESPACE, ...args]);
   const pods = ['pods', '-l', `app.kubernetes.io/instance=${RELEASE}`];
   try {
