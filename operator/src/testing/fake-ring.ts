@@ -25,6 +25,8 @@ export interface FakeOperation {
   readonly total: number;
 }
 
+type OperationPlan = Pick<FakeOperation, 'kind' | 'hostId' | 'replaces'>;
+
 /** Of each datacenter. */
 export const REPLICATION = 3;
 const QUORUM = 2;
@@ -56,9 +58,12 @@ export class FakeRing {
     this.isSingle = isSingle;
   }
 
-  /** Those that are down without which an operation does not go on. */
-  missing({ hostId, replaces }: Pick<FakeOperation, 'hostId' | 'replaces'>): readonly string[] {
-    if (!this.isSingle) return [];
+  /**
+   * Those that are down without which an operation does not go on: who joins gets data of all. What only a dead one had is lost when
+   * it is replaced or removed.
+   */
+  missing({ hostId, replaces, kind }: OperationPlan): readonly string[] {
+    if (!this.isSingle || kind !== 'join') return [];
     return this.in('normal', 'leaving')
       .filter((one) => one.downMillis !== null && one.hostId !== hostId && one.hostId !== replaces)
       .map((one) => one.hostId);
@@ -106,8 +111,6 @@ export class FakeRing {
     }
     if (node.state !== 'normal') return `the node is ${node.state}`;
     if (!this.mayBegin(hostId)) return OTHERS_FIRST;
-    if (this.missing({ hostId, replaces: null }).length > 0)
-      return 'data is on nodes that are down';
     if (dead && node.downMillis === null) return 'the node is up';
     if (!dead && node.downMillis !== null) return 'the node is down';
     const staying = this.in('normal').filter(
@@ -180,10 +183,10 @@ export class FakeRing {
       if (downMillis !== null && nowMillis - downMillis > GIVE_UP_MILLIS) node.state = 'left';
       else if (downMillis === null && this.mayBegin(hostId)) {
         const old = this.members.get(replaces ?? '');
+        const kind = replaces === null ? 'join' : 'replace';
         if (replaces !== null && (old === undefined || old.state === 'left')) node.state = 'left';
-        else if (this.missing({ hostId, replaces }).length > 0) continue;
+        else if (this.missing({ hostId, replaces, kind }).length > 0) continue;
         else if (old === undefined || old.downMillis !== null) {
-          const kind = replaces === null ? 'join' : 'replace';
           this.begin({ kind, hostId, replaces, dead: false });
         }
       }

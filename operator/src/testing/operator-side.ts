@@ -138,7 +138,7 @@ function shown(ring: FakeRing): readonly OperationInfo[] {
       replaces: replaces ?? '',
       phase,
       gainers: [gainer],
-      waits: ring.missing({ hostId, replaces }).join(', '),
+      waits: ring.missing({ hostId, replaces, kind }).join(', '),
     };
   });
 }

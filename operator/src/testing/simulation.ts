@@ -279,7 +279,7 @@ export class Simulation {
       () => (world.watchesStalled = !world.watchesStalled),
       () => world.loseWatches(),
     ];
-    const own = random.pick(events);
+    const own = this.isSingle && this.others.chance(0.2) ? this.loseTwo : random.pick(events);
     const isElsewhere = this.isJoining && this.others.chance(0.3);
     const happens = isElsewhere ? this.others.pick(this.eventsElsewhere()) : own;
     this.tell(String(happens).replace(/\s+/g, ' '));
@@ -444,6 +444,15 @@ export class Simulation {
     }
     api.remove('PersistentVolumeClaim', claim);
   }
+
+  /** What only those two had is lost; the rest goes on. */
+  private readonly loseTwo = () => {
+    const nodes = this.world.api.all('DatabaseNode');
+    if (!this.isHealthy() || (this.world.ring?.in('normal').length ?? 0) < 5) return;
+    this.harm(() => {
+      for (const node of nodes.slice(0, 2)) this.loseVolume(node);
+    });
+  };
 
   /** Most of all of the node that started the cluster. */
   private empty(pods: readonly Stored[]): void {
