@@ -8,6 +8,7 @@ import { type Action, blocked, deletion, NOTHING, type Step, step, together } fr
 import { type Facts, isDead, isRunning, isUp, type NodeFacts, withDown } from './facts.ts';
 import { hasMembers, isToldToStart, startsByItself } from './first-node.ts';
 import { datacentersOf, isCounted, type Numbers } from './numbers.ts';
+import { takenNames } from './taken-names.ts';
 
 /** The same failure would meet a new node. */
 const NOT_THE_NODES_FAULT: ReadonlySet<string> = new Set([
@@ -73,6 +74,8 @@ function roomForJoins({ view, nodes }: Facts, going: ReadonlySet<string>): numbe
 export function addMissing(facts: Facts, numbers: Numbers, random: () => number): Step {
   const { cluster } = facts.view;
   if (cluster.spec.stopped || numbers.missing.length === 0) return NOTHING;
+  const taken = takenNames(facts.view);
+  if (facts.nodes.length === 0 && taken.length > 0) return step({ blocked: taken });
   if (startsByItself(facts) && !hasMembers(facts)) {
     const [place] = numbers.missing;
     const isNew = facts.nodes.length === 0 && (cluster.status?.firstNode ?? '') === '';

@@ -23,7 +23,11 @@ export function upkeepOfCluster(facts: Facts, shut: boolean): Step {
     [seeds, seedsService(cluster)],
     [client, clientService(cluster)],
   ] as const) {
-    if (live !== null && hasAll(live, object)) continue;
+    if (
+      facts.view.foreign.includes(`Service ${object.metadata.name}`) ||
+      (live !== null && hasAll(live, object))
+    )
+      continue;
     const note = `${live === null ? 'makes' : 'puts right'} the Service ${object.metadata.name}`;
     actions.push({ do: 'apply', kind: 'Service', object, about, reason: 'Service', note });
   }
@@ -56,6 +60,7 @@ function budgetsTowards(
   return (isOpening ? [open, held] : [held, open]).filter((wanted) => {
     const budget = view.budgets.get(wanted.metadata.name);
     // A selector with more in it is another one.
+    if (view.foreign.includes(`PodDisruptionBudget ${wanted.metadata.name}`)) return false;
     const isOther = !isSame(budget?.spec.selector, wanted.spec.selector);
     return budget === undefined || isOther || !hasAll(budget, wanted);
   });

@@ -8,13 +8,13 @@ import type { Facts } from './facts.ts';
 import { keyspacesReady } from './keyspaces.ts';
 import type { Numbers } from './numbers.ts';
 import { showOperation } from './progress.ts';
+import { takenNames } from './taken-names.ts';
 
 /** What the steps have come to. */
 export interface Outcome {
   readonly numbers: Numbers;
   readonly nodes: ReadonlyMap<string, NodeStatus>;
   readonly first: Step;
-  readonly upkeep: Step;
   readonly arrivals: Step;
   readonly departures: Step;
   readonly replacing: Step;
@@ -177,6 +177,7 @@ function assertionsOf(
     scalingDown(outcome, facts),
     updating(outcome),
     storage(outcome),
+    unlessBlocked('ObjectsReady', takenNames(facts.view), isTrue('ObjectsReady', 'Made')),
     ...keyspacesReady(facts, outcome.keyspaces),
     ...(certificates === null
       ? []

@@ -46,8 +46,7 @@ function isUndone({ state, hadVolume, operation }: NodeFacts): boolean {
   return state === 'none' || (state === 'joining' && operation?.phase !== 'switched');
 }
 
-function againAfter(facts: Facts, outcome: Outcome, actions: readonly Action[]): number {
-  const { state } = statusOfCluster(facts, outcome);
+function againAfter({ state }: ClusterStatus, actions: readonly Action[]): number {
   const isQuiet = state === 'Ready' || state === 'Stopped';
   return isQuiet && actions.length === 0 ? LATER_SECONDS : SOON_SECONDS;
 }
@@ -83,7 +82,6 @@ export function decide(view: ClusterView, { defaults, random }: DecideOptions): 
     settings: together(facts.nodes.map((node) => tellSettings(node, facts, made.get(node.hostId)))),
     nodes: nodeStatuses,
     first: planFirst(facts, numbers),
-    upkeep,
     arrivals: addMissing(facts, numbers, random),
     departures: planDepartures(facts, numbers),
     replacing: replaced.step,
@@ -119,7 +117,7 @@ export function decide(view: ClusterView, { defaults, random }: DecideOptions): 
     facts.nodes.some(
       ({ view: { object }, hostId }) => !isSame(nodeStatuses.get(hostId), object.status),
     );
-  const again = againAfter(facts, outcome, actions);
+  const again = againAfter(clusterStatus, actions);
   return { actions, asks: all.asks, clusterStatus, nodeStatuses, isStatusNew, again };
 }
 

@@ -2,9 +2,10 @@
 import type { DatacenterCluster } from '../api/objects.ts';
 import type { CertificateState } from '../ports/certificates.ts';
 import type { Key } from '../ports/kube.ts';
-import type { Kinds, Machine, StorageClass, Volume } from '../ports/kube-objects.ts';
+import type { Kinds, Machine, Service, StorageClass, Volume } from '../ports/kube-objects.ts';
 import { type DatabaseNodes, NodeCallError } from '../ports/nodes.ts';
-import { LABELS, seedsServiceName } from '../resources/names.ts';
+import { clusterLabels, LABELS, seedsServiceName } from '../resources/names.ts';
+import { hasAll } from '../resources/values.ts';
 import { findsNoPlace, homesOf } from './homes.ts';
 import { isRunningPod, observeRing, placeOf } from './ring.ts';
 import type { Source } from './source.ts';
@@ -47,7 +48,7 @@ function byName<
 async function nodesOf(
   source: Source,
   cluster: DatacenterCluster,
-): Promise<Pick<ClusterView, 'nodes' | 'strays'>> {
+): Promise<Pick<ClusterView, 'nodes' | 'strays' | 'predecessors'>> {
   const { name, namespace, uid } = cluster.metadata;
   const labels = { [LABELS.cluster]: name };
   const [all, pods, claims, services] = [
@@ -73,7 +74,55 @@ async function nodesOf(
       !ids.has(metadata.labels[LABELS.hostId]) &&
       !pods.has(metadata.name),
   );
-  return { nodes, strays };
+  const predecessors = [
+    ...all.map(({ metadata }) => `DatabaseNode ${metadata.name}`),
+    ...[...pods.values()]
+      .filter(({ metadata }) => LABELS.node in (metadata.labels ?? {}))
+      .map(({ metadata }) => `Pod ${metadata.name}`),
+  ];
+  return { nodes, strays, predecessors: own.length === 0 ? predecessors : [] };
+}
+
+function isOwn(
+  { metadata }: Kinds['Service' | 'PodDisruptionBudget'],
+  { metadata: { name, uid } }: DatacenterCluster,
+): boolean {
+  const owners = metadata.ownerReferences ?? [];
+  // Without an owner: `kubectl delete --cascade=orphan` has left it for whoever is next.
+  return owners.length === 0
+    ? hasAll(metadata.labels, clusterLabels(name))
+    : owners.some((owner) => owner.uid === uid);
+}
+
+/** What a cluster has besides its nodes, by names that somebody else may have taken. */
+class NamedObjects {
+  readonly foreign: string[] = [];
+  private readonly source: Source;
+  private readonly cluster: DatacenterCluster;
+
+  constructor(source: Source, cluster: DatacenterCluster) {
+    this.source = source;
+    this.cluster = cluster;
+  }
+
+  /** @returns null: there is none, or it is not the cluster's */
+  async service(name: string): Promise<Service | null> {
+    const { namespace } = this.cluster.metadata;
+    const found = await this.source.get('Service', { namespace, name });
+    if (found === null || isOwn(found, this.cluster)) return found;
+    this.foreign.push(`Service ${name}`);
+    return null;
+  }
+
+  async budgets(): Promise<ClusterView['budgets']> {
+    const { namespace, name } = this.cluster.metadata;
+    const labels = { [LABELS.cluster]: name };
+    const found = await this.source.list('PodDisruptionBudget', namespace, labels);
+    const own = found.filter((one) => isOwn(one, this.cluster));
+    const others = found.filter((one) => !own.includes(one));
+    this.foreign.push(...others.map(({ metadata }) => `PodDisruptionBudget ${metadata.name}`));
+    return byName(own);
+  }
 }
 
 /** Where those can be whose pods find no place: that depends on their volumes. */
@@ -165,20 +214,20 @@ export async function observe(
 ): Promise<ClusterView | null> {
   const cluster = await source.get('DatacenterCluster', key);
   if (cluster === null || cluster.metadata.deletionTimestamp !== undefined) return null;
-  const { namespace, name } = cluster.metadata;
+  const { name } = cluster.metadata;
   // Before pods: with a budget that is shut, what is seen of pods then is not on its way out.
-  const budgets = byName(
-    await source.list('PodDisruptionBudget', namespace, { [LABELS.cluster]: name }),
-  );
-  const { nodes: plain, strays } = await nodesOf(source, cluster);
+  const named = new NamedObjects(source, cluster);
+  const budgets = await named.budgets();
+  const { nodes: plain, strays, predecessors } = await nodesOf(source, cluster);
   const nodes = await withHomes(source, plain, deps.volume);
   return {
     nowMillis: deps.nowMillis,
     cluster,
     nodes,
-    strays,
-    seeds: await source.get('Service', { namespace, name: seedsServiceName(name) }),
-    client: await source.get('Service', { namespace, name }),
+    ...{ strays, predecessors },
+    seeds: await named.service(seedsServiceName(name)),
+    client: await named.service(name),
+    foreign: named.foreign,
     budgets,
     machines: await machinesOf(source, nodes),
     storageClasses: await classesOf(source, nodes),

@@ -88,6 +88,10 @@ export interface ClusterView {
   readonly nodes: readonly NodeView[];
   /** Volumes of this cluster that belong to no DatabaseNode, and that no pod uses. */
   readonly strays: readonly Claim[];
+  /** Somebody else's under names that this cluster needs, such as `Service demo`. */
+  readonly foreign: readonly string[];
+  /** Of another DatacenterCluster of the same name, such as `Pod demo-dc1-rack1-x7k2p`; looked for as long as this one has no nodes. */
+  readonly predecessors: readonly string[];
   readonly seeds: Service | null;
   readonly client: Service | null;
   /** By name. */

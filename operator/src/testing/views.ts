@@ -57,7 +57,15 @@ export function viewOf(
       status: { firstNode: 'a1' },
     },
     nodes,
-    ...{ strays: [], seeds: null, client: null, budgets: new Map(), certificates: null },
+    ...{
+      strays: [],
+      predecessors: [],
+      foreign: [],
+      seeds: null,
+      client: null,
+      budgets: new Map(),
+      certificates: null,
+    },
     ...{ machines: new Map(), storageClasses: new Map() },
     ring: {
       known: true,
