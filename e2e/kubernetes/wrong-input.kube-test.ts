@@ -129,6 +129,18 @@ test('a class of storage that is not there', { skip }, async () => {
   await remove(cluster);
 });
 
+test('a class of priority that is not there', { skip }, async () => {
+  const cluster = await create('no-priority', { podTemplate: { priorityClassName: 'soon' } });
+  const told = await isTold(cluster, 'PriorityClass', 'soon', 'spec.podTemplate');
+  assert.deepEqual([told.type, told.status, told.reason], ['ObjectsReady', 'False', 'Refused']);
+  await operator.kube.apply({
+    ...{ apiVersion: 'scheduling.k8s.io/v1', kind: 'PriorityClass' },
+    ...{ metadata: { name: 'soon' }, value: 1000, description: 'of a test' },
+  });
+  await cluster.settled(1);
+  await remove(cluster);
+});
+
 test('machines that are not there', { skip }, async () => {
   const racks = [{ name: 'a', zone: 'nowhere' }];
   const cluster = await create('no-machine', { racks });

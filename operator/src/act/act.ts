@@ -23,6 +23,8 @@ export interface ActResult {
   readonly writes: number;
   /** Actions that came to nothing, but for those that the database refused. */
   readonly failures: readonly { readonly action: string; readonly error: Error }[];
+  /** What Kubernetes refused for what it says, or for who says it: with its words, for people. */
+  readonly refusedWrites: readonly string[];
   /** What the database refused, by host id. */
   readonly refused: ReadonlyMap<string, Omit<Refusal, 'atMillis'>>;
   /** Host ids about which it did as it was told. */
@@ -65,6 +67,7 @@ export class Actor {
   private readonly view: ClusterView;
   private writes = 0;
   private readonly failures: { action: string; error: Error }[] = [];
+  private readonly refusedWrites: string[] = [];
   private readonly refused = new Map<string, Omit<Refusal, 'atMillis'>>();
   private readonly granted = new Set<string>();
   private readonly taken = new Map<string, string>();
@@ -82,12 +85,12 @@ export class Actor {
     await this.writeStatuses(decision);
     for (const action of decision.actions) {
       await this.attempt(nameOf(action), async () => {
-        await this.carryOut(action);
+        await this.carryOut(action).catch((error: unknown) => this.tellRefusal(action, error));
         if (action.do !== 'ensure-keyspace' || this.made.has(action.key)) await this.tell(action);
       });
     }
-    const { writes, failures, refused, granted, taken, keyspaces } = this;
-    return { writes, failures, refused, granted, taken, keyspaces };
+    const { writes, failures, refusedWrites, refused, granted, taken, keyspaces } = this;
+    return { writes, failures, refusedWrites, refused, granted, taken, keyspaces };
   }
 
   private async attempt(name: string, run: () => Promise<void>): Promise<void> {
@@ -246,6 +249,21 @@ export class Actor {
       }
       throw error;
     }
+  }
+
+  /** A quota, a policy, a field that is wrong: what people have to know of. @throws the error */
+  private async tellRefusal(action: Action, error: unknown): Promise<never> {
+    const isRefusal =
+      error instanceof KubeError && (error.code === 'INVALID' || error.code === 'FORBIDDEN');
+    if (!isRefusal) throw error;
+    const { apiVersion, kind, metadata } = action.about;
+    const note = `Kubernetes refuses to ${nameOf(action)}: ${error.message}`;
+    this.refusedWrites.push(note);
+    await this.deps.kube.event({
+      regarding: { apiVersion, kind, metadata },
+      ...{ type: 'Warning', reason: 'Refused', action: action.do, note },
+    });
+    throw error;
   }
 
   private async tell({ about, reason, note, ...action }: Action): Promise<void> {

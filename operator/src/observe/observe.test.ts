@@ -25,7 +25,13 @@ function world() {
   const deps = {
     database: {} as DatabaseNodes,
     ...{ certificates: async () => null, volume: async () => null, nowMillis: 0 },
-    ...{ refusals: new Map(), taken: new Map(), keyspaces: new Map(), disks: new Map() },
+    ...{
+      refusedWrites: [],
+      refusals: new Map(),
+      taken: new Map(),
+      keyspaces: new Map(),
+      disks: new Map(),
+    },
   };
   const look = async () => {
     const view = await observe(api, { namespace: 'default', name: 'demo' }, deps);

@@ -32,6 +32,7 @@ export interface ObserveDeps {
   /** Null: there is none of the name, or it may not be read. */
   volume(name: string): Promise<Volume | null>;
   readonly nowMillis: number;
+  readonly refusedWrites: readonly string[];
   readonly refusals: ReadonlyMap<string, Refusal>;
   readonly taken: ReadonlyMap<string, string>;
   readonly keyspaces: ReadonlyMap<string, KeyspaceState>;
@@ -234,6 +235,7 @@ export async function observe(
     certificates: await deps.certificates(cluster, nodes),
     ring: await observeRing(deps.database, cluster, nodes),
     disruptions: new Map(),
+    refusedWrites: deps.refusedWrites,
     refusals: deps.refusals,
     taken: deps.taken,
     keyspaces: deps.keyspaces,

@@ -60,7 +60,10 @@ test('what a node of another cluster says is not what the ring is', async () => 
   assert.deepEqual([...ring.members.keys()], ['a2', 'a3']);
   const lost = await observed({ a1: 'other', a2: 'other', a3: 'other' }, 'ours');
   assert.ok(!lost.known);
-  assert.match(lost.why, /a3.* is in another cluster, other; this one is ours \(status\.clusterId\)/);
+  assert.match(
+    lost.why,
+    /a3.* is in another cluster, other; this one is ours \(status\.clusterId\)/,
+  );
 });
 
 test('as long as it is not written down which cluster it is, all have to be of one', async () => {

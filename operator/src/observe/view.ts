@@ -105,6 +105,8 @@ export interface ClusterView {
   readonly ring: RingView;
   /** Answers to what a decision has asked, by `disruptionKey`. */
   readonly disruptions: ReadonlyMap<string, DisruptionReply>;
+  /** What Kubernetes refused when something was last done, for people. */
+  readonly refusedWrites: readonly string[];
   /** What the database refused before, by host id; of settings by `settingsKey`. */
   readonly refusals: ReadonlyMap<string, Refusal>;
   /** Settings that nodes have taken, by host id, as in their status. */

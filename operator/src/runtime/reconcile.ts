@@ -54,6 +54,8 @@ const RESYNC_MILLIS = 600_000;
 
 export class Reconciler {
   private readonly deps: ReconcileDeps;
+  /** By cluster, as long as something is refused. */
+  private readonly refusedWrites = new Map<string, readonly string[]>();
   private readonly refusals = new Map<string, Refusal>();
   private readonly taken = new Map<string, string>();
   private readonly keyspaces = new Map<string, KeyspaceState>();
@@ -74,9 +76,12 @@ export class Reconciler {
     const name = `${key.namespace}/${key.name}`;
     if (seen === null) {
       this.looked.delete(name);
+      this.refusedWrites.delete(name);
       return { writes: 0, failures: 0, again: null };
     }
     const first = this.decide(seen.view);
+    // What was refused is not wanted any more.
+    if (first.actions.length === 0) this.refusedWrites.delete(name);
     const isCalm = first.actions.length === 0 && first.asks.length === 0 && !first.isStatusNew;
     const now = this.deps.clock.nowMillis();
     const isFresh = now - (this.looked.get(name) ?? 0) < RESYNC_MILLIS;
@@ -88,6 +93,7 @@ export class Reconciler {
     const { view, decision } = await this.decideWithAnswers(real.view);
     const result = await new Actor(this.deps, view).run(decision);
     const atMillis = this.deps.clock.nowMillis();
+    this.noteRefusals(name, result.refusedWrites);
     for (const hostId of result.granted) this.refusals.delete(hostId);
     for (const [hostId, refusal] of result.refused) this.refuse(hostId, { ...refusal, atMillis });
     for (const [key, problem] of result.keyspaces) this.noteKeyspace(key, { problem, atMillis });
@@ -101,6 +107,11 @@ export class Reconciler {
   private forgetDisks(): void {
     const old = this.deps.clock.nowMillis() - DISK_KEPT_MILLIS;
     for (const [hostId, { atMillis }] of this.disks) if (atMillis < old) this.disks.delete(hostId);
+  }
+
+  private noteRefusals(cluster: string, refused: readonly string[]): void {
+    if (refused.length === 0) this.refusedWrites.delete(cluster);
+    else this.refusedWrites.set(cluster, refused);
   }
 
   private noteKeyspace(key: string, state: KeyspaceState): void {
@@ -157,6 +168,7 @@ export class Reconciler {
       database,
       volume: (volume) => this.volume(volume),
       nowMillis: clock.nowMillis(),
+      refusedWrites: this.refusedWrites.get(`${key.namespace}/${key.name}`) ?? [],
       refusals: this.refusals,
       taken: this.taken,
       keyspaces: this.keyspaces,

@@ -72,7 +72,7 @@ export function viewOf(
       members: new Map(members.map((one) => [one.hostId, one])),
       ...{ operations: [], versions: ['1'], places: [], clusterId: 'id' },
     },
-    ...{ disruptions: new Map(), refusals: new Map(), taken: new Map() },
+    ...{ disruptions: new Map(), refusedWrites: [], refusals: new Map(), taken: new Map() },
     ...{ disks: new Map(), keyspaces: new Map() },
   };
 }
