@@ -1,13 +1,14 @@
 /** New nodes: where some are missing, and in the place of dead ones. */
 import { GROUP, VERSION } from '../api/crds.ts';
 import type { DatabaseNode } from '../api/objects.ts';
-import { disruptionKey, type Member } from '../observe/view.ts';
+import { disruptionKey } from '../observe/view.ts';
 import { type Draft, ownedBy } from '../ports/kube-objects.ts';
 import { LABELS, type NodePlacement, newNodeName, nodeLabels } from '../resources/names.ts';
 import { type Action, blocked, deletion, NOTHING, type Step, step, together } from './actions.ts';
 import { type Facts, isDead, isRunning, isUp, type NodeFacts, withDown } from './facts.ts';
 import { hasMembers, isToldToStart, startsByItself } from './first-node.ts';
-import { datacentersOf, isCounted, type Numbers } from './numbers.ts';
+import { isCounted, type Numbers } from './numbers.ts';
+import { orphansOf, takenDatacenters } from './orphans.ts';
 import { takenNames } from './taken-names.ts';
 
 /** The same failure would meet a new node. */
@@ -50,16 +51,6 @@ function newNode(
   };
 }
 
-/** Members that are down and have no object (any more): somebody deleted it. */
-export function orphansOf({ view, ring, byHostId }: Facts): readonly Member[] {
-  if (!ring.known) return [];
-  const names = new Set(datacentersOf(view.cluster.spec).map(({ name }) => name));
-  return [...ring.members.values()].filter(
-    ({ hostId, datacenter, state, aliveBy }) =>
-      state === 'normal' && aliveBy === 0 && names.has(datacenter) && !byHostId.has(hostId),
-  );
-}
-
 /** So many more may be on their way into the ring. */
 function roomForJoins({ view, nodes }: Facts, going: ReadonlySet<string>): number {
   const onTheirWay = nodes.filter(
@@ -68,7 +59,9 @@ function roomForJoins({ view, nodes }: Facts, going: ReadonlySet<string>): numbe
       !going.has(node.hostId) &&
       (node.state === 'none' || node.state === 'joining' || (!node.isKnown && !node.hadVolume)),
   );
-  return Math.max(0, view.cluster.spec.joinsAtOnce - onTheirWay.length);
+  // Of a ring that others have begun something is known when the first one here is in it.
+  const most = view.ring.known ? view.cluster.spec.joinsAtOnce : 1;
+  return Math.max(0, most - onTheirWay.length);
 }
 
 export function addMissing(facts: Facts, numbers: Numbers, random: () => number): Step {
@@ -90,6 +83,8 @@ export function addMissing(facts: Facts, numbers: Numbers, random: () => number)
   if (facts.nodes.some(isToldToStart)) {
     return blocked('FirstNode', 'the first node is told first that its cluster is there');
   }
+  const strangers = takenDatacenters(facts);
+  if (strangers.length > 0) return step({ blocked: strangers });
   const orphans = [...orphansOf(facts)].filter(
     ({ hostId }) => !facts.nodes.some(({ view }) => view.object.spec.replaces === hostId),
   );
@@ -149,6 +144,25 @@ export function disturbs({ actions, asks }: Step): boolean {
   return asks.length > 0 || actions.some((one) => one.do === 'delete' && one.kind === 'Pod');
 }
 
+/**
+ * Its successor has come and gets no data, while others are dead, too. The database gives nothing up that a majority had
+ * acknowledged: it waits for one of them.
+ */
+function lacksData(node: NodeFacts, facts: Facts): Step {
+  const { byHostId, nodes } = facts;
+  const next = byHostId.get(node.successor?.object.metadata.uid ?? '');
+  const isWaiting = next?.state === 'joining' && next.isAlive && next.operation === null;
+  const lost = nodes.filter(
+    (one) => one !== node && one.state === 'normal' && one.isDown && isDead(one, facts),
+  );
+  if (!isWaiting || lost.length === 0) return NOTHING;
+  const names = lost.map(({ name }) => name).join(', ');
+  return blocked(
+    'DataMissing',
+    `${next.name} takes the place of ${node.name} when it gets its data, of which parts may only have been on ${names} besides: if that lasts, bring one of them back with its volume. What a majority of replicas had and all of those have lost is not given up by itself: with no volume left, make a new cluster and copy what this one still has (reads at ONE)`,
+  );
+}
+
 /** @returns besides the step: those whose pods stay away */
 export function replaceDead(
   facts: Facts,
@@ -188,6 +202,7 @@ export function replaceDead(
   }
   for (const node of inProgress) {
     const { pod, object } = node.view;
+    steps.push(lacksData(node, facts));
     if (pod === null || pod.metadata.deletionTimestamp !== undefined) continue;
     if (isRunning(node) && !node.isDown && node.state === 'normal') continue;
     const note = 'another node takes its place';

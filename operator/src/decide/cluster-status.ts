@@ -6,7 +6,7 @@ import type { Blocked, Step } from './actions.ts';
 import { type Assertion, isFalse, isTrue, unlessBlocked, withTimes } from './conditions.ts';
 import type { Facts } from './facts.ts';
 import { keyspacesReady } from './keyspaces.ts';
-import type { Numbers } from './numbers.ts';
+import { datacentersOf, type Numbers } from './numbers.ts';
 import { showOperation } from './progress.ts';
 import { takenNames } from './taken-names.ts';
 
@@ -27,9 +27,6 @@ export interface Outcome {
 }
 
 const PROGRESS_SHOWN = 3;
-const REFUSED_SHOWN = 5;
-const REFUSED_CURE =
-  'Correct what that names in spec.podTemplate, spec.resources or spec.storage, or the quota, policy or role that is in the way';
 
 function stateOf(facts: Facts, outcome: Outcome, ready: number): string {
   const { spec } = facts.view.cluster;
@@ -68,8 +65,11 @@ function hasBeenReady({ view }: Facts): boolean {
 function progressOf(facts: Facts, state: string): string {
   const { ring } = facts;
   if (!ring.known) return '';
-  const shown = ring.operations.slice(0, PROGRESS_SHOWN).map((one) => showOperation(one, facts));
-  const more = ring.operations.length - shown.length;
+  const names = new Set(datacentersOf(facts.view.cluster.spec).map(({ name }) => name));
+  const isOwn = (hostId: string) => names.has(ring.members.get(hostId)?.datacenter ?? '');
+  const own = ring.operations.filter((one) => isOwn(one.hostId) || isOwn(one.replaces));
+  const shown = own.slice(0, PROGRESS_SHOWN).map((one) => showOperation(one, facts));
+  const more = own.length - shown.length;
   if (shown.length > 0) return [...shown, ...(more > 0 ? [`${more} more`] : [])].join(', ');
   if (state === 'Ready' || state === 'Stopped') return '';
   const waiting = facts.nodes.find(({ isReady, state: one }) => !isReady && one !== 'left');
@@ -141,14 +141,6 @@ function degraded(facts: Facts, { replacing, nodes }: Outcome): Assertion {
   return isTrue('Degraded', 'NotServing', message);
 }
 
-function objects({ view }: Facts): Assertion {
-  const refused = view.refusedWrites
-    .slice(0, REFUSED_SHOWN)
-    .map((message): Blocked => ({ reason: 'Refused', message: `${message}. ${REFUSED_CURE}` }));
-  const problems = [...takenNames(view), ...refused];
-  return unlessBlocked('ObjectsReady', problems, isTrue('ObjectsReady', 'Made'));
-}
-
 function storage({ nodes }: Outcome): Assertion {
   const bad: Blocked[] = [...nodes.values()].flatMap(({ conditions }) => {
     const one = conditions?.find(({ type }) => type === 'StorageReady');
@@ -188,7 +180,7 @@ function assertionsOf(
     scalingDown(outcome, facts),
     updating(outcome),
     storage(outcome),
-    objects(facts),
+    unlessBlocked('ObjectsReady', takenNames(facts.view), isTrue('ObjectsReady', 'Made')),
     ...keyspacesReady(facts, outcome.keyspaces),
     ...(certificates === null
       ? []

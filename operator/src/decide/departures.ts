@@ -8,9 +8,9 @@ import type { Claim } from '../ports/kube-objects.ts';
 import { LABELS } from '../resources/names.ts';
 import { releasedClaim } from '../resources/node-objects.ts';
 import { type Action, blocked, deletion, NOTHING, type Step, step, together } from './actions.ts';
-import { orphansOf } from './arrivals.ts';
 import { type Facts, isDead, type NodeFacts } from './facts.ts';
 import type { Numbers } from './numbers.ts';
+import { orphansOf } from './orphans.ts';
 import { showOperation } from './progress.ts';
 
 /** What the database refused is asked for again after so long. */

@@ -80,9 +80,18 @@ async function ask(
   }
 }
 
-/** Where members of other DatacenterClusters of the ring are said to be, if it is known which ring it is. */
-function contactPointsOf({ spec, status }: DatacenterCluster): readonly Contact[] {
-  if ((status?.clusterId ?? '') === '') return [];
+/** It has the volume that it had. */
+function hasData({ object, claim }: NodeView): boolean {
+  const volume = object.status?.volume;
+  return volume !== undefined && claim?.metadata.uid === volume;
+}
+
+/** Where members that other operators care for are said to be. Those of another ring are told by its id, or take nobody's data for none. */
+function contactPointsOf(
+  { spec, status }: DatacenterCluster,
+  nodes: readonly NodeView[],
+): readonly Contact[] {
+  if ((status?.clusterId ?? '') === '' && nodes.some(hasData)) return [];
   return (spec.contactPoints ?? []).slice(0, ELSEWHERE_MAX).map((name) => {
     return { name, address: name.replace(/:\d+$/, ''), hostId: null };
   });
@@ -158,7 +167,8 @@ export async function observeRing(
     const own = { name, address: pod?.status?.podIP ?? '', hostId: uid };
     if (!(await consult(own))) return { known: false, why };
   }
-  for (const contact of contactPointsOf(cluster)) if (answers.length === 0) await consult(contact);
+  for (const contact of contactPointsOf(cluster, nodes))
+    if (answers.length === 0) await consult(contact);
   if (answers.length === 1) {
     for (const contact of membersElsewhere(answers, nodes)) {
       if (answers.length < ENOUGH) await consult(contact);
