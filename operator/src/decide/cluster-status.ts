@@ -27,6 +27,9 @@ export interface Outcome {
 }
 
 const PROGRESS_SHOWN = 3;
+const REFUSED_SHOWN = 5;
+const REFUSED_CURE =
+  'Correct what that names in spec.podTemplate, spec.resources or spec.storage, or the quota, policy or role that is in the way';
 
 function stateOf(facts: Facts, outcome: Outcome, ready: number): string {
   const { spec } = facts.view.cluster;
@@ -141,6 +144,14 @@ function degraded(facts: Facts, { replacing, nodes }: Outcome): Assertion {
   return isTrue('Degraded', 'NotServing', message);
 }
 
+function objects({ view }: Facts): Assertion {
+  const refused = view.refusedWrites
+    .slice(0, REFUSED_SHOWN)
+    .map((message): Blocked => ({ reason: 'Refused', message: `${message}. ${REFUSED_CURE}` }));
+  const problems = [...takenNames(view), ...refused];
+  return unlessBlocked('ObjectsReady', problems, isTrue('ObjectsReady', 'Made'));
+}
+
 function storage({ nodes }: Outcome): Assertion {
   const bad: Blocked[] = [...nodes.values()].flatMap(({ conditions }) => {
     const one = conditions?.find(({ type }) => type === 'StorageReady');
@@ -180,7 +191,7 @@ function assertionsOf(
     scalingDown(outcome, facts),
     updating(outcome),
     storage(outcome),
-    unlessBlocked('ObjectsReady', takenNames(facts.view), isTrue('ObjectsReady', 'Made')),
+    objects(facts),
     ...keyspacesReady(facts, outcome.keyspaces),
     ...(certificates === null
       ? []
