@@ -10,9 +10,9 @@ import {
   type Secret,
 } from '../ports/kube-objects.ts';
 import { clusterLabels } from '../resources/names.ts';
-import { certificatesIn, hasNames, isForBothSides, isIssuedBy } from './certificate-plan.ts';
+import { certificatesIn, endOf, hasNames, isForBothSides, isIssuedBy } from './certificate-plan.ts';
 import { type Place, pairOf, textOf } from './certificate-secrets.ts';
-import { type IssuedLeaf, isBelievedBy } from './issued-plan.ts';
+import { believedUntil, type IssuedLeaf, isBelievedBy } from './issued-plan.ts';
 import type { Names } from './x509.ts';
 
 export type IssuerRef = NonNullable<ClusterSpec['tls']['issuerRef']>;
@@ -20,6 +20,8 @@ export type IssuerRef = NonNullable<ClusterSpec['tls']['issuerRef']>;
 const GROUP = 'cert-manager.io';
 /** As long as those that the operator issues; issuers may give less. It renews when a third is left. */
 const DURATION = '2160h0m0s';
+/** Somebody has to do something. */
+const AHEAD_MILLIS = 30 * 86_400_000;
 
 /** Of the Certificate; the Secret that nodes mount is named after it, too. */
 export function certificateName({ secretName }: Place): string {
@@ -95,6 +97,17 @@ export function troubleOfCertificate({ status = {} }: Certificate): string | nul
   const issuing = conditionOf(status.conditions, 'Issuing');
   if (status.lastFailureTime !== undefined && issuing !== undefined) return wordsOf(issuing);
   return ready.status === 'True' ? null : wordsOf(ready);
+}
+
+/** What will be wrong with what was issued; null: nothing that can be seen. */
+export function troubleAhead({ issued }: Pick<IssuedLeaf, 'issued'>, now: number): string | null {
+  if (issued === null) return null;
+  const { certificate } = issued.pair;
+  const until = believedUntil(certificate, issued.authorities);
+  // The issuers of cert-manager do not look at it.
+  if (until >= endOf(certificate) || until - now > AHEAD_MILLIS) return null;
+  const day = new Date(until).toISOString().slice(0, 10);
+  return `its authority ends on ${day}, before it does: have the issuer use another one, then renew the certificate (cmctl renew)`;
 }
 
 /** What can be used of what cert-manager has written, or why it cannot. */

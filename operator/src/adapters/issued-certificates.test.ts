@@ -411,7 +411,7 @@ test('what is in the way is said, with its cure', async () => {
   world.failWhen((kind) => (kind === 'Certificate' ? new KubeError('FORBIDDEN', 'no') : null));
   assert.match(await said(), /^the operator may not read Certificates .*: upgrade its chart/);
   world.failWhen((kind, verb) =>
-    kind === 'Certificate' && verb === 'apply' ? new KubeError('UNAVAILABLE', 'webhook') : null,
+    kind === 'Certificate' && verb === 'create' ? new KubeError('UNAVAILABLE', 'webhook') : null,
   );
   assert.equal(await said(), 'no Certificate of cert-manager.io can be made: webhook');
   world.failWhen(() => null);
@@ -434,6 +434,42 @@ test('what is in the way is said, with its cure', async () => {
     /of Issuer main: its issuer gives no ca\.crt \(those of ACME have none\)/,
   );
   assert.equal((await world.ensure()).ready.size, 0);
+});
+
+test('an authority that ends before what it has signed is told of in time', async () => {
+  const world = setUp();
+  const short = await makeAuthority('short', BEGINNING, 40);
+  const long = {
+    ...short,
+    certificate: (await makeAuthority('short', BEGINNING, 100)).certificate,
+  };
+  const pair = await makeIntermediate(short, 'between', BEGINNING, 100);
+  world.manager.issuers.set('main', {
+    ...{ pair, chain: pair.certificate, root: long.certificate + short.certificate },
+  });
+  world.issuer('main');
+  await world.ensure();
+  await world.manager.work();
+  assert.equal((await world.ensure()).problem, null);
+  world.clock.now += 11 * DAY;
+  const { problem, ready } = await world.ensure();
+  assert.match(
+    problem ?? '',
+    /: its authority ends on 2026-02-10, before it does: have the issuer/,
+  );
+  assert.equal(ready.size, 3);
+});
+
+test('a Certificate of somebody else is left as it is', async () => {
+  const world = setUp();
+  const theirs = { metadata: { name: 'n1', namespace: 'db' }, spec: { secretName: 'theirs' } };
+  world.api.put('Certificate', theirs);
+  const { problem } = await world.ensure();
+  assert.match(
+    problem ?? '',
+    /^a Certificate is there, without the labels .* \(Certificate n1 exists\)/,
+  );
+  assert.deepEqual(world.stored('Certificate', 'n1')?.spec, theirs.spec);
 });
 
 test('what cannot be used is not copied over what nodes have', async () => {

@@ -5,7 +5,7 @@
 import type { DatabaseNode, DatacenterCluster } from '../api/objects.ts';
 import type { CertificateState } from '../ports/certificates.ts';
 import { type KubeApi, KubeError } from '../ports/kube.ts';
-import { type Certificate, ownedBy, type Secret } from '../ports/kube-objects.ts';
+import { type Certificate, type Draft, ownedBy, type Secret } from '../ports/kube-objects.ts';
 import { clusterLabels } from '../resources/names.ts';
 import { hasAll } from '../resources/values.ts';
 import {
@@ -16,6 +16,7 @@ import {
   issuedSecretName,
   ownKindOf,
   showIssuer,
+  troubleAhead,
   troubleOfCertificate,
   troubleOfIssuer,
 } from './cert-manager.ts';
@@ -47,7 +48,7 @@ import {
 /** Of one call. Authorities change in several calls. */
 const STEPS_MAX = 6;
 
-type Kube = Pick<KubeApi, 'get' | 'list' | 'replace' | 'apply'>;
+type Kube = Pick<KubeApi, 'get' | 'list' | 'create' | 'replace' | 'apply'>;
 
 /** Also of an authority that the operator had until now: all that nodes have been told of. */
 function trustOf(secret: Secret): Trust {
@@ -101,9 +102,12 @@ export function issuedCertificates(
       throw explained(error, 'read');
     }
   };
-  const applied = async (wanted: ReturnType<typeof certificateFor>): Promise<Certificate> => {
+  /** One of somebody else's of the same name is not taken over. */
+  const asked = async (there: Certificate | null, wanted: Draft<Certificate>) => {
     try {
-      return await kube.apply('Certificate', wanted);
+      return there === null
+        ? await kube.create('Certificate', wanted)
+        : await kube.apply('Certificate', wanted);
     } catch (error) {
       throw explained(error, 'make');
     }
@@ -203,7 +207,7 @@ export function issuedCertificates(
     if (found === null || issuerRef === undefined) return { ...nothing(), problem: problems.text };
     const certificates = await problems.unlessBlocked(() => listed(cluster));
     const wanted: Wanted[] = [];
-    let asked = 0;
+    let changes = 0;
     for (const place of placesOf(cluster, nodes)) {
       const one = await problems.unlessBlocked(async () => {
         const issuedSecret = ownOf('Secret', secrets, issuedSecretName(place), place.owner);
@@ -214,12 +218,13 @@ export function issuedCertificates(
           const there = ownOf('Certificate', certificates, certificateName(place), place.owner);
           const manifest = certificateFor(cluster, place, issuerRef);
           const isSame = there !== null && isAsAsked(there, manifest);
-          if (!isSame) asked++;
-          trouble ??= troubleOfCertificate(isSame ? there : await applied(manifest));
+          if (!isSame) changes++;
+          const certificate = isSame ? there : await asked(there, manifest);
+          trouble ??= troubleOfCertificate(certificate) ?? troubleAhead({ issued }, nowMillis());
         }
         if (issuedSecret !== null && (issuedSecret.metadata.ownerReferences ?? []).length === 0) {
           await adopted(issuedSecret, place);
-          asked++;
+          changes++;
         }
         return { place, copy, leaf: { ...leaf, issued }, trouble };
       });
@@ -236,7 +241,7 @@ export function issuedCertificates(
           .map(({ place }) => place.owner.metadata.name),
       ),
       problem: problems.text,
-      writes: writes + asked,
+      writes: writes + changes,
       dueMillis: since === null ? null : Math.max(0, since + settleMillis - nowMillis()),
     };
   };
@@ -254,10 +259,7 @@ function waitsFor(wanted: readonly Wanted[], trust: Trust | null): readonly stri
 }
 
 /** Others may have added to it. */
-function isAsAsked(
-  there: Certificate,
-  { metadata, spec }: ReturnType<typeof certificateFor>,
-): boolean {
+function isAsAsked(there: Certificate, { metadata, spec }: Draft<Certificate>): boolean {
   const [owner] = metadata.ownerReferences ?? [];
   return (
     hasAll(there.spec, spec) &&
@@ -277,6 +279,10 @@ function explained(error: unknown, what: 'read' | 'make'): unknown {
     case 'FORBIDDEN':
       return new BlockedError(
         `the operator may not ${what} Certificates of cert-manager.io: upgrade its chart, or its roles (${error.message})`,
+      );
+    case 'ALREADY_EXISTS':
+      return new BlockedError(
+        `a Certificate is there, without the labels of this cluster: remove it, or label it ilion.dev/cluster (${error.message})`,
       );
     default:
       // Such as a webhook of cert-manager that does not answer: nodes go on with what they have.

@@ -69,6 +69,13 @@ export function isBelievedBy(chain: string, authorities: readonly string[]): boo
   return false;
 }
 
+/** Until when anybody takes it: its issuer may have an authority that ends first. Milliseconds since 1970; 0: nobody does. */
+export function believedUntil(chain: string, authorities: readonly string[]): number {
+  const roots = authorities.filter((one) => isBelievedBy(chain, [one]));
+  const [, ...between] = certificatesIn(chain);
+  return Math.min(...between.map(endOf), Math.max(0, ...roots.map(endOf)));
+}
+
 function firstTrust(
   leaves: readonly IssuedLeaf[],
   issuing: readonly string[],
