@@ -29,7 +29,7 @@ export interface ActResult {
   readonly refused: ReadonlyMap<string, Omit<Refusal, 'atMillis'>>;
   /** Host ids about which it did as it was told. */
   readonly granted: ReadonlySet<string>;
-  /** Settings that nodes have taken, by host id. */
+  /** Settings that nodes have taken, or may have, by host id. */
   readonly taken: ReadonlyMap<string, string>;
   /** Why keyspaces are not as is wanted, by their keys; null: they are. */
   readonly keyspaces: ReadonlyMap<string, string | null>;
@@ -198,12 +198,14 @@ export class Actor {
   }
 
   private async configure(action: Extract<Action, { readonly do: 'configure' }>): Promise<void> {
-    const { hostId, address, settings, taken } = action;
+    const { hostId, address, settings, unknown, taken } = action;
     const { database } = this.deps;
     const place = placeOf(this.view.cluster, address);
     try {
       const found = await database.status(place, false);
       if (found.hostId !== hostId) throw new NodeCallError('UNREACHABLE', 'another node is there');
+      // An answer that is lost leaves it open what it has.
+      this.taken.set(hostId, unknown);
       await database.configure(place, settings);
       this.granted.add(settingsKey(hostId));
       this.taken.set(hostId, taken);

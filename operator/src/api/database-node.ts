@@ -66,7 +66,7 @@ export const nodeStatus = object('What the node says, and its peers say of it.',
   settings: Type.Optional(
     Type.String({
       description:
-        'Hash of the settings that it has taken while it runs, and which start of which pod has taken them.',
+        'Hash of the settings that it has taken while it runs (?: it is being told), and which start of which pod has taken them.',
     }),
   ),
   made: Type.Optional(

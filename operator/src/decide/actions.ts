@@ -43,6 +43,8 @@ export type Action = Told &
         /** IP of its pod. */
         readonly address: string;
         readonly settings: Readonly<Record<string, string>>;
+        /** As it stands in the status from before it is told. */
+        readonly unknown: string;
         /** As it stands in the status when they are taken. */
         readonly taken: string;
       }

@@ -19,9 +19,18 @@ function told(view: ClusterView): readonly Action[] {
   );
 }
 
+/** After its status was written. */
+function noted(view: ClusterView): ClusterView {
+  const { nodeStatuses } = decide(view, OPTIONS);
+  return withNodes(view, ({ object, ...node }) => {
+    const status = nodeStatuses.get(object.metadata.uid) ?? {};
+    return { ...node, object: { ...object, status } };
+  });
+}
+
 /** It has what `view` wants, as its status says. */
 function taken(view: ClusterView): ClusterView {
-  const settings = decide(view, OPTIONS).actions.flatMap((one) =>
+  const settings = decide(noted(view), OPTIONS).actions.flatMap((one) =>
     one.do === 'configure' ? [one.taken] : [],
   );
   return { ...view, taken: new Map(settings.map((one) => ['a1', one])) };
@@ -30,7 +39,7 @@ function taken(view: ClusterView): ClusterView {
 test('a setting that takes effect at once is told to the pod and to the process, and restarts nothing', () => {
   const before = withPods(withConfig(BASE, { readRequestTimeout: '3s' }));
   assert.deepEqual(told(before), []);
-  const [mark, tell, ...rest] = told(withConfig(before, { readRequestTimeout: '4s' }));
+  const [mark, tell, ...rest] = told(noted(withConfig(before, { readRequestTimeout: '4s' })));
   assert.deepEqual(rest, []);
   assert.ok(mark.do === 'annotate' && tell.do === 'configure');
   assert.deepEqual(mark.pod.annotations, { 'setting.ilion.dev/read_request_timeout': '4s' });
@@ -39,7 +48,7 @@ test('a setting that takes effect at once is told to the pod and to the process,
 
 test('one that is taken away becomes what nodes have without it', () => {
   const before = withPods(withConfig(BASE, { readRequestTimeout: '3s' }));
-  const [mark, tell] = told(withConfig(before, {}));
+  const [mark, tell] = told(noted(withConfig(before, {})));
   assert.ok(mark.do === 'annotate' && tell.do === 'configure');
   assert.deepEqual(mark.pod.annotations, { 'setting.ilion.dev/read_request_timeout': '5s' });
   assert.deepEqual(tell.settings, {});
@@ -60,7 +69,7 @@ test('what a process has taken is known until it starts again', () => {
     return { ...node, pod: { ...pod, status: { ...pod.status, containerStatuses } } };
   });
   assert.equal(
-    told(restarted).some((one) => one.do === 'configure'),
+    told(noted(restarted)).some((one) => one.do === 'configure'),
     true,
   );
 });
@@ -94,10 +103,25 @@ test('what a node does not take is in the status, in its words', () => {
   const view = withConfig(withPods(BASE), { readRequestTimeout: '4s' });
   const refusal = { reason: 'too short', waits: false, atMillis: view.nowMillis - 1 };
   const { clusterStatus } = decide(
-    { ...view, refusals: new Map([[settingsKey('a1'), refusal]]) },
+    { ...noted(view), refusals: new Map([[settingsKey('a1'), refusal]]) },
     OPTIONS,
   );
   const condition = clusterStatus.conditions?.find(({ type }) => type === 'Updating');
   assert.equal(condition?.reason, 'SettingsRefused');
   assert.match(condition?.message ?? '', /a1 does not take .*: too short/);
+});
+
+test('that a node is told is written down first: whoever does not hear of its answer asks again', () => {
+  const before = noted(withPods(BASE));
+  const changed = withConfig(before, { readRequestTimeout: '4s' });
+  assert.deepEqual(
+    told(changed).map((one) => one.do),
+    ['annotate'],
+  );
+  const [, tell] = told(noted(changed));
+  assert.equal(tell.do, 'configure');
+  // The operator ends here, after the node has taken it; and it is taken back.
+  const back = withConfig(noted(changed), {});
+  const [again] = told(back).filter((one) => one.do === 'configure');
+  assert.deepEqual(again?.do === 'configure' && again.settings, {});
 });

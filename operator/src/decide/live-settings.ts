@@ -24,14 +24,34 @@ function takenBy(pod: Pod, inputs: PodInputs): string {
   return `${settingsHash(inputs)} ${startOf(pod)}`;
 }
 
-/** What the process of a node has, as far as it is known. @returns as in the status; undefined: it has no pod */
-export function settingsTaken(node: NodeFacts, { view }: Facts): string | undefined {
-  const { pod, object } = node.view;
-  if (pod === null) return undefined;
-  const known = view.taken.get(node.hostId) ?? object.status?.settings;
+/** As it stands in the status before a node is told: it may have taken them and nobody may have heard of it. */
+function beingTold(pod: Pod): string {
+  return `? ${startOf(pod)}`;
+}
+
+/** What the process of a node has, as far as it is known. */
+function known(pod: Pod, { hostId, view: { object } }: NodeFacts, { view }: Facts): string {
+  const said = view.taken.get(hostId) ?? object.status?.settings;
   const start = startOf(pod);
-  if (known?.endsWith(` ${start}`) === true) return known;
+  if (said?.endsWith(` ${start}`) === true) return said;
   return `${pod.metadata.annotations?.[SETTINGS_HASH] ?? ''} ${start}`;
+}
+
+function canBeTold(node: NodeFacts): boolean {
+  return node.view.pod?.status?.podIP !== undefined && isRunning(node) && node.isReady;
+}
+
+/** @param made what its pod is to be made of @returns what its status is to say; undefined: it has no pod */
+export function settingsTaken(
+  node: NodeFacts,
+  facts: Facts,
+  made: PodInputs | undefined,
+): string | undefined {
+  const { pod } = node.view;
+  if (pod === null) return undefined;
+  const has = known(pod, node, facts);
+  const isAsWanted = made === undefined || has === takenBy(pod, made);
+  return isAsWanted || !canBeTold(node) ? has : beingTold(pod);
 }
 
 /** @param made what its pod is to be made of */
@@ -52,8 +72,11 @@ export function tellSettings(node: NodeFacts, facts: Facts, made: PodInputs | un
   }
   const taken = takenBy(pod, made);
   const address = pod.status?.podIP;
-  if (settingsTaken(node, facts) === taken || address === undefined) return step({ actions });
-  if (!isRunning(node) || !node.isReady) return step({ actions });
+  if (known(pod, node, facts) === taken || address === undefined || !canBeTold(node)) {
+    return step({ actions });
+  }
+  const unknown = beingTold(pod);
+  if (object.status?.settings !== unknown) return step({ actions });
   const refusal = facts.view.refusals.get(settingsKey(node.hostId));
   if (refusal !== undefined && facts.view.nowMillis - refusal.atMillis < REFUSED_MILLIS) {
     const { reason } = refusal;
@@ -62,6 +85,6 @@ export function tellSettings(node: NodeFacts, facts: Facts, made: PodInputs | un
   }
   const { hostId } = node;
   const settings = liveSettings(made);
-  actions.push({ do: 'configure', hostId, address, settings, taken, ...told });
+  actions.push({ do: 'configure', hostId, address, settings, unknown, taken, ...told });
   return step({ actions });
 }

@@ -170,7 +170,7 @@ export function statusOfNode(
   const generation = view.object.metadata.generation ?? 0;
   const address = member?.address.split(':')[0] ?? view.pod?.status?.podIP;
   const volume = volumeOf(node, facts, isGoing);
-  const settings = settingsTaken(node, facts);
+  const settings = settingsTaken(node, facts, made);
   const progress =
     operation === null || operation.hostId !== node.hostId ? '' : amountOf(operation);
   const old = view.object.status;
