@@ -157,7 +157,19 @@ const REFUSED: readonly (readonly [title: string, spec: Json, ...says: string[]]
     'an unknown way of TLS',
     { replicas: 3, tls: { mode: 'Full' } },
     'spec.tls.mode',
-    'supported values: "Operator", "Secret", "None"',
+    'supported values: "Operator", "Secret", "CertManager", "None"',
+  ],
+  [
+    'an issuer that is not named',
+    { replicas: 3, tls: { mode: 'CertManager' } },
+    'spec.tls.issuerRef',
+    'issuerRef is needed with mode CertManager',
+  ],
+  [
+    'an issuer of no kind',
+    { replicas: 3, tls: { mode: 'CertManager', issuerRef: { name: 'a', kind: 'Authority' } } },
+    'spec.tls.issuerRef.kind',
+    'kind must be Issuer or ClusterIssuer',
   ],
   [
     'an unknown deletion policy',

@@ -57,6 +57,16 @@ build_programs() {
   mv "$to/server" "$to/etcd" 2>/dev/null || mv "$to/v3" "$to/etcd"
 }
 
+# A module of its own, with the definitions of its objects.
+build_cert_manager() {
+  local module
+  cd "$programs/cmd/cert-manager"
+  progress 'building cert-manager ...'
+  CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$1/bin/" . &&
+    module=$(go list -m -f '{{.Dir}}' github.com/cert-manager/cert-manager) &&
+    cat "$module"/deploy/crds/*.yaml >"$1/cert-manager.yaml"
+}
+
 # What kwok makes of its pretend nodes and pods.
 write_stages() {
   local stages file
@@ -83,7 +93,7 @@ if ! [ -d "$KUBE_CACHE" ]; then
   # Who is interrupted leaves nothing that looks done.
   rm -rf "${KUBE_CACHE%/*}"/building.*
   work=${KUBE_CACHE%/*}/building.$$
-  (build_programs "$work" && write_stages "$work" && pack_pause "$work")
+  (build_programs "$work" && build_cert_manager "$work" && write_stages "$work" && pack_pause "$work")
   mv -T "$work" "$KUBE_CACHE"
   progress "built in $((SECONDS / 60)) min $((SECONDS % 60)) s: $(du -sh "$KUBE_CACHE" | cut -f1) in $KUBE_CACHE"
 fi

@@ -10,7 +10,7 @@ programs=$here/../programs
 : "${KUBE_NET:=$(cat "$KUBE_STATE/net" 2>/dev/null || echo 89)}" # its addresses: 10.KUBE_NET.0.0/16 and the next two
 if [ -z "${KUBE_CACHE:-}" ]; then            # built programs, by what they are made of
   KUBE_CACHE=${ILION_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ilion}/kubernetes/$(
-    cd "$here" && cat "$programs"/go.mod "$programs"/go.sum "$programs"/cmd/*/*.go build.sh pack.sh | sha256sum | cut -c1-16
+    cd "$here" && cat "$programs"/go.mod "$programs"/go.sum "$programs"/cmd/*/* build.sh pack.sh | sha256sum | cut -c1-16
   )
 fi
 export KUBE_NAME KUBE_STATE KUBE_NODES KUBE_PORT KUBE_NET KUBE_CACHE KUBECONFIG=$KUBE_STATE/kubeconfig

@@ -11,7 +11,8 @@ import { type Operator, OperatorKills, startOperator, TREE } from './operator.ts
 import { Steps } from './steps.ts';
 
 const NODES = 3;
-const NAMESPACE = 'shop';
+/** Of the cluster. */
+export const NAMESPACE = 'shop';
 const MIB = 2 ** 20;
 /** Of the operator's process. */
 const MEMORY_MAX = 150 * MIB;
@@ -36,18 +37,24 @@ export interface UnderLoadOptions {
   readonly title: string;
   /** Of the operator's chart. */
   readonly values?: readonly string[];
+  /** Comes before the cluster. */
+  readonly prepare?: (operator: Operator) => Promise<void>;
+  /** More of the cluster's spec: lines of YAML. */
+  readonly spec?: readonly string[];
 }
 
 /** @throws ToolError if this machine cannot run it (ask `unavailable` first) */
 export async function startUnderLoad(options: UnderLoadOptions): Promise<UnderLoad> {
-  const { title, values = [] } = options;
+  const { title, values = [], prepare, spec = [] } = options;
   const steps = new Steps(title);
   const operator = await startOperator({ nodes: NODES, hasLoad: true, values });
   const demo = new DatabaseCluster(operator, 'demo', NAMESPACE);
   try {
     steps.note('helm install, until the operator is ready', operator.installSeconds);
+    await prepare?.(operator);
     await steps.step('kubectl apply examples/demo.yaml, until 3 nodes are ready', async () => {
-      await demo.create(readFileSync(join(TREE, 'examples/demo.yaml'), 'utf8'));
+      const example = readFileSync(join(TREE, 'examples/demo.yaml'), 'utf8');
+      await demo.create([example, ...spec.map((line) => `  ${line}\n`)].join(''));
       await demo.settled(3);
     });
     const place = { datacenter: 'dc1', replicas: 3, node: LOAD_NODE };
