@@ -1,6 +1,7 @@
 /** New nodes: where some are missing, and in the place of dead ones. */
 import { GROUP, VERSION } from '../api/crds.ts';
 import type { DatabaseNode } from '../api/objects.ts';
+import { findsNoPlace } from '../observe/homes.ts';
 import { disruptionKey } from '../observe/view.ts';
 import { type Draft, ownedBy } from '../ports/kube-objects.ts';
 import { LABELS, type NodePlacement, newNodeName, nodeLabels } from '../resources/names.ts';
@@ -9,6 +10,7 @@ import { type Facts, isDead, isRunning, isUp, type NodeFacts, withDown } from '.
 import { hasMembers, isToldToStart, startsByItself } from './first-node.ts';
 import { isCounted, type Numbers } from './numbers.ts';
 import { orphansOf, takenDatacenters } from './orphans.ts';
+import { stuckOn } from './places.ts';
 import { takenNames } from './taken-names.ts';
 
 /** The same failure would meet a new node. */
@@ -111,10 +113,17 @@ export function addMissing(facts: Facts, numbers: Numbers, random: () => number)
   return step({ actions, blocked: more === 0 ? [] : [waits] });
 }
 
-/** Whether another, of the same making, would do better. */
-function isItsOwnFault({ view }: NodeFacts): boolean {
-  const container = view.pod?.status?.containerStatuses?.find(({ name }) => name === 'ilion');
-  return !NOT_THE_NODES_FAULT.has(container?.state?.waiting?.reason ?? '');
+/** Why another, of the same making, would do no better; null: it may. */
+function faultOfOthers(node: NodeFacts, facts: Facts): string | null {
+  const { pod, claim } = node.view;
+  const container = pod?.status?.containerStatuses?.find(({ name }) => name === 'ilion');
+  const { reason = '' } = container?.state?.waiting ?? {};
+  if (NOT_THE_NODES_FAULT.has(reason)) return `${reason} would meet another one, too`;
+  // Its data is safe, and where it can be machines only have no room; those that are gone or closed are another matter.
+  const isSafe = findsNoPlace(pod) && claim?.status?.phase === 'Bound';
+  return isSafe && stuckOn(node, facts) === null
+    ? 'Kubernetes has no room for its pod, nor would it have for one of another node; its volume is there'
+    : null;
 }
 
 function replaceOne(node: NodeFacts, facts: Facts, random: () => number): Step {
@@ -186,7 +195,11 @@ export function replaceDead(
     if (node.state !== 'normal' || node.operation !== null || !isDead(node, facts)) continue;
     if (node.successor !== null) continue;
     const isAsked = node.view.object.spec.replace || node.isVolumeLost;
-    if (!isAsked && !isItsOwnFault(node)) continue;
+    const fault = isAsked ? null : faultOfOthers(node, facts);
+    if (fault !== null) {
+      steps.push(blocked('NotReplaced', `${node.name} is not replaced: ${fault}`));
+      continue;
+    }
     if (room <= 0) {
       const message = `${node.name} is to be replaced, too, when others are (spec.healing.maxReplacements)`;
       steps.push(blocked('Replacements', message));

@@ -4,6 +4,7 @@ import { homesOf } from '../observe/homes.ts';
 import type { ClusterView } from '../observe/view.ts';
 import type { Machine, NodeTerm, Volume } from '../ports/kube-objects.ts';
 import { viewOf, withNodes, withPods } from '../testing/views.ts';
+import { decide } from './decide.ts';
 import { gatherFacts } from './facts.ts';
 import { planNumbers } from './numbers.ts';
 import { isStranded, showStuck, stuckOn } from './places.ts';
@@ -74,6 +75,38 @@ test('what is waited for, since when, and what becomes of it', () => {
     showStuck(stuck, node, facts),
     /^no place since 2026-01-31T23:49:00Z: .* 10m \(spec/,
   );
+});
+
+test('a member for whose pod there is only no room is not replaced: its volume is safe', () => {
+  const replaced = (machines: readonly Machine[], phase: string) => {
+    const view = withoutPlace(machines);
+    const downSince = new Date(view.nowMillis - 660_000).toISOString();
+    const { ring } = view;
+    assert.ok(ring.known);
+    const members = [...ring.members].map(
+      ([id, one]) => [id, { ...one, aliveBy: id === 'a1' ? 0 : 2 }] as const,
+    );
+    const down = withNodes(view, ({ object, claim, ...node }) => ({
+      ...node,
+      claim: claim && { ...claim, status: { phase } },
+      object: {
+        ...object,
+        status: { ...object.status, ...(object.metadata.name === 'a1' ? { downSince } : {}) },
+      },
+    }));
+    const { actions, clusterStatus } = decide(
+      { ...down, ring: { ...ring, members: new Map(members) } },
+      { defaults: { image: 'ilion:1' }, random: () => 0.5 },
+    );
+    const told = clusterStatus.conditions?.find(({ type }) => type === 'Degraded')?.message;
+    return [actions.some(({ reason }) => reason === 'Replaced'), told ?? ''] as const;
+  };
+  assert.equal(replaced([machine('m1', {})], 'Lost')[0], true);
+  assert.equal(replaced([machine('m1', { unschedulable: true })], 'Bound')[0], true);
+  assert.equal(replaced([], 'Bound')[0], true);
+  const [isReplaced, told] = replaced([machine('m1', {})], 'Bound');
+  assert.equal(isReplaced, false);
+  assert.match(told, /a1 is not replaced: Kubernetes has no room for its pod/);
 });
 
 test('a node that has nothing yet is given up with its machine; a member is replaced', () => {
