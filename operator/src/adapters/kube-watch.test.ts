@@ -115,7 +115,8 @@ test('a silent connection, a line too long and one that is no JSON are given up'
     ],
     (list) => list.includes('+ Secret d'),
   );
-  assert.deepEqual(versions(asked), ['list', '10', '10', '10', '10', '10', '10']);
+  // Silence may be of a version that the server has not: all is read anew.
+  assert.deepEqual(versions(asked), ['list', '10', 'list', '20', '20', '20', '20', '20']);
   assert.deepEqual(failures, Array(5).fill('UNAVAILABLE'));
 });
 

@@ -16,6 +16,9 @@ export interface WatchTimes {
   readonly random: () => number;
 }
 
+/** Timers are not exact. */
+const SILENT_SHARE = 0.9;
+
 export const WATCH_TIMES: WatchTimes = {
   backoffMillis: [250, 30_000],
   watchSeconds: 300,
@@ -90,6 +93,7 @@ export function followKind<T>(
   const watchFrom = (resourceVersion: string) => {
     const seconds = Math.ceil(times.watchSeconds * (0.8 + times.random() * 0.2));
     const begun = performance.now();
+    let isHeard = false;
     const query = {
       ...source.request.query,
       watch: 'true',
@@ -99,9 +103,12 @@ export function followKind<T>(
     };
     const end = (error: KubeError | null) => {
       stopWatch();
+      const lasted = performance.now() - begun;
+      // Not even a bookmark: the version may be one that the server does not have (any more), as after a restore of its data.
+      if (!isHeard && lasted >= times.idleMillis * SILENT_SHARE) version = null;
       if (error !== null) return afterFailure(error);
       // A server that ends watches at once must not be asked without a pause.
-      const isShort = performance.now() - begun < first;
+      const isShort = lasted < first;
       if (!isShort) failures = 0;
       again(isShort ? first : 0);
     };
@@ -111,6 +118,7 @@ export function followKind<T>(
         if (!isWatchLine(value)) {
           return end(new KubeError('UNAVAILABLE', 'a line of a watch that is not of its form'));
         }
+        isHeard = true;
         const error = take(value);
         if (error !== null) end(error);
       },
