@@ -77,6 +77,18 @@ test('each call asks as the API wants it', async () => {
   assert.deepEqual(preconditions, [{ uid: 'u1', resourceVersion: '7' }, { uid: 'u1' }]);
 });
 
+test('what is of no use here is not kept: managers of fields, and the images of a machine', async () => {
+  const status = { conditions: [{ type: 'Ready', status: 'True' }] };
+  const images = [{ names: ['a'], sizeBytes: 1 }];
+  const given = { metadata: { name: 'm', managedFields: [{}] }, status: { ...status, images } };
+  await using made = await served(() => [200, given]);
+  const found = await made.api.get('Node', { namespace: '', name: 'm' });
+  assert.deepEqual(found, {
+    ...{ apiVersion: 'v1', kind: 'Node', metadata: { name: 'm' } },
+    status,
+  });
+});
+
 test('a list is read page by page, and begun anew when its pages got too old', async () => {
   let asked = 0;
   await using made = await served(({ query }) => {

@@ -69,15 +69,23 @@ function selectorOf(labels: Readonly<Record<string, string>>): string {
     .join(',');
 }
 
+interface Given {
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly status?: Readonly<Record<string, unknown>>;
+}
+
 /**
  * Objects in lists and watches come without the first two; and who manages which field is half of an object, and of no use
- * here.
+ * here. Nor are the images that machines have, some fifty each.
  */
 function complete<K extends Kind>(kind: K, object: unknown): Kinds[K] {
   const { apiVersion } = KIND_FACTS[kind];
-  const given = object as { readonly metadata?: Readonly<Record<string, unknown>> };
+  const given = object as Given;
   const { managedFields: _, ...metadata } = given.metadata ?? {};
-  return { ...given, apiVersion, kind, metadata } as unknown as Kinds[K];
+  const whole = { ...given, apiVersion, kind, metadata };
+  if (kind !== 'Node' || given.status === undefined) return whole as unknown as Kinds[K];
+  const { images: __, ...status } = given.status;
+  return { ...whole, status } as unknown as Kinds[K];
 }
 
 /** @param transport closed by whoever made it */
