@@ -29,7 +29,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   verbs: [get, list, watch]
 - apiGroups: [ilion.dev]
   resources: [databasenodes]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, delete]
 - apiGroups: [ilion.dev]
   resources: [datacenterclusters/status, databasenodes/status]
   verbs: [patch]
