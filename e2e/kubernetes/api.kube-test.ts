@@ -264,6 +264,7 @@ const ALLOWED_CHANGES: readonly (readonly [title: string, change: Json])[] = [
   ['more nodes', { replicas: 5 }],
   ['larger volumes', { storage: { size: '0.5Ti', className: 'fast' } }],
   ['the same size in another unit', { storage: { size: '10240Mi', className: 'fast' } }],
+  ['certificates of an issuer', { tls: { mode: 'CertManager', issuerRef: { name: 'a' } } }],
   ['no TLS on a stopped cluster', { stopped: true, tls: { mode: 'None' } }],
 ];
 

@@ -10,9 +10,16 @@ import {
   type Secret,
 } from '../ports/kube-objects.ts';
 import { clusterLabels } from '../resources/names.ts';
-import { certificatesIn, endOf, hasNames, isForBothSides, isIssuedBy } from './certificate-plan.ts';
+import {
+  certificatesIn,
+  endOf,
+  hasNames,
+  isBelievedBy,
+  isForBothSides,
+  isIssuedBy,
+} from './certificate-plan.ts';
 import { type Place, pairOf, textOf } from './certificate-secrets.ts';
-import { believedUntil, type IssuedLeaf, isBelievedBy } from './issued-plan.ts';
+import { believedUntil, type IssuedLeaf } from './issued-plan.ts';
 import type { Names } from './x509.ts';
 
 export type IssuerRef = NonNullable<ClusterSpec['tls']['issuerRef']>;

@@ -16,6 +16,8 @@ import { isSignedBy, type KeyPair, type Names, validityOf } from './x509.ts';
 /** Parts of their lives after which certificates are renewed. */
 const RENEWED_AT = 2 / 3;
 const FACTS_MAX = 4_096;
+/** Of certificates between one and its root. */
+const CHAIN_MAX = 8;
 /** Extended key usage: serverAuth, clientAuth. */
 const BOTH_SIDES = ['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2'];
 
@@ -139,6 +141,19 @@ export function bundleOf({ signer, next, old }: AuthorityState): string {
   return bundleFrom([signer.certificate, ...(next === null ? [] : [next.certificate]), ...old]);
 }
 
+/** @param chain a certificate, and those between it and its root if there are any */
+export function isBelievedBy(chain: string, authorities: readonly string[]): boolean {
+  const [leaf = '', ...between] = certificatesIn(chain);
+  let current = leaf;
+  for (let i = 0; i < CHAIN_MAX && current !== ''; i++) {
+    const below = current;
+    const makers = authorities.filter((one) => isIssuedBy(below, one));
+    if (makers.some((one) => isIssuedBy(one, one))) return true;
+    current = [...makers, ...between].find((one) => one !== below && isIssuedBy(below, one)) ?? '';
+  }
+  return false;
+}
+
 export function hasNames(certificate: string, { dns, addresses }: Names): boolean {
   const found = new Set((factsOf(certificate)?.altNames ?? '').split(', '));
   return (
@@ -167,9 +182,12 @@ function isGood({ names, found }: LeafState, authority: AuthorityState, now: num
   // One that ends with its authority gets no longer by being made anew.
   const gains = endOf(certificate) < endOf(signerOf(authority).certificate);
   if (now >= renewalOf(certificate) && gains) return false;
-  const makers = [signer.certificate, ...(next === null ? [] : [next.certificate])];
   // What an old one has signed is made anew as soon as the new one signs.
-  return makers.some((one) => isIssuedBy(certificate, one));
+  if (next !== null && isIssuedBy(certificate, next.certificate)) return true;
+  // Somebody else's may be several, and have others in between.
+  return signer.key === ''
+    ? isBelievedBy(certificate, certificatesIn(signer.certificate))
+    : isIssuedBy(certificate, signer.certificate);
 }
 
 /** Whether all there is has come where this stage wants it. */

@@ -4,9 +4,8 @@ import type { DatabaseNode, DatacenterCluster } from '../api/objects.ts';
 import { MemoryApi, type Stored } from '../memory/memory-api.ts';
 import { type KubeApi, KubeError } from '../ports/kube.ts';
 import type { Certificate, Kind, Kinds, Secret } from '../ports/kube-objects.ts';
-import { certificatesIn, renewalOf } from './certificate-plan.ts';
+import { certificatesIn, isBelievedBy, renewalOf } from './certificate-plan.ts';
 import { createCertificates } from './certificates.ts';
-import { isBelievedBy } from './issued-plan.ts';
 import { makeIntermediate } from './testing/authorities.ts';
 import { issue, type KeyPair, makeAuthority, validityOf } from './x509.ts';
 
@@ -491,20 +490,33 @@ test('what cannot be used is not copied over what nodes have', async () => {
   assert.equal(ready.size, 3);
 });
 
-test('the operator and cert-manager take over from each other while the cluster stands still', async () => {
+test('the operator and cert-manager take over from each other while nodes run', async () => {
   const world = setUp({ mode: 'Operator' });
+  const { manager, clock } = world;
   await world.ensure();
   assert.equal((await world.ensure()).ready.size, 3);
   const views = viewsOf(world);
-  world.manager.issuers.set('main', await authority('main', BEGINNING));
+  const run = (millis: number) => live(world, clock.now + millis, views, 7 * MINUTE);
+  const root = await makeAuthority('root', BEGINNING, 3_650);
+  const pair = await makeIntermediate(root, 'between', BEGINNING, 3_650);
+  manager.issuers.set('main', { pair, chain: pair.certificate, root: root.certificate });
   world.issuer('main');
   world.use(byIssuer('main'));
-  await live(world, BEGINNING + DAY, views, 7 * MINUTE);
-  const main = world.manager.issuers.get('main')?.root ?? '';
-  assert.deepEqual(certificatesIn(world.text('n1-tls', 'ca.crt')), [main]);
+  await run(DAY);
+  assert.deepEqual(certificatesIn(world.text('n1-tls', 'ca.crt')), [root.certificate]);
   assert.equal(world.text('n1-tls', 'tls.crt'), world.text('n1-issued', 'tls.crt'));
+  // Back while some have a certificate of another authority, and a third one is not shown yet.
+  for (const name of ['other', 'third']) {
+    manager.issuers.set('main', await authority(name, clock.now));
+    const issued = world.api.find('Secret', 'n2-issued', 'db');
+    assert.ok(issued !== undefined);
+    world.api.remove('Secret', issued);
+    await run(name === 'other' ? DAY : 10 * MINUTE);
+  }
+  assert.equal(certificatesIn(world.text('demo-ca', 'tls.crt')).length, 2);
+  assert.equal(certificatesIn(world.text('demo-ca', 'next.crt')).length, 1);
   world.use({ mode: 'Operator' });
-  await live(world, BEGINNING + 2 * DAY, views, 7 * MINUTE);
+  await run(DAY);
   const [own, ...more] = certificatesIn(world.text('n1-tls', 'ca.crt'));
   assert.equal(more.length, 0);
   assert.equal(own, world.text('demo-ca', 'tls.crt'));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type IssuedLeaf, isBelievedBy, planCopies, planTrust, type Trust } from './issued-plan.ts';
+import { isBelievedBy } from './certificate-plan.ts';
+import { type IssuedLeaf, planCopies, planTrust, type Trust } from './issued-plan.ts';
 import { makeIntermediate } from './testing/authorities.ts';
 import { issue, type KeyPair, makeAuthority } from './x509.ts';
 

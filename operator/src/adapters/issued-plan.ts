@@ -15,14 +15,11 @@ import {
   bundleFrom,
   certificatesIn,
   endOf,
-  isIssuedBy,
+  isBelievedBy,
   type LeafState,
   type PlanTimes,
 } from './certificate-plan.ts';
 import type { KeyPair } from './x509.ts';
-
-/** Of certificates between one and its root. */
-const CHAIN_MAX = 8;
 
 /** Authorities of a cluster, each a certificate. */
 export interface Trust {
@@ -54,19 +51,6 @@ const without = (all: readonly string[], some: readonly string[]) =>
 /** What nodes are to believe. */
 export function bundleOfTrust({ shown, announced }: Trust): string {
   return bundleFrom([...shown, ...announced]);
-}
-
-/** @param chain a certificate, and those between it and its root if there are any */
-export function isBelievedBy(chain: string, authorities: readonly string[]): boolean {
-  const [leaf = '', ...between] = certificatesIn(chain);
-  let current = leaf;
-  for (let i = 0; i < CHAIN_MAX && current !== ''; i++) {
-    const below = current;
-    const makers = authorities.filter((one) => isIssuedBy(below, one));
-    if (makers.some((one) => isIssuedBy(one, one))) return true;
-    current = [...makers, ...between].find((one) => one !== below && isIssuedBy(below, one)) ?? '';
-  }
-  return false;
 }
 
 /** Until when anybody takes it: its issuer may have an authority that ends first. Milliseconds since 1970; 0: nobody does. */

@@ -43,10 +43,13 @@ const STEPS_MAX = 4;
 export const RENEW = 'ilion.dev/renew';
 
 function stateOf(secret: Secret): AuthorityState {
+  const next = pairOf(secret, 'next.crt', 'next.key');
+  // Those without a key are somebody else's, whom nodes were told of: they are believed until this one's time is over.
+  const others = next.key === '' ? certificatesIn(next.certificate) : [];
   return {
     signer: pairOf(secret, 'tls.crt', 'tls.key'),
-    next: textOf(secret, 'next.crt') === '' ? null : pairOf(secret, 'next.crt', 'next.key'),
-    old: certificatesIn(textOf(secret, 'old.crt')),
+    next: next.key === '' ? null : next,
+    old: [...certificatesIn(textOf(secret, 'old.crt')), ...others],
     settledSince: settledSinceOf(secret),
     renewalWanted: secret.metadata.annotations?.[RENEW] !== undefined,
   };

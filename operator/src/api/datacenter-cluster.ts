@@ -363,9 +363,9 @@ export const clusterSpec = object(
       fieldPath: '.datacenterName',
     },
     {
-      rule: 'self.tls.mode == oldSelf.tls.mode || self.stopped',
+      rule: "(self.tls.mode == 'None') == (oldSelf.tls.mode == 'None') || self.stopped",
       message:
-        'tls.mode can change only while the cluster is stopped: links are encrypted on all nodes or on none',
+        'tls.mode can change only while the cluster is stopped, if it is or is to be None: links are encrypted on all nodes or on none',
       fieldPath: '.tls',
     },
     ...rackRules,
