@@ -70,6 +70,7 @@ const DEFINITIONS: readonly Definition[] = [
       { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
       { name: 'Progress', type: 'string', jsonPath: '.status.progress' },
       { name: 'Host id', type: 'string', jsonPath: '.status.hostId', priority: 1 },
+      { name: 'Version', type: 'string', jsonPath: '.status.version', priority: 1 },
       { name: 'Address', type: 'string', jsonPath: '.status.address', priority: 1 },
       AGE,
     ],

@@ -57,8 +57,9 @@ export const nodeStatus = object('What the node says, and its peers say of it.',
   ),
   address: Type.Optional(Type.String({ description: 'Where it is now.' })),
   tokens: Type.Optional(Type.Integer()),
-  version: Type.Optional(Type.String()),
-  loadBytes: Type.Optional(Type.Integer({ format: 'int64', description: 'Files of its tables.' })),
+  version: Type.Optional(
+    Type.String({ description: 'Of the database, with which it was started last.' }),
+  ),
   progress: Type.Optional(Type.String({ description: 'Of what streams to it.' })),
   downSince: Type.Optional(
     Type.String({ format: 'date-time', description: 'Since when its peers see it down.' }),

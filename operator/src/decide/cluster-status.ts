@@ -9,6 +9,7 @@ import { keyspacesReady } from './keyspaces.ts';
 import { datacentersOf, type Numbers } from './numbers.ts';
 import { showOperation } from './progress.ts';
 import { takenNames } from './taken-names.ts';
+import { oldestVersion } from './versions.ts';
 
 /** What the steps have come to. */
 export interface Outcome {
@@ -213,7 +214,7 @@ export function statusOfCluster(facts: Facts, outcome: Outcome): ClusterStatus {
   const state = stateOf(facts, outcome, ready);
   const progress = progressOf(facts, state);
   const generation = metadata.generation ?? 0;
-  const version = facts.ring.known ? facts.ring.versions[0] : old?.version;
+  const version = oldestVersion(facts);
   const clusterId = facts.ring.known ? facts.ring.clusterId : old?.clusterId;
   const replicas = facts.nodes.filter((node) => node.state !== 'left').length;
   return {

@@ -174,6 +174,7 @@ export function statusOfNode(
   const progress =
     operation === null || operation.hostId !== node.hostId ? '' : amountOf(operation);
   const old = view.object.status;
+  const version = node.isKnown ? member?.version : old?.version;
   return {
     observedGeneration: generation,
     phase,
@@ -185,6 +186,7 @@ export function statusOfNode(
         ? {}
         : { tokens: old.tokens }
       : { tokens: member.tokens }),
+    ...(version === undefined || version === '' ? {} : { version }),
     ...(progress === '' ? {} : { progress }),
     ...(settings === undefined ? {} : { settings }),
     ...(made === undefined ? {} : { made }),

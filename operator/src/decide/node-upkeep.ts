@@ -59,8 +59,9 @@ export function upkeepOfVolume(node: NodeFacts, facts: Facts): Step {
     return apply(
       `has the volume grow from ${claim.spec.resources.requests.storage} to ${target.size}`,
     );
-  const owned = claim.metadata.ownerReferences?.length ?? 0;
-  const isOwnedRight = owned === (wanted.metadata.ownerReferences ?? []).length;
+  // Others may own it besides.
+  const isOwned = claim.metadata.ownerReferences?.some(({ uid }) => uid === cluster.metadata.uid);
+  const isOwnedRight = (isOwned ?? false) === (cluster.spec.deletionPolicy === 'Delete');
   if (!isOwnedRight || !hasAll(claim.metadata.labels, wanted.metadata.labels)) {
     const size = claim.spec.resources.requests.storage;
     const spec = { ...wanted.spec, resources: { requests: { storage: size } } };

@@ -64,3 +64,21 @@ test('no pod is touched, and those that die come back with the old image', () =>
   assert.equal(condition?.reason, 'VersionRefused');
   assert.match(condition?.message ?? '', /older than 2\.0\.0/);
 });
+
+test('the version of a cluster is the oldest that a member has, by its numbers', () => {
+  const nodes = ['a', 'b', 'c'].map((rack) => ({ name: `${rack}1`, rack }));
+  const view = withPods(viewOf(nodes, 3, ['a', 'b', 'c'], '0.10.0'));
+  const { ring } = view;
+  assert.ok(ring.known);
+  const members = new Map(ring.members);
+  members.set('c1', { ...ring.members.get('c1'), version: '0.9.0' } as never);
+  const { clusterStatus, nodeStatuses } = decide(
+    { ...view, ring: { ...ring, members } },
+    { defaults: { image: 'ilion:0.10.0' }, random: () => 0.5 },
+  );
+  assert.equal(clusterStatus.version, '0.9.0');
+  assert.deepEqual(
+    [...nodeStatuses.values()].map(({ version }) => version),
+    ['0.10.0', '0.10.0', '0.9.0'],
+  );
+});

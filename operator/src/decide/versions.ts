@@ -48,16 +48,23 @@ export function refusalOfImage(image: string, running: readonly string[]): strin
   return null;
 }
 
+/** Versions of the members, as far as they are known, oldest first. */
+function running({ view, ring }: Facts): readonly string[] {
+  const known = view.cluster.status?.version;
+  if (!ring.known) return known === undefined ? [] : [known];
+  const found = [...ring.members.values()].flatMap(({ state, version }) =>
+    state === 'left' || version === '' ? [] : [version],
+  );
+  // 0.9.0 comes before 0.10.0.
+  return [...new Set(found)].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+}
+
+/** Of the members; undefined: not known. */
+export function oldestVersion(facts: Facts): string | undefined {
+  return running(facts)[0];
+}
+
 /** Why the image of the spec is not rolled out; null: it may be. */
-export function refusalOfVersion({ view, ring }: Facts, defaults: Defaults): string | null {
-  const { cluster } = view;
-  const known = cluster.status?.version;
-  const running = ring.known
-    ? [...ring.members.values()].flatMap(({ state, version }) =>
-        state === 'left' || version === '' ? [] : [version],
-      )
-    : known === undefined
-      ? []
-      : [known];
-  return refusalOfImage(cluster.spec.image ?? defaults.image, [...new Set(running)].sort());
+export function refusalOfVersion(facts: Facts, defaults: Defaults): string | null {
+  return refusalOfImage(facts.view.cluster.spec.image ?? defaults.image, running(facts));
 }

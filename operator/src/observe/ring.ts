@@ -190,7 +190,6 @@ export async function observeRing(
       members: new Map(first.status.nodes.map((one) => [one.hostId, memberOf(one, answers)])),
       operations,
       clusterId: first.status.clusterId,
-      versions: [...new Set(answers.map(({ status }) => status.version))].sort(),
       places: answers.map(({ place }) => place),
     };
   } catch (error) {

@@ -38,8 +38,6 @@ export type RingView =
       readonly operations: readonly OperationInfo[];
       /** As the database has made it; empty: not known. */
       readonly clusterId: string;
-      /** Of those that were asked, oldest first. */
-      readonly versions: readonly string[];
       /** Who can be told what to do; the first has answered all. */
       readonly places: readonly NodePlace[];
     }

@@ -70,7 +70,7 @@ export function viewOf(
     ring: {
       known: true,
       members: new Map(members.map((one) => [one.hostId, one])),
-      ...{ operations: [], versions: ['1'], places: [], clusterId: 'id' },
+      ...{ operations: [], places: [], clusterId: 'id' },
     },
     ...{ disruptions: new Map(), refusedWrites: [], refusals: new Map(), taken: new Map() },
     ...{ disks: new Map(), keyspaces: new Map() },
