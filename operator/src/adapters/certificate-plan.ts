@@ -168,7 +168,12 @@ export function isForBothSides(certificate: string): boolean {
   return uses.length === 0 || BOTH_SIDES.every((one) => uses.includes(one));
 }
 
-/** Who signs what is made now. */
+/** Nothing can be signed: the key of the authority is lost, and not all believe the next one yet. */
+export function isKeyLost({ signer }: AuthorityState): boolean {
+  return signer.key === '';
+}
+
+/** Who signs what is made now, or next. */
 function signerOf({ signer, next }: AuthorityState): KeyPair {
   return signer.key === '' && next !== null ? next : signer;
 }
@@ -193,10 +198,12 @@ function isGood({ names, found }: LeafState, authority: AuthorityState, now: num
 /** Whether all there is has come where this stage wants it. */
 function isEverywhere(authority: AuthorityState, leaves: readonly LeafState[]): boolean {
   const bundle = bundleOf(authority);
-  return leaves.every(
-    ({ found }) =>
-      found?.bundle === bundle &&
-      (authority.next !== null || isIssuedBy(found.pair.certificate, authority.signer.certificate)),
+  return leaves.every(({ found }) =>
+    found === null
+      ? isKeyLost(authority)
+      : found.bundle === bundle &&
+        (authority.next !== null ||
+          isIssuedBy(found.pair.certificate, authority.signer.certificate)),
   );
 }
 
@@ -241,8 +248,11 @@ export function planLeaves(
   const bundle = bundleOf(authority);
   const steps: LeafStep[] = [];
   for (const leaf of leaves) {
-    if (!isGood(leaf, authority, now)) steps.push({ leaf, signer: signerOf(authority), bundle });
-    else if (leaf.found?.bundle !== bundle) steps.push({ leaf, signer: null, bundle });
+    const isMade = !isGood(leaf, authority, now) && !isKeyLost(authority);
+    if (isMade) steps.push({ leaf, signer: authority.signer, bundle });
+    else if (leaf.found !== null && leaf.found.bundle !== bundle) {
+      steps.push({ leaf, signer: null, bundle });
+    }
   }
   return steps;
 }
@@ -255,7 +265,8 @@ export function dueAt(
   { settleMillis }: PlanTimes,
 ): number {
   const signerEnd = endOf(signerOf(authority).certificate);
-  const times = leaves.map(({ found }) => {
+  const times = leaves.flatMap(({ found }) => {
+    if (isKeyLost(authority)) return [];
     const certificate = found?.pair.certificate ?? '';
     return endOf(certificate) < signerEnd ? renewalOf(certificate) : signerEnd;
   });

@@ -257,6 +257,22 @@ test('an authority that was lost is followed by another without an interruption'
   assert.equal(certificatesIn(made.store.text('n1-tls', 'ca.crt')).length, 1);
 });
 
+test('while an authority is lost nothing is signed that others do not believe yet', async () => {
+  const { ensure, store, clock } = setUp(OPERATOR);
+  await ensure();
+  store.all.delete('demo-ca');
+  const later = node('n4');
+  const waiting = await ensure([...NODES, later]);
+  assert.equal(waiting.ready.has('n4'), false);
+  assert.equal(waiting.ready.size, NODES.length);
+  assert.match(waiting.problem ?? '', /the key of the authority in Secret demo-ca is lost/);
+  clock.now += HOUR + 1;
+  await ensure([...NODES, later]);
+  const made = await ensure([...NODES, later]);
+  assert.equal(made.problem, null);
+  assert.ok(made.ready.has('n4'));
+});
+
 async function giveAuthority(store: Store, name: string, days = 3_650): Promise<string> {
   const { certificate, key } = await makeAuthority(name, BEGINNING, days);
   const encoded = (text: string) => Buffer.from(text).toString('base64');

@@ -10,6 +10,7 @@ import {
   bundleOf,
   certificatesIn,
   dueAt,
+  isKeyLost,
   type LeafState,
   type LeafStep,
   planAuthority,
@@ -218,6 +219,11 @@ export function ownCertificates(
     );
     const { state: reached, writes } = advanced ?? { state: null, writes: 0 };
     const leaves = wanted.map(({ leaf }) => leaf);
+    if (reached !== null && isKeyLost(reached) && leaves.some((one) => one.found === null)) {
+      problems.all.push(
+        `the key of the authority in Secret ${name} is lost: certificates are made again when all nodes have been told to believe the next one`,
+      );
+    }
     return {
       ready: new Set(
         wanted
