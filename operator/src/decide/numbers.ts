@@ -3,7 +3,7 @@ import type { ClusterSpec, RackSpec } from '../api/datacenter-cluster.ts';
 import { hostIdOf } from '../observe/view.ts';
 import { type Facts, isDead, type NodeFacts } from './facts.ts';
 import { hasMembers } from './first-node.ts';
-import { isStranded } from './places.ts';
+import { isCutOff, isStranded } from './places.ts';
 
 export interface RackNumber {
   readonly datacenter: string;
@@ -130,7 +130,9 @@ function isNeedless(node: NodeFacts, { byHostId, ring }: Facts): boolean {
 /** It never was a member and can become none: there is nothing to wait for. */
 function isHopeless(node: NodeFacts, facts: Facts): boolean {
   if (node.state !== 'none' && node.state !== 'joining') return false;
-  return node.isVolumeLost || (hasMembers(facts) && isStranded(node, facts));
+  return (
+    node.isVolumeLost || (hasMembers(facts) && (isStranded(node, facts) || isCutOff(node, facts)))
+  );
 }
 
 export function planNumbers(facts: Facts): Numbers {

@@ -119,3 +119,20 @@ test('a node that has nothing yet is given up with its machine; a member is repl
   assert.deepEqual(going('joining', [machine('m1', {})]), []);
   assert.deepEqual(going('normal', []), []);
 });
+
+test('a node that has nothing yet is given up, too, when its pod does not end: nobody is on its machine', () => {
+  const going = (seconds: number, state: 'normal' | 'joining') => {
+    const view = withNodes(withoutPlace([], state), ({ pod, ...node }) => {
+      if (pod === null || node.object.metadata.name !== 'a1') return { ...node, pod };
+      const since = Date.UTC(2026, 1, 1) - seconds * 1000;
+      const deletionTimestamp = new Date(since).toISOString();
+      const metadata = { ...pod.metadata, deletionTimestamp };
+      const spec = { ...pod.spec, nodeName: 'm1' };
+      return { ...node, homes: null, pod: { ...pod, metadata, spec, status: {} } };
+    });
+    return [...planNumbers(gatherFacts(view)).going];
+  };
+  assert.deepEqual(going(660, 'joining'), ['a1']);
+  assert.deepEqual(going(540, 'joining'), []);
+  assert.deepEqual(going(660, 'normal'), []);
+});

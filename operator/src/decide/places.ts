@@ -88,3 +88,11 @@ export function isStranded(node: NodeFacts, facts: Facts): boolean {
   const stuck = stuckOn(node, facts);
   return stuck !== null && after > 0 && facts.view.nowMillis - stuck.since >= after;
 }
+
+/** Its pod was to be gone long ago: nobody on its machine does it, and Kubernetes makes no other while it may run there. */
+export function isCutOff({ view: { pod } }: NodeFacts, { view }: Facts): boolean {
+  const { deletionTimestamp } = pod?.metadata ?? {};
+  const after = millisOf(view.cluster.spec.healing.replaceAfter);
+  if (deletionTimestamp === undefined || after === 0) return false;
+  return view.nowMillis - Date.parse(deletionTimestamp) >= after;
+}
