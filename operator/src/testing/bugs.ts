@@ -1,4 +1,5 @@
 /** Mistakes that operators make, each planted between the reconciler and the world, so that its own code stays as it is. */
+import { createCertificates } from '../adapters/certificates.ts';
 import type { KubeApi } from '../ports/kube.ts';
 import type { AdminStatus, DatabaseNodes } from '../ports/nodes.ts';
 import { NEW_CLUSTER } from '../resources/names.ts';
@@ -92,7 +93,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'who is down is taken for gone',
-    seed: 1,
+    seed: 3,
     database: (database) =>
       answering(database, (status) => ({
         ...status,
@@ -101,7 +102,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'what a node has heard long ago is taken for what is agreed',
-    seed: 3,
+    seed: 6,
     database: (database, world) => {
       const heard = new Map<string, { readonly atMillis: number; readonly status: AdminStatus }>();
       return {
@@ -118,6 +119,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'nodes that are not wanted are not taken out of the ring, only deleted',
+    seed: 9,
     database: (database) => {
       const removed = new Set<string>();
       const lying = answering(database, (status) => ({
@@ -131,7 +133,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'the database is not asked whether nodes may stop',
-    seed: 3,
+    seed: 8,
     database: (database) => ({
       ...database,
       checkDisruption: async () => ({ allowed: true, reason: '' }),
@@ -190,7 +192,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'a lost volume is made anew',
-    seed: 12,
+    seed: 51,
     kube: (kube, world) =>
       seeing(kube, 'DatabaseNode', (node) => {
         const { name, namespace } = node.metadata;
@@ -222,7 +224,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'others may always stop a node',
-    seed: 8,
+    seed: 26,
     kube: (kube) => {
       const wanted = new Map<unknown, Loose['spec']>();
       const seen = seeing(kube, 'PodDisruptionBudget', (budget) => ({
@@ -239,7 +241,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'what waits for a node that is lost is waited for',
-    seed: 380,
+    seed: 22,
     database: (database) => ({
       ...database,
       operations: async (place) =>
@@ -248,7 +250,7 @@ export const BUGS: readonly Bug[] = [
   },
   {
     name: 'nobody looks how full volumes are',
-    seed: 7,
+    seed: 38,
     database: (database) =>
       answering(database, (status) => ({ ...status, diskFreeBytes: status.diskBytes })),
   },
@@ -278,6 +280,20 @@ export const BUGS: readonly Bug[] = [
         ...status,
         nodes: status.nodes.filter(({ state }) => state !== 'joining'),
       })),
+  },
+  {
+    name: 'nobody looks which versions run',
+    seed: 32,
+    database: (database) =>
+      answering(database, (status) => ({
+        ...status,
+        version: '',
+        nodes: status.nodes.map((one) => ({ ...one, version: '' })),
+      })),
+  },
+  {
+    name: 'an authority signs before it is believed',
+    certificates: (kube, options) => createCertificates(kube, { ...options, settleMillis: 0 }),
   },
   {
     name: 'a pod that was deleted is thought to be there for ever',

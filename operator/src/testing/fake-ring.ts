@@ -9,6 +9,8 @@ export interface FakeMember {
   readonly replaces: string | null;
   state: State;
   address: string;
+  /** Of Ilion, with which it was started last; empty: not known. */
+  version: string;
   /** Since when it is down; null: it is up. */
   downMillis: number | null;
 }
@@ -85,7 +87,7 @@ export class FakeRing {
 
   /** @returns why not; null: it is a member now */
   join(
-    node: Pick<FakeMember, 'hostId' | 'datacenter' | 'rack' | 'replaces' | 'address'>,
+    node: Pick<FakeMember, 'hostId' | 'datacenter' | 'rack' | 'replaces' | 'address' | 'version'>,
   ): string | null {
     if (this.members.has(node.hostId)) return 'the host id is a member already, or has left';
     if (node.replaces !== null) {

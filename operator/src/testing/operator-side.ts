@@ -93,7 +93,7 @@ function statusOf(world: World, ring: FakeRing, hostId: string): AdminStatus {
   const disk = world.diskOf(hostId);
   return {
     ...{
-      version: '1',
+      version: own?.version ?? '',
       clusterName: 'demo',
       datacenter: own?.datacenter ?? '',
       rack: own?.rack ?? '',
@@ -109,7 +109,7 @@ function statusOf(world: World, ring: FakeRing, hostId: string): AdminStatus {
       state: one.state,
       alive: one.state !== 'left' && world.seenUp(ring, one.hostId),
       tokens: one.state === 'left' ? 0 : 16,
-      version: '1',
+      version: one.version,
     })),
     diskBytes: disk?.bytes ?? none,
     diskFreeBytes: Math.max(0, (disk?.bytes ?? none) - (disk?.usedBytes ?? none)),

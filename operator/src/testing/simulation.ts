@@ -1,18 +1,22 @@
 /** A history of a cluster under a seed: edits of its spec, faults of all kinds, an operator that is restarted; then peace, and what has become of it. */
 import { SeededRandom } from '../../../node/src/simulation/random.ts';
+import { authoritySecretName } from '../adapters/certificate-secrets.ts';
+import { createCertificates } from '../adapters/certificates.ts';
+import { RENEW } from '../adapters/own-certificates.ts';
 import type { ClusterSpec, ClusterStatus } from '../api/datacenter-cluster.ts';
 import { desiredNodes } from '../decide/numbers.ts';
 import type { Stored } from '../memory/memory-api.ts';
 import type { Source } from '../observe/source.ts';
 import type { Log } from '../ports/clock.ts';
 import type { KubeApi } from '../ports/kube.ts';
-import type { ClaimSpec } from '../ports/kube-objects.ts';
+import type { ClaimSpec, Secret } from '../ports/kube-objects.ts';
 import type { DatabaseNodes } from '../ports/nodes.ts';
 import { LABELS } from '../resources/names.ts';
 import { bytesOf } from '../resources/values.ts';
 import { Cache, liveSource } from '../runtime/cache.ts';
 import { Reconciler } from '../runtime/reconcile.ts';
 import { Calls, Crash, disturbed, type Faults, simulatedNodes } from './operator-side.ts';
+import { SETTLE_MILLIS, TlsWorld } from './tls-world.ts';
 import { ELSEWHERE, environmentOf, World } from './world.ts';
 
 /** A mistake that an operator could make, planted between it and the world. */
@@ -23,6 +27,7 @@ export interface Bug {
   kube?(kube: KubeApi, world: World): KubeApi;
   database?(database: DatabaseNodes, world: World): DatabaseNodes;
   live?(live: Source, cache: Source): Source;
+  certificates?: typeof createCertificates;
 }
 
 export interface SimulationOptions {
@@ -51,6 +56,7 @@ const TWO = {
     racks: ['a', 'b', 'c'].map((rack) => ({ name: rack })),
   })),
 };
+const VERSIONS = ['0.9.0', '1.0.0', '1.1.0', '2.0.0', '3.0.0'].map((tag) => `ilion:${tag}`);
 const AUTOGROW = { max: '8Gi', step: '1Gi', threshold: 80 };
 /** Of a node, for reads. */
 const DEFAULT_TIMEOUT = '5s';
@@ -97,10 +103,19 @@ export class Simulation {
   /** Counts operators: the newest leads. */
   private leader = 0;
   private readonly certificates = new Set<string>();
+  private readonly trust: SeededRandom;
+  private readonly versions: SeededRandom;
+  /** Images say their version, and not each may follow each. */
+  private readonly hasVersions: boolean;
+  /** Certificates are real ones, and what nodes show each other is looked at. */
+  private readonly isSigned: boolean;
 
   constructor({ seed, bug, tell }: SimulationOptions) {
     this.random = new SeededRandom(seed, 'operator');
     this.others = this.random.fork('elsewhere');
+    this.trust = this.random.fork('certificates');
+    this.versions = this.random.fork('versions');
+    this.hasVersions = this.versions.chance(0.2);
     this.world = new World(this.random.fork('world'));
     this.bug = bug;
     const began = this.world.nowMillis;
@@ -131,7 +146,11 @@ export class Simulation {
     this.cluster = this.world.api.put('DatacenterCluster', {
       ...{ apiVersion: 'ilion.dev/v1alpha1', kind: 'DatacenterCluster', metadata, spec },
     });
-    this.world.hasCertificate = (name) => this.certificates.has(name);
+    this.isSigned = spec.tls.mode === 'Operator' && this.trust.chance(0.4);
+    if (this.isSigned) {
+      // A pod waits for its Secret.
+      this.world.tls = new TlsWorld(this.world, this.trust);
+    } else this.world.hasCertificate = (name) => this.certificates.has(name);
     [this.cache, this.reconciler] = this.newOperator();
   }
 
@@ -153,7 +172,12 @@ export class Simulation {
       database: bug?.database?.(nodes, world) ?? nodes,
       clock: { nowMillis: () => world.nowMillis, after: () => () => {} },
       isLeader: () => this.leader === own,
-      certificates: { ensure: async (_, nodes) => this.makeCertificates(nodes) },
+      certificates: this.isSigned
+        ? (bug?.certificates ?? createCertificates)(kube, {
+            nowMillis: () => world.nowMillis,
+            settleMillis: SETTLE_MILLIS,
+          })
+        : { ensure: async (_, nodes) => this.makeCertificates(nodes) },
       random: () => random.next(),
     });
     return [cache, reconciler];
@@ -281,7 +305,18 @@ export class Simulation {
     ];
     const own = this.isSingle && this.others.chance(0.2) ? this.loseTwo : random.pick(events);
     const isElsewhere = this.isJoining && this.others.chance(0.3);
-    const happens = isElsewhere ? this.others.pick(this.eventsElsewhere()) : own;
+    if (this.hasVersions && this.versions.chance(0.3)) {
+      const image = this.versions.pick(VERSIONS);
+      this.tell(`the image is to be ${image}`);
+      this.edit((spec) => (spec['image'] = image));
+      return;
+    }
+    const isTrust = this.isSigned && this.trust.chance(0.25);
+    const happens = isTrust
+      ? () => this.disturbTrust()
+      : isElsewhere
+        ? this.others.pick(this.eventsElsewhere())
+        : own;
     this.tell(String(happens).replace(/\s+/g, ' '));
     happens();
   }
@@ -299,6 +334,36 @@ export class Simulation {
         other.isUp = !other.isUp;
       });
     return [cut, one, () => this.scale(0), () => this.scale(3)];
+  }
+
+  /** The authority is to be another one, or a Secret is deleted. */
+  private disturbTrust(): void {
+    const { world, trust } = this;
+    const secrets = world.api.all('Secret');
+    if (secrets.length === 0) return;
+    const authority = world.api.find('Secret', authoritySecretName(KEY.name));
+    const secret = trust.chance(0.5) ? trust.pick(secrets) : authority;
+    // With both of them gone at one time there is nothing that a node could show and all believe.
+    const isWhole = ((authority as Secret | undefined)?.data?.['tls.key'] ?? '') !== '';
+    const isEach = world.clusterPods().every(({ metadata }) => world.tls?.isThere(metadata.name));
+    if (secret === undefined || !isWhole || !isEach) return;
+    const isDeleted = secret !== authority || trust.chance(0.3);
+    this.tell(`${secret.metadata.name} is ${isDeleted ? 'deleted' : 'to be renewed'}`);
+    if (isDeleted) world.api.remove('Secret', secret);
+    else
+      world.api.edit('Secret', secret, ({ metadata }) => {
+        metadata['annotations'] = { ...(metadata['annotations'] as object), [RENEW]: 'now' };
+      });
+  }
+
+  /** Nodes believe an authority that does not sign. */
+  private isTrustOnItsWay(): boolean {
+    if (!this.isSigned) return false;
+    const secret = this.world.api.find('Secret', authoritySecretName(KEY.name)) as
+      | Secret
+      | undefined;
+    const { 'next.crt': next, 'old.crt': old } = secret?.data ?? {};
+    return next !== '' || old !== '' || secret?.metadata.annotations?.[RENEW] !== undefined;
   }
 
   private get isJoining(): boolean {
@@ -526,6 +591,10 @@ export class Simulation {
         'a node has other settings',
       ],
       [
+        !this.isSigned || pods.every(({ metadata }) => world.tls?.isThere(metadata.name)),
+        'a certificate is not there',
+      ],
+      [
         pods.every((pod) => environmentOf(pod)['ILION_NUM_TOKENS'] === undefined),
         'a pod has old settings',
       ],
@@ -535,6 +604,7 @@ export class Simulation {
       ],
       [claims.every((claim) => bytesOf(sizeOf(claim)) >= bytesOf(size)), 'a volume has not grown'],
       [!this.areFull(), 'a volume is full'],
+      [!this.isTrustOnItsWay(), 'an authority is on its way'],
       [
         wanted === 0 || (spec.keyspaces ?? []).every(({ name }) => world.ring?.keyspaces.has(name)),
         'a keyspace is not there',

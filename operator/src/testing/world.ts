@@ -36,6 +36,8 @@ interface Disk {
   /** Of its file system. */
   bytes: number;
   usedBytes: number;
+  /** Of Ilion, that has written it; empty: it is not known, or none has. */
+  version: string;
   hostId: string | null;
   ring: FakeRing | null;
   /** A volume is only in one place. */
@@ -81,6 +83,8 @@ export function environmentOf(pod: Stored): Environment {
 export class World {
   readonly api: MemoryApi;
   readonly random: SeededRandom;
+  /** Looks at what processes show each other; null: nothing is encrypted. */
+  tls: { tick(): void; isThere(node: string): boolean } | null = null;
   /** Whether there is a certificate for the node of this name. */
   hasCertificate: (name: string) => boolean = () => true;
   /** What must not happen, and did. */
@@ -137,7 +141,7 @@ export class World {
     const ring = new FakeRing(() => this.random.between(3_000, 60_000));
     for (let i = 1; i <= count; i++) {
       const [hostId, address] = [`elsewhere-${i}`, `10.255.0.${i}`];
-      const place = { datacenter: ELSEWHERE, rack: 'x', replaces: null, address };
+      const place = { datacenter: ELSEWHERE, rack: 'x', replaces: null, address, version: '' };
       ring.members.set(hostId, { ...place, hostId, state: 'normal', downMillis: null });
       this.elsewhere.set(address, { hostId, isUp: true });
     }
@@ -174,6 +178,7 @@ export class World {
     this.database();
     for (const ring of this.rings) ring.tick(this.nowMillis, passed);
     for (const process of [...this.processes.values()]) this.serve(process);
+    this.tls?.tick();
   }
 
   private deliver(): void {
@@ -316,7 +321,7 @@ export class World {
       const machine = this.isLocal ? name : null;
       const bytes = requestOf(claim);
       this.disks.set(claim.metadata.uid, {
-        ...{ hostId: null, ring: null, machine },
+        ...{ hostId: null, ring: null, machine, version: '' },
         ...{ bytes, usedBytes: bytes / 10 },
       });
     }
@@ -356,7 +361,7 @@ export class World {
     const environment = environmentOf(pod);
     const claim = this.api.find('PersistentVolumeClaim', pod.metadata.name);
     const disk = this.disks.get(claim?.metadata.uid ?? '');
-    if (disk === undefined) return;
+    if (disk === undefined || this.tls?.isThere(pod.metadata.name) === false) return;
     if (environment['image'] === 'bad') {
       this.fail(pod, 'ErrImagePull');
       return;
@@ -371,6 +376,7 @@ export class World {
       return;
     }
     disk.hostId = hostId;
+    this.watchVersion(hostId, disk, environment['image'] ?? '');
     const { ring } = disk;
     const member = ring?.members.get(hostId);
     if (member?.state === 'left') {
@@ -394,6 +400,21 @@ export class World {
     });
   }
 
+  /** Whether a version starts on data that it may not read, or that is too old for it. */
+  private watchVersion(hostId: string, disk: Disk, image: string): void {
+    const [, next = ''] = /:(\d+\.\d+\.\d+)$/.exec(image) ?? [];
+    if (next === '') return;
+    // Without a majority nobody can say which versions there are.
+    const isKnown = disk.version !== '' && disk.ring?.hasMajority === true;
+    const [from, to] = [isKnown ? disk.version : next, next].map((text) =>
+      Number(text.split('.')[0]),
+    );
+    if (to < from || to > from + 1) {
+      this.violations.push(`${hostId} is started with ${next} on data of ${disk.version}`);
+    }
+    disk.version = next;
+  }
+
   /** The container does not run; it is tried again. */
   private fail(pod: Stored, reason: string): void {
     this.failed.set(pod.metadata.uid, this.nowMillis + 20_000);
@@ -413,7 +434,7 @@ export class World {
     const disk = this.disks.get(claim?.metadata.uid ?? '');
     if (disk === undefined) return;
     this.stop(pod);
-    Object.assign(disk, { hostId: null, ring: null });
+    Object.assign(disk, { hostId: null, ring: null, version: '' });
   }
 
   private setReady(pod: Stored, isReady: boolean): void {
@@ -458,6 +479,7 @@ export class World {
       address,
       datacenter: environment['ILION_DATA_CENTER'] ?? '',
       rack: environment['ILION_RACK'] ?? '',
+      version: disk.version,
       replaces: environment['ILION_REPLACE_HOST_ID'] ?? null,
     };
     if (environment['ILION_NEW_CLUSTER'] === 'true') {
@@ -495,6 +517,7 @@ export class World {
       return;
     }
     member.address = String(pod.status?.['podIP']);
+    member.version = process.disk.version;
     const isStarted = this.nowMillis - process.startedMillis > 3_000;
     // Who has no majority still answers requests.
     const isReady = isStarted && this.runs(process) && member.state !== 'joining';
