@@ -65,6 +65,7 @@ async function simulate(first: number, count: number): Promise<boolean> {
       .join(', ')}}`,
     faultMillis: Number(values.seconds) * 1000,
     ring: values.topology,
+    tables: values.topology,
     ...(values.clients === undefined ? {} : { clients: Number(values.clients) }),
     ...(values.interval === undefined ? {} : { ringMillis: Number(values.interval) }),
     ...(values.faults === undefined ? {} : { faults: faultsOf(values.faults) }),

@@ -2,6 +2,7 @@
 import type { Settings } from '../config/settings.ts';
 import type { CoordinatorMetrics } from '../coordinator/context.ts';
 import type { LinkCounters } from '../internode/context.ts';
+import type { SchemaResult } from '../query/schema-authority.ts';
 import type { ClientFacts } from '../query/virtual/rows.ts';
 import type { SchemaDifferenceEvent } from '../schema/schema-diff.ts';
 import type { SchemaJson } from '../schema/schema-json.ts';
@@ -9,7 +10,6 @@ import type { LatencyStatus } from '../server/latency.ts';
 import type { TransportMetrics } from '../transport/index.ts';
 import type { ClusterView } from './cluster-view.ts';
 import type { LoopStatus } from './loop-monitor.ts';
-import type { SchemaResult } from './schema-authority.ts';
 
 /** Ranges of a table that are kept aside, for another thread. */
 export interface AsideTable {
@@ -60,16 +60,20 @@ export interface WorkerStatus {
   readonly loop: LoopStatus;
 }
 
+/** A newer schema of user keyspaces, and what clients are told of it. */
+export interface SchemaNews {
+  readonly schema: SchemaJson;
+  readonly events: readonly SchemaDifferenceEvent[];
+}
+
 export type ToWorker =
-  | {
-      readonly kind: 'schema';
-      readonly schema: SchemaJson;
-      readonly events: readonly SchemaDifferenceEvent[];
-      readonly call: number;
-    }
+  /** Of a node that is alone. */
+  | { readonly kind: 'schema'; readonly news: SchemaNews; readonly call: number }
   | {
       readonly kind: 'cluster';
       readonly cluster: ClusterView;
+      /** Of the same position of the log; null: the worker knows it. */
+      readonly news: SchemaNews | null;
       readonly aside: readonly AsideTable[];
       readonly call: number;
     }

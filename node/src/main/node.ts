@@ -15,10 +15,16 @@ import { createFetcher, listenForStreams } from '../adapters/stream-connections.
 import { createStreamFiles } from '../adapters/stream-files.ts';
 import { createSystemClock } from '../adapters/system-clock.ts';
 import type { ClusterState } from '../cluster/cluster-state.ts';
+import { EMPTY_CLUSTER } from '../cluster/commands.ts';
 import { ownedShare } from '../cluster/ring.ts';
 import { schemaChangeOf } from '../cluster/schema-change.ts';
 import { CqlError, ErrorCode } from '../common/errors.ts';
 import type { Settings } from '../config/settings.ts';
+import {
+  dropUnknownFamilies,
+  SchemaAuthority,
+  type SchemaStep,
+} from '../query/schema-authority.ts';
 import {
   isVirtual,
   withoutSystemKeyspaces,
@@ -40,10 +46,17 @@ import type { ControlPlane } from './control-plane.ts';
 import { keepGrids } from './grid-keeper.ts';
 import { JoinUndoneError } from './join-undone.ts';
 import { leftOverOf } from './left-over-of.ts';
-import type { AsideTable, PreparedText, ToMain, WorkerInput, WorkerStatus } from './messages.ts';
+import type {
+  AsideTable,
+  PreparedText,
+  SchemaNews,
+  ToMain,
+  ToWorker,
+  WorkerInput,
+  WorkerStatus,
+} from './messages.ts';
 import type { Metadata } from './metadata-file.ts';
 import { prepareData } from './prepare-data.ts';
-import { dropUnknownFamilies, SchemaAuthority } from './schema-authority.ts';
 import { openShards, processOptions } from './shards.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
@@ -143,6 +156,9 @@ export async function startNode(
   }
 
   const workers: WorkerHandle[] = [];
+  /** @returns what each has answered */
+  const tellWorkers = (make: (call: number) => ToWorker): Promise<readonly unknown[]> =>
+    Promise.all(workers.map((worker) => worker.call(make)));
   const view = () => (control === null ? loneView(settings, hostId) : clusterView(control, hostId));
   const authority: SchemaAuthority = new SchemaAuthority(schema, {
     datacenters: () => datacentersOf(view().state),
@@ -151,17 +167,21 @@ export async function startNode(
     changesMax: control === null ? 1 : CHANGES_MAX,
     agree: async (base, next) => {
       if (control === null) {
-        await authority.follow(next);
+        await authority.follow(next, async (step) => {
+          if (step === null) return;
+          const news = newsOf(step);
+          await tellWorkers((call) => ({ kind: 'schema', news, call }));
+        });
         return true;
       }
       const isAgreed = await control.proposeSchema(schemaChangeOf(base, next));
-      await authority.follow(withSystemKeyspaces(schemaFromJson(control.current().schema)));
+      await followLog();
       return isAgreed;
     },
     refresh: async () => {
       if (control === null) return;
       await control.caughtUp();
-      await authority.follow(withSystemKeyspaces(schemaFromJson(control.current().schema)));
+      await followLog();
     },
     settled: async (epoch) => control?.settled(epoch),
     newId: randomUUID,
@@ -170,15 +190,10 @@ export async function startNode(
       metadata = { ...metadata, schema: schemaToJson(withoutSystemKeyspaces(next)) };
       await file.save(metadata);
     },
-    publish: async (next, events) => {
-      const json = schemaToJson(withoutSystemKeyspaces(next));
-      await Promise.all(
-        workers.map((worker) =>
-          worker.call((call) => ({ kind: 'schema', schema: json, events, call })),
-        ),
-      );
-      control?.announceSchema(next);
-    },
+  });
+  const newsOf = ({ schema: next, events }: SchemaStep): SchemaNews => ({
+    schema: schemaToJson(withoutSystemKeyspaces(next)),
+    events,
   });
 
   const letGridsBe = keepGrids({
@@ -250,31 +265,21 @@ export async function startNode(
           asideChanged: () => tellAside(),
         });
   const tellAside = async () => {
-    await Promise.all(
-      workers.map((worker) =>
-        worker.call((call) => ({ kind: 'aside', aside: asideTables(movements), call })),
-      ),
-    );
+    const aside = asideTables(movements);
+    await tellWorkers((call) => ({ kind: 'aside', aside, call }));
   };
-  const publisher = new TopologyPublisher({
-    view,
-    followSchema: async (isUrgent) => {
-      if (control === null) return;
-      const follow = () =>
-        authority.follow(withSystemKeyspaces(schemaFromJson(control.current().schema)));
-      const isBehind = () => control.current().schema.epoch > authority.current.epoch;
-      while (isUrgent && isBehind()) await follow();
-      if (!isBehind()) return;
-      follow().catch((error: unknown) => logger.error('cannot follow the schema', { error }));
-    },
+  /** Taken at one time: the schema and all else are of one position of the log. */
+  const position = () => ({ state: control?.current() ?? EMPTY_CLUSTER, cluster: view() });
+  const publisher = new TopologyPublisher<ReturnType<typeof position>, SchemaStep>({
+    position,
+    followSchema: ({ schema: agreed }, tell) =>
+      authority.follow(withSystemKeyspaces(schemaFromJson(agreed)), tell),
     movements,
-    tell: async (next) => {
+    tell: async ({ cluster: next }, step) => {
       const aside = asideTables(movements);
-      await Promise.all(
-        workers.map((worker) =>
-          worker.call((call) => ({ kind: 'cluster', cluster: next, aside, call })),
-        ),
-      );
+      const news = step === null ? null : newsOf(step);
+      await tellWorkers((call) => ({ kind: 'cluster', cluster: next, aside, news, call }));
+      if (step !== null) control?.announceSchema(step.schema);
     },
     reached: ({ state }) => {
       control?.announceTopology(state.topologyEpoch);
@@ -287,10 +292,18 @@ export async function startNode(
     clock: STREAM_CLOCK,
     failed: (error) => logger.error('workers cannot be told of the cluster', { error }),
   });
+  const followLog = async () => {
+    const failure = await publisher.follow();
+    if (failure !== null) throw failure;
+  };
   // What an earlier process has begun goes on, before there is anybody who writes.
   await movements?.start();
-  const first = view();
-  await movements?.before(first.state);
+  const first = position();
+  if (control !== null) {
+    // The log may be further than it was when the shards were opened.
+    const agreed = withSystemKeyspaces(schemaFromJson(first.state.schema));
+    await authority.follow(agreed, async () => movements?.before(first.state));
+  }
 
   const prepared = new Map<string, PreparedText>();
   let isCatchingUp = false;
@@ -348,7 +361,7 @@ export async function startNode(
       index,
       settings,
       // That for which it is prepared; what came meanwhile they are told when they are there.
-      cluster: first,
+      cluster: first.cluster,
       aside: asideTables(movements),
       schema: metadata.schema,
       layout: { shards: metadata.shards, layout: metadata.layout },
@@ -393,20 +406,15 @@ export async function startNode(
     cluster: view,
     phase: () => phase,
     status: async () =>
-      (await Promise.all(
-        workers.map((worker) => worker.call((call) => ({ kind: 'status', call }))),
-      )) as WorkerStatus[],
+      (await tellWorkers((call) => ({ kind: 'status', call }))) as readonly WorkerStatus[],
     configure: async (next, table) => {
       latest = next;
       if (next.cluster !== null) {
         control?.configure(next.cluster);
         movements?.throttle.setLimit(next.cluster.streamBytesPerSecond);
       }
-      await Promise.all(
-        workers.map((worker) =>
-          worker.call((call) => ({ kind: 'settings', settings: next, settingsTable: table, call })),
-        ),
-      );
+      const told = { kind: 'settings', settings: next, settingsTable: table } as const;
+      await tellWorkers((call) => ({ ...told, call }));
     },
     stop: async () => {
       phase = 'draining';
@@ -414,7 +422,7 @@ export async function startNode(
       publisher.stop();
       await movements?.stop();
       await control?.stop();
-      await Promise.all(workers.map((worker) => worker.call((call) => ({ kind: 'drain', call }))));
+      await tellWorkers((call) => ({ kind: 'drain', call }));
       for (const worker of workers) await worker.terminate();
       for (const store of stores) await store.syncWal();
       for (const store of stores) await store.close();

@@ -15,6 +15,7 @@ import { Level } from '../coordinator/levels.ts';
 import { BatchLog } from '../query/batch-log.ts';
 import type { DataPath } from '../query/data-path.ts';
 import { Executor } from '../query/execute.ts';
+import type { SchemaEvent } from '../query/schema-authority.ts';
 import { isVirtual, SYSTEM_KEYSPACES, withSystemKeyspaces } from '../query/virtual/definitions.ts';
 import { VirtualTables } from '../query/virtual/rows.ts';
 import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
@@ -40,8 +41,14 @@ import {
 import { clusterEvents } from './cluster-events.ts';
 import { startDataPlane } from './data-plane.ts';
 import { LoopMonitor } from './loop-monitor.ts';
-import type { PreparedText, ToMain, ToWorker, WorkerInput, WorkerStatus } from './messages.ts';
-import type { SchemaEvent } from './schema-authority.ts';
+import type {
+  PreparedText,
+  SchemaNews,
+  ToMain,
+  ToWorker,
+  WorkerInput,
+  WorkerStatus,
+} from './messages.ts';
 import { openShards, processOptions } from './shards.ts';
 import { releaseStartMemory } from './start-memory.ts';
 
@@ -292,22 +299,25 @@ async function start(): Promise<void> {
     for (const one of stores) await one.close();
   };
 
+  const takeSchema = (news: SchemaNews) => {
+    // Writes planned with the old schema go to the engine before it is said that none are left.
+    store.flush();
+    schema = withSystemKeyspaces(schemaFromJson(news.schema));
+    handler.setSchema(schema);
+    store.retain(storedTables(schema, isVirtual));
+    for (const event of news.events) {
+      server.broadcast({ type: 'SCHEMA_CHANGE', ...toSchemaChange(event) });
+    }
+  };
+
   port.on('message', (message: ToWorker) => {
     switch (message.kind) {
-      case 'schema': {
-        // Writes planned with the old schema go to the engine before it is said that none are left.
-        store.flush();
-        const next = withSystemKeyspaces(schemaFromJson(message.schema));
-        schema = next;
-        handler.setSchema(next);
-        store.retain(storedTables(next, isVirtual));
-        for (const event of message.events) {
-          server.broadcast({ type: 'SCHEMA_CHANGE', ...toSchemaChange(event) });
-        }
+      case 'schema':
+        takeSchema(message.news);
         post({ kind: 'acknowledged', call: message.call, value: null });
         break;
-      }
       case 'cluster':
+        if (message.news !== null) takeSchema(message.news);
         for (const event of clusterEvents(cluster, message.cluster)) server.broadcast(event);
         cluster = message.cluster;
         store.setAside(asideOf(message.aside));

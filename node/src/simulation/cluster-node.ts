@@ -24,7 +24,7 @@ import {
   randomUuid,
 } from '../types/uuid.ts';
 import { ControlNode, type NodeEntry } from './control-node.ts';
-import { NodeMovements, strayFamilies } from './node-movements.ts';
+import { NodeMovements, savedSchema, strayFamilies } from './node-movements.ts';
 import type { Sabotage } from './sabotage.ts';
 import { WatchedLinks } from './watched-links.ts';
 import type { NodeWorld, SimulatedNode } from './world.ts';
@@ -38,7 +38,7 @@ const QUEUE_BYTES = 32 << 20;
 const LOOK_MILLIS = 0.5;
 
 export interface ClusterNodeOptions {
-  /** With the system's keyspaces. Agreed before the world begins: changes of it are the metadata log's own tests. */
+  /** With the system's keyspaces. Agreed before the world begins; it changes only where nodes move. */
   readonly schema: Schema;
   /** Breaks something on purpose, for tests that the checkers see it. */
   readonly sabotage?: Sabotage;
@@ -150,6 +150,11 @@ export class ClusterNode implements SimulatedNode {
     return this.moving;
   }
 
+  /** As this node has taken it up. */
+  get schema(): Schema {
+    return this.moving?.authority.current ?? this.options.schema;
+  }
+
   /** Clients are served by those that own something. */
   get isServing(): boolean {
     if (this.parts === null) return false;
@@ -168,7 +173,9 @@ export class ClusterNode implements SimulatedNode {
 
   async start(): Promise<void> {
     const { facts, options } = this;
-    const { schema, sabotage } = options;
+    const { sabotage } = options;
+    const isMoving = options.moves !== undefined;
+    const schema = isMoving ? await savedSchema(facts, options.schema) : options.schema;
     sabotage?.before?.(this);
     const engine = facts.engine();
     const tables = storedTables(schema, isVirtual);
@@ -185,7 +192,7 @@ export class ClusterNode implements SimulatedNode {
     });
     await this.control.start();
     let state = this.control.log.current();
-    if (options.moves !== undefined) {
+    if (isMoving) {
       const main = facts.engine();
       const deps = { facts, control: this.control, schema, asRows: options.moves === 'rows' };
       const mainKv = await main.open('shard', opening);
@@ -195,20 +202,26 @@ export class ClusterNode implements SimulatedNode {
       state = await this.moving.prepare();
       store.setAside(this.moving.movements.aside());
     }
-    const { coordinator, handler } = this.serve(store, state);
+    const { coordinator, handler } = this.serve(store, state, this.schema);
     facts.listen(facts.dataPort, this.dataLinks.accept);
     await coordinator.start();
     this.parts = { store, kv, coordinator };
     this.control.serveLeftOver(() => coordinator.leftOver());
     const leftAlone = () => handler.leftAlone();
+    const setSchema = (next: Schema) => {
+      store.flush();
+      handler.setSchema(next);
+      store.retain(storedTables(next, isVirtual));
+    };
     sabotage?.after?.(this);
     if (this.moving === null) this.control.log.onChange((next) => coordinator.setNodes(next));
-    else await this.moving.follow({ store, coordinator, leftAlone });
+    else await this.moving.follow({ store, coordinator, leftAlone, setSchema });
   }
 
   private serve(
     store: LocalStore,
     state: ClusterState,
+    schema: Schema,
   ): { readonly coordinator: Coordinator; readonly handler: RequestHandlerImpl } {
     const { facts, control, options } = this;
     const { hostId, datacenter, rack, clock, random } = facts;
@@ -241,7 +254,7 @@ export class ClusterNode implements SimulatedNode {
     coordinator.setNodes(state);
     const batches = findTable(options.schema, 'system', 'batches');
     if (batches === undefined) throw new TypeError('system.batches is not defined');
-    const handler = new RequestHandlerImpl(options.schema, {
+    const handler = new RequestHandlerImpl(schema, {
       store,
       coordinator,
       executor: new Executor({
@@ -258,7 +271,12 @@ export class ClusterNode implements SimulatedNode {
         serialMicros,
       }),
       virtualTables: { records: unused } as never,
-      schemaDoor: { apply: unused },
+      schemaDoor: {
+        apply: async (text, keyspace) => {
+          const { warnings } = await (this.moving?.authority.apply(text, keyspace) ?? unused());
+          return { event: null, warnings };
+        },
+      },
       directory: { add: () => {}, find: async () => null },
       clock,
       context: { timeUuid, randomUuid: () => randomUuid(bytes(16)), random: () => random.next() },

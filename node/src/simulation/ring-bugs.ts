@@ -11,6 +11,7 @@ import {
   forgetPending,
   loseAside,
   settleNothing,
+  tellSchemaFirst,
 } from './ring-sabotage.ts';
 import type { SimulationOptions } from './run.ts';
 import { LEARNS_SWITCH } from './watched-links.ts';
@@ -139,8 +140,15 @@ export const RING_BUGS: Readonly<Record<string, PlantedBug>> = {
   'decisions-not-moved': {
     breaks: 'what conditional writes have accepted is not settled before a range is given',
     seeds: 50,
-    from: 2,
+    from: 25,
     cluster: CUT,
     after: settleNothing,
+  },
+  'schema-told-first': {
+    breaks: 'workers hear of a table before they hear of what began to move before it was made',
+    seeds: 50,
+    from: 8,
+    cluster: { ...BEHIND, tables: true },
+    moving: tellSchemaFirst,
   },
 };

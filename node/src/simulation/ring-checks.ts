@@ -6,7 +6,7 @@ import { withoutSystemKeyspaces } from '../query/virtual/definitions.ts';
 import type { Schema } from '../schema/schema.ts';
 import type { ReplicaContents } from './checkers.ts';
 import type { ClusterNode } from './cluster-node.ts';
-import { strayFamilies } from './node-movements.ts';
+import { METADATA_FILE, strayFamilies } from './node-movements.ts';
 import { ownersBy } from './replica-contents.ts';
 import type { World } from './world.ts';
 
@@ -46,7 +46,6 @@ function wantedOf(
 /** Nothing is left of what was on its way, and nobody has what is not its own. @param held of nodes, by host id */
 export function checkLeftovers(
   world: World<ClusterNode>,
-  schema: Schema,
   held: readonly ReplicaContents[],
 ): string[] {
   const owners = ownersBy(world);
@@ -57,9 +56,11 @@ export function checkLeftovers(
     problems.push(`${hostId} has ${foreign.length} records that are not its own: ${foreign[0]}`);
   }
   for (const { hostId, node, disk } of world.nodes) {
-    const families = strayFamilies(node.kv, schema);
+    const families = strayFamilies(node.kv, node.schema);
     if (families.length > 0) problems.push(`${hostId} has families left: ${families.join()}`);
-    const files = [...disk.files.keys(), ...disk.blobs.keys()];
+    const files = [...disk.files.keys(), ...disk.blobs.keys()].filter(
+      (one) => one !== METADATA_FILE,
+    );
     if (files.length > 0) problems.push(`${hostId} has files left: ${files.slice(0, 3).join()}`);
   }
   return problems;

@@ -1,8 +1,13 @@
 /** Bugs of moving ranges, put into running nodes: see `sabotage.ts`. */
 import type { ClusterState, NodeInfo } from '../cluster/cluster-state.ts';
 import { gainersOf } from '../cluster/operations.ts';
+import type { SchemaAuthority } from '../query/schema-authority.ts';
 import type { ClusterNode } from './cluster-node.ts';
+import type { MovingWorker } from './node-movements.ts';
 import { part, patch } from './sabotage.ts';
+
+/** On average, between what should be one message. */
+const APART_MILLIS = 1_000;
 
 type Fence = (epoch: number) => Promise<void>;
 type Done = (id: string) => Promise<void>;
@@ -106,4 +111,24 @@ export function askNobody({ control }: ClusterNode): void {
 /** What conditional writes have decided stays where it was decided. */
 export function settleNothing({ coordinator }: ClusterNode): void {
   patch<() => Promise<number>>(coordinator, 'settleMoving', () => async () => 0);
+}
+
+/** The schema goes to workers by itself; what began to move before they hear of in a while. */
+export function tellSchemaFirst({ movements, facts }: ClusterNode): void {
+  if (movements === null) throw new TypeError('nothing moves here');
+  const { clock, random } = facts;
+  const wait = () =>
+    new Promise<void>((resolve) => clock.after(random.between(0, 2 * APART_MILLIS), resolve));
+  patch<SchemaAuthority['follow']>(
+    movements.authority,
+    'follow',
+    (follow) => (schema, tell) =>
+      follow(schema, async (step) => {
+        const post: unknown = Reflect.get(movements, 'post');
+        if (step === null || typeof post !== 'function') return tell(step);
+        await post.call(movements, ({ setSchema }: MovingWorker) => setSchema(step.schema));
+        await wait();
+        return tell(step);
+      }),
+  );
 }

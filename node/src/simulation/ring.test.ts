@@ -7,14 +7,14 @@ const SEEDS = 2;
 
 test(`${SEEDS} seeds of rings that change`, async () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
-    const { problems } = await runSeed(seed, { ring: true, faultMillis: 8_000 });
+    const { problems } = await runSeed(seed, { ring: true, tables: true, faultMillis: 8_000 });
     const again = `npm run simulate -- --topology --seconds 8 --from ${seed} --seeds 1`;
     assert.deepEqual(problems, [], `seed ${seed}: ${again}`);
   }
 });
 
 test('a ring that changes replays step for step', async () => {
-  const options = { ring: true, faultMillis: 3_000 };
+  const options = { ring: true, tables: true, faultMillis: 3_000 };
   const [first, second] = [await runSeed(5, options), await runSeed(5, options)];
   assert.equal(first.fingerprint, second.fingerprint);
 });

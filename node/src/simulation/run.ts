@@ -8,6 +8,7 @@ import type { CounterInput, CounterOutput, RegisterInput, RegisterOutput } from 
 import { checkBatches, checkConvergence, checkCounter, checkRegister } from './checkers.ts';
 import { ClusterNode } from './cluster-node.ts';
 import type { Fates } from './contracts.ts';
+import { FreshTables } from './fresh-tables.ts';
 import type { History } from './history.ts';
 import {
   CAS_REGISTER,
@@ -56,6 +57,8 @@ export interface SimulationOptions {
   readonly quiet: number;
   /** Nodes die for good; not given: in half of the seeds. */
   readonly kills?: boolean;
+  /** Tables are made and dropped while the ring changes. */
+  readonly tables?: boolean;
 }
 
 export const DEFAULT_SIMULATION: SimulationOptions = {
@@ -134,8 +137,10 @@ function talliesOf(
   nemesis: Nemesis<ClusterNode>,
   lives: readonly ClusterNode[],
   changes: RingChanges | null,
+  tables: FreshTables | null,
 ): Tallies {
   const tallies = new Tallies();
+  if (tables !== null) tallies.addAll(tables.tallies);
   if (changes !== null) {
     tallies.addAll(changes.tallies);
     for (const { kind, outcome } of changes.state()?.ended ?? []) {
@@ -207,7 +212,7 @@ export async function verdictOf(
   await world.runFor(2_000);
   const held = await world.settle(contentsOf(world, schema, tables), READ_MILLIS);
   problems.push(...checkConvergence(held, ownersBy(world)));
-  if (isRing) problems.push(...checkRing(world, schema), ...checkLeftovers(world, schema, held));
+  if (isRing) problems.push(...checkRing(world, schema), ...checkLeftovers(world, held));
   return problems;
 }
 
@@ -260,7 +265,9 @@ export async function runSeed(
   const quiet = isRing ? rest.quiet : 0;
   const fates = { isRing, kills };
   const workload = new Workload(world, datacentersWithReplicas(world), fates, quiet);
+  const tables = isRing && rest.tables === true ? new FreshTables(world, kills) : null;
   workload.start(clients);
+  tables?.start();
   nemesis.start();
   changes?.start();
   await world.runFor(faultMillis);
@@ -270,17 +277,19 @@ export async function runSeed(
   const problems: string[] = [];
   if (changes !== null) await world.runFor(RING_REST_MILLIS);
   workload.stop();
+  tables?.stop();
   if (changes !== null) problems.push(...(await changesEnd(world, changes)));
   await world.runFor(REST_MILLIS);
   changes?.end();
   const undecided: string[] = [];
   problems.push(...(await verdictOf(world, { workload, schema, isRing, kills }, undecided)));
+  if (tables !== null) problems.push(...(await world.settle(tables.check(), READ_MILLIS)));
   return {
     seed,
     problems,
     undecided,
     operations: Object.fromEntries(KINDS.map((kind) => [kind, world.history.outcomes(kind)])),
-    tallies: talliesOf(workload, nemesis, lives, changes),
+    tallies: talliesOf(workload, nemesis, lives, changes, tables),
     fingerprint: world.fingerprint(),
     history: world.history,
     trace: world.trace,

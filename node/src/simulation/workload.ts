@@ -5,11 +5,9 @@
  */
 import { type CqlError, ErrorCode } from '../common/errors.ts';
 import { Level } from '../coordinator/levels.ts';
-import { type Answer, decodeError } from '../transport/client-codec.ts';
-import { readRows } from '../transport/plain-rows.ts';
-import { Opcode } from '../transport/protocol.ts';
+import { ask, type Rows, type Sending, type Told } from './asking.ts';
 import type { CounterInput, CounterOutput, RegisterInput, RegisterOutput } from './checkers.ts';
-import { CLIENT_VERSION, type ClusterNode } from './cluster-node.ts';
+import type { ClusterNode } from './cluster-node.ts';
 import {
   type CasContract,
   casContracts,
@@ -33,8 +31,6 @@ const PARTS = 3;
 const RIVALS = 3;
 /** Between the starts of those that want the same. */
 const RIVAL_MILLIS = 4;
-/** A client gives up on an answer. */
-const PATIENCE_MILLIS = 12_000;
 const PAUSE_MILLIS = 60;
 /** More than there are: one page. */
 const SCAN_ROWS = 5000;
@@ -47,30 +43,9 @@ const LOOK_LATE_MILLIS = 4_000;
 /** Who looks late is somebody else. */
 const LATE_CLIENT = 10_000;
 
-type Rows = readonly (readonly (Buffer | null)[])[];
-/** What a client was told; null: nothing. */
-type Told = { readonly rows: Rows } | { readonly error: CqlError };
-
-/** How a statement is sent. */
-interface Sending {
-  readonly consistency: number;
-  readonly serial?: number;
-  readonly timestamp?: bigint;
-  readonly datacenter?: string | null;
-  readonly pageSize?: number;
-  /** The node that is asked; null: any. */
-  readonly at?: NodeSlot<ClusterNode> | null;
-}
-
 /** When all has come to rest. */
 interface LastLook {
   readonly at: NodeSlot<ClusterNode> | null;
-}
-
-function told(answer: Answer): Told {
-  if (answer.opcode === Opcode.Error) return { error: decodeError(answer.body, CLIENT_VERSION) };
-  const isRows = answer.body.readInt32BE(0) === 2;
-  return { rows: isRows ? readRows(answer).rows : [] };
 }
 
 /** Whether it is said that nothing was done. */
@@ -201,36 +176,8 @@ export class Workload {
     return this.conditionals[key % this.conditionals.length];
   }
 
-  /** @returns null: no answer came, or the node died */
-  private async ask(text: string, sending: Sending): Promise<Told | null> {
-    const { consistency, serial = Level.SERIAL, timestamp, datacenter = null, pageSize } = sending;
-    const { at = null } = sending;
-    const nodes = this.world.alive.filter(
-      (slot) =>
-        slot.running?.isServing &&
-        (datacenter === null || slot.place.datacenter === datacenter) &&
-        (at === null || at === slot),
-    );
-    if (nodes.length === 0) return null;
-    const { node, disk } = this.random.pick(nodes);
-    const parameters = {
-      consistency,
-      serialConsistency: serial,
-      ...(timestamp === undefined ? {} : { timestamp }),
-      ...(pageSize === undefined ? {} : { pageSize }),
-    };
-    const answer = await new Promise<Answer | null>((resolve) => {
-      const nothing = () => end(null);
-      const forget = disk.atCrash(nothing);
-      const cancel = this.world.scheduler.after(PATIENCE_MILLIS, nothing);
-      const end = (found: Answer | null) => {
-        forget();
-        cancel();
-        resolve(found);
-      };
-      void node.query(text, parameters).then(end);
-    });
-    return answer === null ? null : told(answer);
+  private ask(text: string, sending: Sending): Promise<Told | null> {
+    return ask(this.world, this.random, text, sending);
   }
 
   /** @param kind for the tallies @param done gives the rows' meaning to the history */

@@ -391,10 +391,11 @@ export class Gain {
     const { directory, stores } = this.deps;
     for (const { range: own, shard } of partsOf([range], stores.count)) {
       const store = stores.store(shard);
-      const family = store.families().get(asideName(familyName(table)));
-      // Dropped meanwhile.
-      if (family === undefined) continue;
-      const target = stores.family(shard, table);
+      const families = store.families();
+      const family = families.get(asideName(familyName(table)));
+      const target = families.get(familyName(table));
+      // Dropped or truncated meanwhile.
+      if (family === undefined || target === undefined) continue;
       const name = `aside-${this.operation.id}-${shard}-${own.first}.sst`;
       const path = `${arrivingIn(directory)}/${name}`;
       const bytes = await copySlice({ store, family, target, range: own, path });

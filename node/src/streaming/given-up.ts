@@ -1,4 +1,5 @@
 /** Clears what a node has given up to others. */
+import { isDeepStrictEqual } from 'node:util';
 import type { ClusterState, NodeInfo } from '../cluster/cluster-state.ts';
 import { Ring } from '../cluster/ring.ts';
 import { familyName, type Schema, type TableDef } from '../schema/schema.ts';
@@ -72,11 +73,14 @@ export class GivenUp {
     if (this.isStopped) return;
     const state = this.deps.state();
     for (const keyspace of this.deps.schema().keyspaces.values()) {
-      const ranges = this.notOwned(state, keyspace.replication);
+      const { name, replication, tables } = keyspace;
+      const ranges = this.notOwned(state, replication);
       if (ranges.length === 0) continue;
-      for (const table of keyspace.tables.values()) {
-        await this.clearTable(table, ranges, state.topologyEpoch);
-      }
+      // By what has begun meanwhile, or by more replicas, a range may be this node's again.
+      const isStill = () =>
+        this.deps.state().topologyEpoch === state.topologyEpoch &&
+        isDeepStrictEqual(this.deps.schema().keyspaces.get(name)?.replication, replication);
+      for (const table of tables.values()) await this.clearTable(table, ranges, isStill);
     }
   }
 
@@ -99,9 +103,9 @@ export class GivenUp {
   private async clearTable(
     table: TableDef,
     ranges: readonly BucketRange[],
-    epoch: number,
+    isStill: () => boolean,
   ): Promise<void> {
-    const { stores, state, logger } = this.deps;
+    const { stores, logger } = this.deps;
     const perShard = 0x10000 / stores.count;
     for (let shard = 0; shard < stores.count; shard++) {
       const store = stores.store(shard);
@@ -113,8 +117,7 @@ export class GivenUp {
         if (first > last) continue;
         const { lower, upper } = keysOf({ first, last });
         if (await isEmpty(store, family, lower, upper)) continue;
-        // By what has begun meanwhile the range may be this node's again.
-        if (this.isStopped || state().topologyEpoch !== epoch) return;
+        if (this.isStopped || !isStill()) return;
         this.step = store.clearRange(family, lower, upper ?? LAST_KEY);
         await this.step;
         logger.debug('cleared a range that was given up', {

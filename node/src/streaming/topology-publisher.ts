@@ -1,24 +1,30 @@
 /**
- * In which order a node takes a new topology up: what has to be there for it first, then all workers, then what it starts,
- * and only then do others hear that this node has it.
+ * In which order a node takes a new topology and schema up: what has to be there for them first, then all workers, then what
+ * it starts, and only then do others hear that this node has them.
+ *
+ * Both come from one position of the log, and a worker is told of both at once. If it knew of a table and not of an operation that
+ * began before the table was made, it would take writes of the table without those who gain the ranges; and these get nothing of
+ * tables that are made later than the operation begins.
  */
 import type { ClusterState } from '../cluster/cluster-state.ts';
 import type { DataMovements } from './data-movements.ts';
 import { type StreamClock, sleep } from './ports.ts';
 
-export interface TopologyPublisherDeps<View extends { readonly state: ClusterState }> {
+/** @property state as the log has it, with the schema */
+export interface Position {
+  readonly state: ClusterState;
+}
+
+export interface TopologyPublisherDeps<At extends Position, Step> {
   /** As the log has it now, and what else workers are told. */
-  view(): View;
-  /**
-   * The tables that there were when an operation began are known before it is.
-   * @param isUrgent false: nothing waits for them
-   */
-  followSchema(isUrgent: boolean): Promise<void>;
+  position(): At;
+  /** Takes the schema of a position up, calls `tell`, lets go of what is no more. @param tell step null: the workers know the schema */
+  followSchema(state: ClusterState, tell: (step: Step | null) => Promise<void>): Promise<void>;
   readonly movements: Pick<DataMovements, 'before' | 'after'> | null;
   /** Tells all workers; resolves when each of them goes by it. */
-  tell(view: View): Promise<void>;
+  tell(at: At, step: Step | null): Promise<void>;
   /** All workers go by this. */
-  reached(view: View): void;
+  reached(at: At): void;
   readonly clock: StreamClock;
   /** It is tried again. */
   failed(error: unknown): void;
@@ -26,23 +32,32 @@ export interface TopologyPublisherDeps<View extends { readonly state: ClusterSta
 
 const RETRY_MILLIS = 1_000;
 
-export class TopologyPublisher<View extends { readonly state: ClusterState }> {
-  private readonly deps: TopologyPublisherDeps<View>;
+export class TopologyPublisher<At extends Position, Step> {
+  private readonly deps: TopologyPublisherDeps<At, Step>;
   private epoch = 0;
   private waiting: { readonly epoch: number; go(): void }[] = [];
-  private running: Promise<void> = Promise.resolve();
-  private next: Promise<void> | null = null;
+  private running: Promise<unknown> = Promise.resolve();
+  private next: Promise<unknown> | null = null;
   private isStopped = false;
 
-  constructor(deps: TopologyPublisherDeps<View>) {
+  constructor(deps: TopologyPublisherDeps<At, Step>) {
     this.deps = deps;
   }
 
-  /** Something has changed. @returns when it was tried to tell of it: one run after another, one for all who ask meanwhile */
-  follow(): Promise<void> {
+  /**
+   * Something has changed: one run after another, one for all who ask meanwhile.
+   * @returns when it was tried to tell of it: null, or what it failed with; then it is tried again
+   */
+  follow(): Promise<unknown> {
     this.next ??= this.running.then(() => {
       this.next = null;
-      this.running = this.publish().catch((error: unknown) => this.again(error));
+      this.running = this.publish().then(
+        () => null,
+        (error: unknown) => {
+          this.again(error);
+          return error;
+        },
+      );
       return this.running;
     });
     return this.next;
@@ -63,17 +78,15 @@ export class TopologyPublisher<View extends { readonly state: ClusterState }> {
   private async publish(): Promise<void> {
     if (this.isStopped) return;
     const { deps } = this;
-    let view = deps.view();
-    const isNew = view.state.topologyEpoch > this.epoch;
-    await deps.followSchema(isNew);
-    if (isNew) {
-      view = deps.view();
-      await deps.movements?.before(view.state);
-    }
-    await deps.tell(view);
-    deps.movements?.after(view.state);
-    this.reach(view.state.topologyEpoch);
-    deps.reached(view);
+    const at = deps.position();
+    const { state } = at;
+    await deps.followSchema(state, async (step) => {
+      if (state.topologyEpoch > this.epoch) await deps.movements?.before(state);
+      await deps.tell(at, step);
+      deps.movements?.after(state);
+      this.reach(state.topologyEpoch);
+      deps.reached(at);
+    });
   }
 
   private reach(epoch: number): void {

@@ -1,15 +1,15 @@
 /**
  * The one place of a node where its schema changes. A statement is planned on the current schema, many at one time, and
- * what comes out is agreed with the other nodes, again if somebody was faster with the same. What was agreed, wherever it was planned, is followed:
- * make column families, save, tell the workers, drop what is no longer used. What is saved is what this node starts
- * with. The planner is loaded with the first change: most starts do without it, and its 4 MiB.
+ * what comes out is agreed with the other nodes, again if somebody was faster with the same. What was agreed, wherever it was
+ * planned, is followed: make column families, save, tell the workers, drop what is no longer used. What is saved is what this
+ * node starts with. The planner is loaded with the first change: most starts do without it, and its 4 MiB.
  */
 import { invalidRequest, overloaded } from '../common/errors.ts';
-import type { SchemaOutcome } from '../query/ddl.ts';
 import { familyName, type Schema, type TableDef, withTable } from '../schema/schema.ts';
 import { diffSchemas, type SchemaDifferenceEvent } from '../schema/schema-diff.ts';
 import { asideName, familyOptions } from '../storage/families.ts';
 import type { KvStore } from '../storage/kv.ts';
+import type { SchemaOutcome } from './ddl.ts';
 
 export type SchemaEvent = SchemaOutcome['event'];
 
@@ -18,6 +18,18 @@ export interface SchemaResult {
   readonly event: SchemaEvent;
   readonly warnings: readonly string[];
 }
+
+/** What the workers do not know yet. */
+export interface SchemaStep {
+  readonly schema: Schema;
+  readonly events: readonly SchemaDifferenceEvent[];
+}
+
+/**
+ * Tells the workers. Resolves when none of them uses an older schema any more, nor has writes for one on their way to the stores.
+ * @param step null: they know it already
+ */
+export type TellSchema = (step: SchemaStep | null) => Promise<void>;
 
 export interface SchemaAuthorityDeps {
   readonly stores: readonly KvStore[];
@@ -36,8 +48,6 @@ export interface SchemaAuthorityDeps {
   settled(epoch: number): Promise<void>;
   /** Makes the schema the one that this node starts with. */
   save(schema: Schema): Promise<void>;
-  /** Resolves when no worker uses an older schema any more, nor has writes for one on their way to the stores. */
-  publish(schema: Schema, events: readonly SchemaDifferenceEvent[]): Promise<void>;
   newId(): string;
   nowMicros(): number;
   /** Nodes of each datacenter, for replication that is given without their names. */
@@ -85,18 +95,21 @@ class Turns {
 export class SchemaAuthority {
   private readonly deps: SchemaAuthorityDeps;
   private schema: Schema;
-  /** The newest that this node was told to follow. */
-  private newest: Schema;
+  /** As the workers have it. */
+  private told: Schema;
+  /** Families of tables that are no more, which a worker may use yet. */
+  private readonly dropped = new Set<string>();
   private readonly turns: Turns;
   private following: Promise<unknown> = Promise.resolve();
 
   constructor(schema: Schema, deps: SchemaAuthorityDeps) {
     this.schema = schema;
-    this.newest = schema;
+    this.told = schema;
     this.deps = deps;
     this.turns = new Turns(deps.changesMax);
   }
 
+  /** The families of its tables are there, and this node starts with it. */
   get current(): Schema {
     return this.schema;
   }
@@ -136,8 +149,8 @@ export class SchemaAuthority {
   }
 
   private async plan(text: string, keyspace: string | null, schema: Schema): Promise<Change> {
-    const { parse, requireTable } = await import('../query/statement.ts');
-    const { planSchemaChange } = await import('../query/ddl.ts');
+    const { parse, requireTable } = await import('./statement.ts');
+    const { planSchemaChange } = await import('./ddl.ts');
     const statement = parse(text);
     if (statement.kind === 'truncate') {
       const table = requireTable(schema, statement.table, keyspace);
@@ -169,31 +182,41 @@ export class SchemaAuthority {
       : { next: outcome.schema, result: { event, warnings } };
   }
 
-  /** Brings this node to a schema that was agreed, or to one after it. One that is not newer changes nothing. */
-  follow(schema: Schema): Promise<void> {
-    if (schema.epoch > this.newest.epoch) this.newest = schema;
-    // Those that come while one is followed are followed together.
-    const done = this.following.then(() => this.followNow(this.newest));
+  /**
+   * Brings this node to a schema that was agreed. One that is not newer changes nothing; `tell` is called anyhow. One at a
+   * time, in the order of the calls; what failed is made up for by the next.
+   */
+  follow(schema: Schema, tell: TellSchema): Promise<void> {
+    const done = this.following.then(() => this.followNow(schema, tell));
     this.following = done.catch(() => {});
     return done;
   }
 
-  private async followNow(next: Schema): Promise<void> {
-    if (next.epoch <= this.schema.epoch) return;
+  private async followNow(next: Schema, tell: TellSchema): Promise<void> {
+    if (next.epoch > this.schema.epoch) await this.takeUp(next);
+    const { schema, told, dropped } = this;
+    await tell(schema === told ? null : { schema, events: diffSchemas(told, schema).events });
+    this.told = schema;
+    for (const family of dropped) {
+      for (const store of this.deps.stores) {
+        if (store.families().has(family)) await store.dropFamily(family);
+      }
+      dropped.delete(family);
+    }
+  }
+
+  private async takeUp(next: Schema): Promise<void> {
     const { stores } = this.deps;
-    const { created, altered, dropped, events } = diffSchemas(this.schema, next);
+    const { created, altered, dropped } = diffSchemas(this.schema, next);
     await Promise.all(stores.map((store) => createFamilies(store, created)));
     await this.deps.save(next);
     this.schema = next;
+    for (const table of dropped) this.dropped.add(familyName(table));
     for (const table of altered) {
       for (const store of stores) {
         const family = store.families().get(familyName(table));
         if (family !== undefined) store.setPolicy(family, familyOptions(table).policy);
       }
-    }
-    await this.deps.publish(next, events);
-    for (const table of dropped) {
-      for (const store of stores) await store.dropFamily(familyName(table));
     }
   }
 }

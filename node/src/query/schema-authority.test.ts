@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { applySchemaChange, schemaChangeOf } from '../cluster/schema-change.ts';
 import { CqlError } from '../common/errors.ts';
-import { withoutSystemKeyspaces, withSystemKeyspaces } from '../query/virtual/definitions.ts';
-import { EMPTY_SCHEMA, type Schema } from '../schema/schema.ts';
+import { EMPTY_SCHEMA } from '../schema/schema.ts';
 import { type SchemaJson, schemaFromJson, schemaToJson } from '../schema/schema-json.ts';
-import { SchemaAuthority } from './schema-authority.ts';
+import { SchemaAuthority, type TellSchema } from './schema-authority.ts';
+import { withoutSystemKeyspaces, withSystemKeyspaces } from './virtual/definitions.ts';
 
 /** What all nodes agree on, as the metadata log keeps it. */
 class Agreement {
@@ -17,6 +17,21 @@ class Agreement {
   node(changesMax = 8): SchemaAuthority & { readonly steps: readonly number[] } {
     const steps: number[] = [];
     const newest = () => withSystemKeyspaces(schemaFromJson(this.schema));
+    const tell: TellSchema = async (step) => {
+      if (step !== null) steps.push(step.schema.epoch);
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+    let running: Promise<void> = Promise.resolve();
+    let next: Promise<void> | null = null;
+    // All who ask while one is followed are followed together, as a node does it.
+    const follow = () => {
+      next ??= running.then(() => {
+        next = null;
+        running = authority.follow(newest(), tell);
+        return running;
+      });
+      return next;
+    };
     const authority: SchemaAuthority = new SchemaAuthority(withSystemKeyspaces(EMPTY_SCHEMA), {
       stores: [],
       changesMax,
@@ -25,16 +40,12 @@ class Agreement {
         await null;
         const outcome = applySchemaChange(this.schema, schemaChangeOf(base, next));
         if ('schema' in outcome) this.schema = outcome.schema;
-        await authority.follow(newest());
+        await follow();
         return 'schema' in outcome;
       },
-      refresh: () => authority.follow(newest()),
+      refresh: follow,
       settled: async () => {},
       save: async () => {},
-      publish: async ({ epoch }: Schema) => {
-        steps.push(epoch);
-        await new Promise((resolve) => setImmediate(resolve));
-      },
       newId: () => `00000000-0000-4000-8000-${String(this.ids++).padStart(12, '0')}`,
       nowMicros: () => 0,
       datacenters: () => new Map([['dc1', 3]]),
