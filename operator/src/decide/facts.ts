@@ -74,6 +74,20 @@ function successorOf(hostId: string, nodes: readonly NodeView[], ring: RingView)
   return nodes.find((node) => node.object.spec.replaces === hostId && !isGivenUp(node)) ?? null;
 }
 
+/** A pod begins by not being ready, and may say so with a time shortly after it was made. */
+const NEW_MILLIS = 60_000;
+
+/**
+ * When its pod was ready last, as far as that is sure; 0: it is not. While no operator looked, a node may have come back and
+ * gone down again: then it has not been down since what was written down before.
+ */
+function lastReadyMillis({ pod }: NodeView): number {
+  const ready = pod?.status?.conditions?.find(({ type }) => type === 'Ready');
+  const changed = Date.parse(ready?.lastTransitionTime ?? '');
+  const made = Date.parse(pod?.metadata.creationTimestamp ?? '');
+  return ready?.status === 'True' || changed - made >= NEW_MILLIS ? changed || 0 : 0;
+}
+
 /** Who has left has done so for good: of the last node here nobody may be there to be asked. */
 function stateUnasked(status: DatabaseNode['status']): 'left' | 'unknown' {
   return status?.phase === 'Left' ? 'left' : 'unknown';
@@ -86,6 +100,7 @@ function factsOf(view: NodeView, cluster: ClusterView): NodeFacts {
   const isDown = isSeenDown(ring, member);
   const { status } = view.object;
   const known = status?.downSince === undefined ? nowMillis : Date.parse(status.downSince);
+  const downSince = Math.min(nowMillis, Math.max(known, lastReadyMillis(view)));
   return {
     view,
     name: view.object.metadata.name,
@@ -96,7 +111,7 @@ function factsOf(view: NodeView, cluster: ClusterView): NodeFacts {
     isReady: isPodReady(view.pod),
     isAlive: member !== null && member.aliveBy > 0,
     isDown,
-    downSince: isDown ? known : null,
+    downSince: isDown ? downSince : null,
     isVolumeLost: isLost(view),
     hadVolume: status?.volume !== undefined,
     operation: operationOf(ring, hostId),
