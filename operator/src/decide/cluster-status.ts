@@ -7,7 +7,7 @@ import { type Assertion, isFalse, isTrue, unlessBlocked, withTimes } from './con
 import type { Facts } from './facts.ts';
 import { keyspacesReady } from './keyspaces.ts';
 import { datacentersOf, type Numbers } from './numbers.ts';
-import { showOperation } from './progress.ts';
+import { showOperation, showProblems } from './progress.ts';
 import { takenNames } from './taken-names.ts';
 import { oldestVersion } from './versions.ts';
 
@@ -92,7 +92,7 @@ function scalingUp({ arrivals, numbers, first }: Outcome, facts: Facts): Asserti
     'ScalingUp',
     problems,
     going > 0
-      ? isTrue('ScalingUp', 'Joining', `${going} nodes are on their way.`)
+      ? isTrue('ScalingUp', 'Joining', `${going} nodes are on their way.${showProblems(facts)}`)
       : isFalse('ScalingUp', 'Done'),
   );
 }

@@ -3,6 +3,7 @@ import type { OperationInfo } from '../ports/nodes.ts';
 import type { Facts } from './facts.ts';
 
 const MIB = 2 ** 20;
+const PROBLEMS_SHOWN = 3;
 
 /** @returns such as `62 % 210 MiB/s`; empty: nothing is known */
 export function amountOf({ gainers, phase }: OperationInfo): string {
@@ -24,4 +25,17 @@ export function showOperation(operation: OperationInfo, { byHostId }: Facts): st
   const name = byHostId.get(hostId)?.name ?? hostId;
   const amount = amountOf(operation);
   return amount === '' ? `${kind} ${name}` : `${kind} ${name} ${amount}`;
+}
+
+/** What nodes that get data say that they wait for; empty: nothing. */
+export function showProblems({ ring, byHostId }: Facts): string {
+  if (!ring.known) return '';
+  const said = ring.operations.flatMap(({ kind, gainers }) =>
+    gainers
+      .filter(({ done, problem }) => !done && problem !== '')
+      .map(
+        ({ hostId, problem }) => ` ${kind}, ${byHostId.get(hostId)?.name ?? hostId}: ${problem}.`,
+      ),
+  );
+  return said.slice(0, PROBLEMS_SHOWN).join('');
 }
