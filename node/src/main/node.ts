@@ -272,8 +272,12 @@ export async function startNode(
   const position = () => ({ state: control?.current() ?? EMPTY_CLUSTER, cluster: view() });
   const publisher = new TopologyPublisher<ReturnType<typeof position>, SchemaStep>({
     position,
-    followSchema: ({ schema: agreed }, tell) =>
-      authority.follow(withSystemKeyspaces(schemaFromJson(agreed)), tell),
+    followSchema: ({ schema: agreed }, tell) => {
+      // Most positions differ in something else.
+      const isNew = agreed.epoch > authority.current.epoch;
+      const next = isNew ? withSystemKeyspaces(schemaFromJson(agreed)) : authority.current;
+      return authority.follow(next, tell);
+    },
     movements,
     tell: async ({ cluster: next }, step) => {
       const aside = asideTables(movements);
