@@ -84,7 +84,11 @@ test('a port in use is refused, with reusePort it is shared', async () => {
 });
 
 test('a client that does not complete its TLS handshake is closed and told of', async () => {
-  const listener = createTcpListener({ ...OPTIONS, tls: {}, handshakeMillisMax: 20 });
+  const listener = createTcpListener({
+    ...OPTIONS,
+    tls: { current: () => ({}), onChange: () => () => {} },
+    handshakeMillisMax: 20,
+  });
   const late = Promise.withResolvers<void>();
   const { port } = await listener.listen(() => assert.fail('there was no handshake'), late.resolve);
   const socket = connect(port, '127.0.0.1');

@@ -1,7 +1,8 @@
 /** StreamListener over node:net and node:tls. */
 import { createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, TLSSocket, type TlsOptions } from 'node:tls';
+import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import type { ByteSink, ByteStream, SocketAddress, StreamListener } from '../transport/index.ts';
+import type { ClientTlsSource } from './certificate-files.ts';
 
 export interface TcpListenerOptions {
   readonly host: string;
@@ -9,8 +10,8 @@ export interface TcpListenerOptions {
   readonly port: number;
   /** Several listeners (of worker threads) share the port; the kernel spreads connections. */
   readonly reusePort: boolean;
-  /** Key and certificate as node:tls takes them; null: no TLS. */
-  readonly tls: TlsOptions | null;
+  /** Null: no TLS. What changes counts for new connections. */
+  readonly tls: ClientTlsSource | null;
   /** Time for the TLS handshake; beyond, the client is closed. */
   readonly handshakeMillisMax: number;
   /** Connections the kernel queues. */
@@ -72,7 +73,9 @@ function createListener(
   const accept = (socket: Socket): void => onStream(new TcpStream(socket));
   if (tls === null) return createServer(socketOptions, accept);
   const handshake = { handshakeTimeout: handshakeMillisMax };
-  const server = createTlsServer({ ...socketOptions, ...handshake, ...tls }, accept);
+  const server = createTlsServer({ ...socketOptions, ...handshake, ...tls.current() }, accept);
+  const unwatch = tls.onChange(() => server.setSecureContext(tls.current()));
+  server.on('close', unwatch);
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') onHandshakeTimeout();
     socket.destroy();

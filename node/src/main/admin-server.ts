@@ -1,7 +1,7 @@
 /** Listens for the admin service. */
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
-import { openLinkCertificates } from '../adapters/grpc-links-certificates.ts';
+import { openLinkCertificates } from '../adapters/certificate-files.ts';
 import { refusalOfClient, secureContextOf, tlsServerOptions } from '../adapters/grpc-links-tls.ts';
 import type { Logger } from '../adapters/logger.ts';
 import type { LiveSettings } from '../config/live.ts';
@@ -55,7 +55,7 @@ function tlsListener(
 /**
  * Serves node/proto/admin.proto. gRPC itself is loaded when the first client connects: a start must not pay for it.
  * @returns closes it, after calls that run, within the drain timeout
- * @throws ListenError, LinkCertificateError
+ * @throws ListenError, CertificateFileError
  */
 export async function serveAdmin(
   live: LiveSettings,

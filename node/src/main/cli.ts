@@ -119,7 +119,7 @@ async function adminOf(command: Command): Promise<AdminPlace> {
 }
 
 async function tlsOf(encryption: InternodeEncryption): Promise<LinkTls> {
-  const { openLinkCertificates } = await import('../adapters/grpc-links-certificates.ts');
+  const { openLinkCertificates } = await import('../adapters/certificate-files.ts');
   const certificates = openLinkCertificates(encryption, null);
   certificates.close();
   return certificates.current();

@@ -6,8 +6,8 @@ import { randomUUID } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
+import { openLinkCertificates } from '../adapters/certificate-files.ts';
 import { createGrpcCarrier, GRPC_LINK_DEFAULTS } from '../adapters/grpc-links.ts';
-import { openLinkCertificates } from '../adapters/grpc-links-certificates.ts';
 import { createGrpcLinkServer } from '../adapters/grpc-links-server.ts';
 import type { LinkTlsSource } from '../adapters/grpc-links-tls.ts';
 import type { Logger } from '../adapters/logger.ts';
@@ -252,7 +252,7 @@ async function hearMembers(log: MetadataLog, gossip: Gossip, hostId: string): Pr
   }
 }
 
-/** @throws JoinRefusedError, OwnPlaceError, TwinError, LinkCertificateError; what listening or a damaged log fails with */
+/** @throws JoinRefusedError, OwnPlaceError, TwinError, CertificateFileError; what listening or a damaged log fails with */
 export async function startControlPlane(deps: ControlPlaneDeps): Promise<ControlPlane> {
   const { settings, cluster, hostId, logger } = deps;
   let clusterId = '';

@@ -1,6 +1,7 @@
 /** The part of a worker that serves the ring: links to peers on the data port, and the coordinator on them. */
+
+import { openLinkCertificates } from '../adapters/certificate-files.ts';
 import { createGrpcCarrier, GRPC_LINK_DEFAULTS } from '../adapters/grpc-links.ts';
-import { openLinkCertificates } from '../adapters/grpc-links-certificates.ts';
 import { createGrpcLinkServer } from '../adapters/grpc-links-server.ts';
 import type { ClusterSettings, Settings } from '../config/settings.ts';
 import { type Coordinator, createCoordinator } from '../coordinator/coordinator.ts';

@@ -1,9 +1,8 @@
 /** A worker thread: one event loop that serves CQL clients from all shards of the node. */
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import type { TlsOptions } from 'node:tls';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createNativeEngine } from '../../native/index.ts';
+import { openClientCertificates } from '../adapters/certificate-files.ts';
 import { createSharedLocks } from '../adapters/shared-locks.ts';
 import { createSerialClock, createSystemClock } from '../adapters/system-clock.ts';
 import { createTcpListener } from '../adapters/tcp-listener.ts';
@@ -224,13 +223,18 @@ async function start(): Promise<void> {
     logError,
   });
 
+  const { clientEncryption } = settings;
+  // The first worker tells of them.
+  const certificateLog = input.index === 0 ? logger : null;
+  const clientCertificates =
+    clientEncryption === null ? null : openClientCertificates(clientEncryption, certificateLog);
   const server = createCqlServer(
     {
       listener: createTcpListener({
         host: settings.rpcAddress,
         port: settings.nativeTransportPort,
         reusePort: settings.workers > 1,
-        tls: tlsOptions(settings),
+        tls: clientCertificates,
         handshakeMillisMax: settings.nativeTransportStartupTimeoutMs,
       }),
       clock: {
@@ -392,18 +396,6 @@ function clientLimits(settings: Settings) {
     bytesMax: Math.ceil(settings.nativeTransportMaxInFlightBytes / settings.workers),
     connectionBytesMax: settings.nativeTransportMaxInFlightBytesPerConnection,
     connectionRequestsMax: settings.nativeTransportMaxInFlightRequestsPerConnection,
-  };
-}
-
-function tlsOptions({ clientEncryption }: Settings): TlsOptions | null {
-  if (clientEncryption === null) return null;
-  const { certificateFile, keyFile, authorityFile } = clientEncryption;
-  return {
-    cert: readFileSync(certificateFile),
-    key: readFileSync(keyFile),
-    ...(authorityFile === null
-      ? {}
-      : { ca: readFileSync(authorityFile), requestCert: true, rejectUnauthorized: true }),
   };
 }
 

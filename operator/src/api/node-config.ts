@@ -19,7 +19,8 @@ const DECIDED: ReadonlySet<string> = new Set([
   'memory_limit',
   'workers',
 ]);
-const DECIDED_PATTERN = /^internode_|_address$|_port$|^tls|_certificate$|_key$|_encryption/;
+const DECIDED_PATTERN =
+  /^internode_|_address$|_port$|^tls|_certificate$|_key$|_authority$|_encryption/;
 
 export function camelCase(name: string): string {
   return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());

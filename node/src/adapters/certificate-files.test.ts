@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { LinkCertificateError, openLinkCertificates } from './grpc-links-certificates.ts';
+import { connect } from 'node:tls';
+import {
+  CertificateFileError,
+  openClientCertificates,
+  openLinkCertificates,
+} from './certificate-files.ts';
+import { createTcpListener } from './tcp-listener.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'ilion-certificates-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
@@ -64,7 +71,7 @@ test('a node does not start with files that cannot be used', { skip }, () => {
   const refused = (changed: Partial<typeof files>, why: RegExp) =>
     assert.throws(
       () => openLinkCertificates({ ...files, ...changed }, null),
-      (error) => error instanceof LinkCertificateError && why.test(error.message),
+      (error) => error instanceof CertificateFileError && why.test(error.message),
     );
   issue('100');
   refused({ keyFile: join(directory, 'none') }, /internode_key \(.*\) cannot be used: ENOENT/);
@@ -72,4 +79,50 @@ test('a node does not start with files that cannot be used', { skip }, () => {
   refused({ authorityFile: join(directory, 'text') }, /internode_authority .* cannot be used/);
   refused({ certificateFile: join(directory, 'text') }, /internode_certificate .* cannot be used/);
   refused({ keyFile: join(directory, 'text') }, /internode_key .* cannot be used/);
+});
+
+test('new clients are shown a new certificate; those that are there stay', { skip }, async () => {
+  issue('100');
+  const { certificateFile, keyFile } = files;
+  const tls = openClientCertificates({ certificateFile, keyFile, authorityFile: null }, null);
+  const listener = createTcpListener({
+    ...{ host: '127.0.0.1', port: 0, reusePort: false, tls },
+    handshakeMillisMax: 10_000,
+  });
+  const { port } = await listener.listen(
+    (stream) =>
+      stream.start({
+        onData: (chunk) => stream.write(chunk, () => {}),
+        onEnd: () => {},
+        onClosed: () => {},
+      }),
+    () => {},
+  );
+  const client = async () => {
+    const socket = connect({ port, rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    return socket;
+  };
+  const before = await client();
+  issue('50');
+  await tls.reload();
+  const after = await client();
+  const shown = [before, after].map((socket) => socket.getPeerCertificate().fingerprint256);
+  assert.notEqual(shown[0], shown[1]);
+  before.write('still here');
+  assert.equal(String((await once(before, 'data'))[0]), 'still here');
+  before.destroy();
+  after.destroy();
+  await listener.close();
+  tls.close();
+});
+
+test('a certificate for clients that cannot be used is told with its option', { skip }, () => {
+  issue('100');
+  const { certificateFile, keyFile } = files;
+  const authorityFile = join(directory, 'none');
+  assert.throws(
+    () => openClientCertificates({ certificateFile, keyFile, authorityFile }, null),
+    /client_authority \(.*none\) cannot be used: ENOENT/,
+  );
 });
