@@ -81,7 +81,7 @@ test('a node does not start with files that cannot be used', { skip }, () => {
   refused({ keyFile: join(directory, 'text') }, /internode_key .* cannot be used/);
 });
 
-test('new clients are shown a new certificate; those that are there stay', { skip }, async () => {
+test('new clients are shown a new certificate; those that are there stay', { skip }, async (t) => {
   issue('100');
   const { certificateFile, keyFile } = files;
   const tls = openClientCertificates({ certificateFile, keyFile, authorityFile: null }, null);
@@ -98,23 +98,22 @@ test('new clients are shown a new certificate; those that are there stay', { ski
       }),
     () => {},
   );
+  t.after(() => listener.close());
+  t.after(() => tls.close());
   const client = async () => {
     const socket = connect({ port, rejectUnauthorized: false });
+    t.after(() => socket.destroy());
     await once(socket, 'secureConnect');
     return socket;
   };
   const before = await client();
   issue('50');
   await tls.reload();
-  const after = await client();
-  const shown = [before, after].map((socket) => socket.getPeerCertificate().fingerprint256);
+  const later = await client();
+  const shown = [before, later].map((socket) => socket.getPeerCertificate().fingerprint256);
   assert.notEqual(shown[0], shown[1]);
   before.write('still here');
   assert.equal(String((await once(before, 'data'))[0]), 'still here');
-  before.destroy();
-  after.destroy();
-  await listener.close();
-  tls.close();
 });
 
 test('a certificate for clients that cannot be used is told with its option', { skip }, () => {

@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runSeed } from './run.ts';
 
-const SEEDS = 2;
+/** 45: a table is dropped while its ranges arrive, which once kept a join from ever ending. */
+const SEEDS = [1, 2, 45];
 
-test(`${SEEDS} seeds of rings that change`, async () => {
-  for (let seed = 1; seed <= SEEDS; seed++) {
+test(`${SEEDS.length} seeds of rings that change`, async () => {
+  for (const seed of SEEDS) {
     const { problems } = await runSeed(seed, { ring: true, tables: true, faultMillis: 8_000 });
     const again = `npm run simulate -- --topology --seconds 8 --from ${seed} --seeds 1`;
     assert.deepEqual(problems, [], `seed ${seed}: ${again}`);
