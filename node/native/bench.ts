@@ -134,7 +134,13 @@ async function compactionsEnd(store: KvStore, family: number): Promise<void> {
 
 async function benchStore(directory: string, durability: Durability): Promise<void> {
   const described = {
-    policy: { clustering: false, fixedPartitionKeyBytes: 8, gcGraceSeconds: 864_000 },
+    policy: {
+      clustering: false,
+      fixedPartitionKeyBytes: 8,
+      gcGraceSeconds: 864_000,
+      rowColumns: null,
+      columnsKnown: 0,
+    },
     gridBits: 0,
     options: process.env['BENCH_FAMILY'] ?? '',
   };

@@ -19,7 +19,14 @@ async function newFamily(policy: Partial<FamilyPolicy>, gridBits = 0): Promise<F
   return store.createFamily(
     `f${families++}`,
     familyOptions({
-      policy: { clustering: true, fixedPartitionKeyBytes: 0, gcGraceSeconds: GRACE, ...policy },
+      policy: {
+        clustering: true,
+        fixedPartitionKeyBytes: 0,
+        gcGraceSeconds: GRACE,
+        rowColumns: null,
+        columnsKnown: 0,
+        ...policy,
+      },
       gridBits,
     }),
   );
@@ -166,7 +173,13 @@ async function isGoneByDeletion(family: FamilyId, at: Buffer): Promise<boolean> 
  */
 test('rule 3: a partition tombstone stays while a file elsewhere holds its rows', async () => {
   const quiet = familyOptions({
-    policy: { clustering: true, fixedPartitionKeyBytes: 0, gcGraceSeconds: GRACE },
+    policy: {
+      clustering: true,
+      fixedPartitionKeyBytes: 0,
+      gcGraceSeconds: GRACE,
+      rowColumns: null,
+      columnsKnown: 0,
+    },
     gridBits: 0,
     options:
       'disable_auto_compactions=true;target_file_size_base=4096;compression=kNoCompression;block_based_table_factory={block_size=1024}',
@@ -217,12 +230,65 @@ test('while a snapshot lives, nothing goes on account of another key', async () 
   assert.ok(await isGone(family, key('p', 'r')));
 });
 
+test('a value that replaces older ones keeps its tombstones while there is an older file', async () => {
+  const policy = { clustering: false, gcGraceSeconds: GRACE, rowColumns: [1, 2], columnsKnown: 3 };
+  const made = await newFamily(policy);
+  const at = key('k');
+  const older = state({
+    liveness: { timestamp: 5n, ttl: 0, expiry: 0 },
+    cells: [cell({}), cell({ column: 2 })],
+  });
+  await merge(made, at, older);
+  const directory = join(scratchDirectory(), 'older');
+  const { files } = await store.exportFamily(made, directory);
+  const name = `f${families++}`;
+  const full = { fixedPartitionKeyBytes: 0, ...policy };
+  const family = await store.createFamily(name, {
+    ...{ policy: full, gridBits: 0 },
+    options: 'level_compaction_dynamic_level_bytes=false;level0_file_num_compaction_trigger=2',
+  });
+  // Into the last level.
+  const paths = files.map((file) => join(directory, file.name));
+  await store.ingest(family, paths, { databaseMade: true, link: true });
+  const dead = (timestamp: bigint) =>
+    state({
+      liveness: { timestamp, ttl: 0, expiry: 0 },
+      cells: [cell({ timestamp }), { ...tombstone(OLD, 2), timestamp }],
+    });
+  for (const timestamp of [6n, 7n]) {
+    // Of two keys, as a file of one key only is moved as it is.
+    for (const one of [at, key('l')]) await merge(family, one, dead(timestamp));
+    await store.flush(family);
+  }
+  const upper = () =>
+    store.liveFiles().filter((file) => file.family === name && file.level > 0 && file.level < 6);
+  for (let i = 0; i < 1000 && upper().length === 0; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  const [file] = upper();
+  const alone = await newFamily(policy);
+  await store.ingest(alone, [join(file.directory, file.name)], { databaseMade: true, link: true });
+  assert.deepEqual(await stored(alone, at), dead(7n));
+  await compact(family);
+  assert.deepEqual(
+    (await stored(family, at))?.cells.map(({ column }) => column),
+    [1],
+    'where nothing older is left they go',
+  );
+});
+
 test('a changed policy counts from the next compaction on; families nobody described are left', async () => {
   const family = await newFamily({ clustering: false });
   await merge(family, key('k'), state({ cells: [tombstone(RECENT)] }));
   await compact(family);
   assert.notEqual(await stored(family, key('k')), null);
-  store.setPolicy(family, { clustering: false, fixedPartitionKeyBytes: 0, gcGraceSeconds: 10 });
+  store.setPolicy(family, {
+    clustering: false,
+    fixedPartitionKeyBytes: 0,
+    gcGraceSeconds: 10,
+    rowColumns: null,
+    columnsKnown: 0,
+  });
   await compact(family);
   assert.equal(await stored(family, key('k')), null);
 

@@ -152,3 +152,48 @@ test('what is written after files came is newer than they are, however long thei
   await merge(third, 'rows', 4, 7n);
   assert.deepEqual(await columnsOf(third), [1, 2, 3, 4]);
 });
+
+test('a row that replaced older ones does so where its files go, too', async () => {
+  const policy = { ...familyOptions().policy, rowColumns: [1, 2], columnsKnown: 3 };
+  const families = new Map([['rows', { ...familyOptions(), policy }]]);
+  const first = await openStore(join(scratch, 'values'), openOptions({ families }));
+  const second = await openStore(join(scratch, 'values-2'), openOptions({ families }));
+  const rows = familyId(first, 'rows');
+  const whole = async (store: KvStore, timestamp: bigint, columns: readonly number[]) => {
+    const record = encodeRecord({
+      liveness: { timestamp, ttl: 0, expiry: 0 },
+      ...{ deletion: null, ranges: [] },
+      cells: columns.map((column) => ({
+        ...{ column, kind: 'live', timestamp, ttl: 0, localSeconds: 0, path: null },
+        value: Buffer.from(`${timestamp}`),
+      })),
+    });
+    const family = familyId(store, 'rows');
+    await write(store, (batch) => batch.merge(family, KEY, KEY.length, record, record.length));
+  };
+  const seen = async (store: KvStore) =>
+    decodeRecord((await get(store, familyId(store, 'rows'), KEY)) ?? Buffer.of()).cells.map(
+      ({ timestamp }) => timestamp,
+    );
+  // One below the other, in files of their own: the oldest in the last level.
+  await whole(first, 1n, [1, 2]);
+  await first.flush(rows);
+  await first.compact(rows);
+  await whole(first, 5n, [1, 2]);
+  await first.flush(rows);
+  await whole(first, 9n, [1]);
+  await first.flush(rows);
+  await whole(first, 7n, [1, 2]);
+  await first.flush(rows);
+  assert.ok(first.liveFiles().length >= 3);
+  assert.deepEqual(await seen(first), [9n, 7n]);
+  await stream(first, second, 'values');
+  assert.deepEqual(await seen(second), [9n, 7n]);
+  // What came counts for what is written on top of it.
+  await whole(second, 8n, [1, 2]);
+  assert.deepEqual(await seen(second), [9n, 8n]);
+  await whole(second, 10n, [1, 2]);
+  await second.flush(familyId(second, 'rows'));
+  await second.compact(familyId(second, 'rows'));
+  assert.deepEqual(await seen(second), [10n, 10n]);
+});

@@ -32,7 +32,13 @@ export function scratchDirectory(): string {
 }
 
 export function familyOptions(changed: Partial<FamilyOptions> = {}): FamilyOptions {
-  const policy = { clustering: false, fixedPartitionKeyBytes: 8, gcGraceSeconds: 3600 };
+  const policy = {
+    clustering: false,
+    fixedPartitionKeyBytes: 8,
+    gcGraceSeconds: 3600,
+    rowColumns: null,
+    columnsKnown: 0,
+  };
   return { policy, gridBits: 0, ...changed };
 }
 

@@ -1,5 +1,6 @@
 /** A page of this node's own records over all of its shards, in the order of keys. */
 import type { TableHandle } from '../storage/record-source.ts';
+import { mayHideDeletion, withoutHiddenDeletion } from '../storage/whole-row.ts';
 import type { Page, PageRequest } from './messages.ts';
 import type { LocalRecords } from './ports.ts';
 
@@ -28,14 +29,23 @@ export async function localPage(
         const found = typeof step === 'number' ? step : await step;
         if (found === 0) break;
         const { buffer } = scan;
+        let from = 0;
         let at = 0;
         for (let k = 0; k < found && count < entriesMax && bytes < bytesMax; k++) {
-          const size = 8 + buffer.readUInt32LE(at) + buffer.readUInt32LE(at + 4);
-          at += size;
-          bytes += size;
+          const record = at + 8 + buffer.readUInt32LE(at);
+          const end = record + buffer.readUInt32LE(at + 4);
+          if (mayHideDeletion(buffer[record])) {
+            parts.push(Buffer.from(buffer.subarray(from, at)));
+            parts.push(
+              shownEntry(buffer.subarray(at, record), buffer.subarray(record, end), handle),
+            );
+            from = end;
+          }
+          bytes += end - at;
+          at = end;
           count++;
         }
-        parts.push(Buffer.from(buffer.subarray(0, at)));
+        parts.push(Buffer.from(buffer.subarray(from, at)));
         if (count >= entriesMax || bytes >= bytesMax) {
           return { entries: Buffer.concat(parts), count, isLast: false };
         }
@@ -45,6 +55,14 @@ export async function localPage(
     }
   }
   return { entries: Buffer.concat(parts), count, isLast: true };
+}
+
+/** An entry with its record as replicas show it. @param keyed the entry up to its record */
+function shownEntry(keyed: Buffer, record: Buffer, { table }: TableHandle): Buffer {
+  const shown = withoutHiddenDeletion(record, table);
+  const entry = Buffer.concat([keyed, shown]);
+  entry.writeUInt32LE(shown.length, 4);
+  return entry;
 }
 
 /** The shard of the last key before `upper`, which is short: its missing bytes are zeros. */

@@ -21,6 +21,7 @@ import { protocolError } from '../common/errors.ts';
 import type { TableDef } from '../schema/schema.ts';
 import { ABSENT } from '../storage/kv.ts';
 import type { TableHandle } from '../storage/record-source.ts';
+import { mayHideDeletion, withoutHiddenDeletion } from '../storage/whole-row.ts';
 
 export const MESSAGE_VERSION = 1;
 const REQUEST_VERSION = 2;
@@ -175,9 +176,10 @@ export function readKeysRequest(body: Uint8Array): KeysRequest {
   return { epoch, table, keys };
 }
 
-/** The records answer for what a `PointReader` hears. */
+/** The records answer for what a `PointReader` of this table hears. */
 export function recordsAnswer(
   out: Writer,
+  table: TableDef,
   buffer: Uint8Array,
   starts: Int32Array,
   ends: Int32Array,
@@ -189,6 +191,12 @@ export function recordsAnswer(
   for (let i = first; i < first + count; i++) {
     if (starts[i] === ABSENT) {
       out.i32(-1);
+      continue;
+    }
+    if (mayHideDeletion(buffer[starts[i]])) {
+      const record = withoutHiddenDeletion(buffer.subarray(starts[i], ends[i]), table);
+      out.i32(record.length);
+      out.raw(record);
       continue;
     }
     out.i32(ends[i] - starts[i]);

@@ -214,7 +214,7 @@ export class PaxosReplica {
       const reader: PointReader = {
         records: (buffer, starts, ends, first, count) => {
           const out = new Writer(256);
-          recordsAnswer(out, buffer, starts, ends, first, count);
+          recordsAnswer(out, handle.table, buffer, starts, ends, first, count);
           resolve(out.copy());
         },
         failed: reject,

@@ -120,7 +120,7 @@ class Contact implements AnswerSink, PointReader {
   ): void {
     this.time();
     const { out } = this.read.context;
-    recordsAnswer(out, buffer, starts, ends, first, count);
+    recordsAnswer(out, this.read.request.handle.table, buffer, starts, ends, first, count);
     this.take(out.copy());
     this.read.look();
   }

@@ -6,6 +6,7 @@
 import { Writer } from '../common/bytes.ts';
 import { CqlError } from '../common/errors.ts';
 import { type Links, type RequestHandler, type Responder, Verb } from '../internode/links.ts';
+import type { TableDef } from '../schema/schema.ts';
 import type { WriteSink } from '../storage/local-store.ts';
 import type { PointReader } from '../storage/record-source.ts';
 import type { CoordinatorContext } from './context.ts';
@@ -60,12 +61,20 @@ function failWith(responder: Responder, error: unknown): void {
 /** Answers a read with records, or with their digest. */
 class ReadAnswer implements PointReader {
   private readonly replica: Replica;
+  private readonly table: TableDef;
   private readonly responder: Responder;
   private readonly bytes: number;
   private readonly wantsDigest: boolean;
 
-  constructor(replica: Replica, responder: Responder, bytes: number, wantsDigest: boolean) {
+  constructor(
+    replica: Replica,
+    table: TableDef,
+    responder: Responder,
+    bytes: number,
+    wantsDigest: boolean,
+  ) {
     this.replica = replica;
+    this.table = table;
     this.responder = responder;
     this.bytes = bytes;
     this.wantsDigest = wantsDigest;
@@ -79,7 +88,7 @@ class ReadAnswer implements PointReader {
     count: number,
   ): void {
     this.replica.release(this.bytes);
-    recordsAnswer(ANSWER, buffer, starts, ends, first, count);
+    recordsAnswer(ANSWER, this.table, buffer, starts, ends, first, count);
     if (this.wantsDigest) {
       digestAnswer(DIGEST, ANSWER.view());
       this.responder.answer(DIGEST.view());
@@ -244,7 +253,11 @@ export class Replica {
     }
     this.hold(bytes);
     for (const key of keys) store.get(handle, shard, key, key.length);
-    store.addReader(shard, new ReadAnswer(this, responder, bytes, wantsDigest), keys.length);
+    store.addReader(
+      shard,
+      new ReadAnswer(this, handle.table, responder, bytes, wantsDigest),
+      keys.length,
+    );
   }
 
   private page(body: Uint8Array, responder: Responder): void {

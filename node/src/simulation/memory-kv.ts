@@ -66,8 +66,9 @@ export class MemoryEngine implements KvEngine {
       state = new StoreState(disk, path, options);
       disk.stores.set(path, state);
     }
-    for (const name of options.families.keys()) {
-      if (!state.names.has(name)) state.createFamily(name);
+    for (const [name, { policy }] of options.families) {
+      const family = state.names.get(name) ?? state.createFamily(name, policy);
+      state.table(family).policy = policy;
     }
     const store = new MemoryStore(this, state);
     return this.later(disk.faults.readMillis, () => store);
@@ -156,12 +157,12 @@ class MemoryStore implements KvStore {
     return new Map(this.open().names);
   }
 
-  createFamily(name: string, _options: FamilyOptions): Promise<FamilyId> {
+  createFamily(name: string, { policy }: FamilyOptions): Promise<FamilyId> {
     return this.changed((state) => {
       if (state.names.has(name)) {
         throw new KvError('BAD_ARGUMENT', `the column family ${name} exists`);
       }
-      return state.createFamily(name);
+      return state.createFamily(name, policy);
     });
   }
 
@@ -179,8 +180,8 @@ class MemoryStore implements KvStore {
     });
   }
 
-  setPolicy(family: FamilyId, _policy: FamilyPolicy): void {
-    this.open().table(family);
+  setPolicy(family: FamilyId, policy: FamilyPolicy): void {
+    this.open().table(family).policy = policy;
   }
 
   setGridBits(family: FamilyId, _bits: number): void {
@@ -295,7 +296,7 @@ class MemoryStore implements KvStore {
 
   importFamily(
     name: string,
-    _options: FamilyOptions,
+    { policy }: FamilyOptions,
     directory: string,
     _exported: Pick<ExportedFamily, 'metadata'>,
     { names, move }: ImportOptions,
@@ -305,7 +306,7 @@ class MemoryStore implements KvStore {
       const all = [...files.keys()]
         .filter((path) => path.startsWith(`${directory}/`))
         .map((path) => path.slice(directory.length));
-      const family = state.createFamily(name);
+      const family = state.createFamily(name, policy);
       for (const file of names ?? all) {
         const path = `${directory}${file}`;
         const { keys, values } = openFile(this.engine.disk, path).view();

@@ -1,6 +1,8 @@
 /** One column family in memory: keys in order, merged values, views that later writes do not change. */
+import type { FamilyPolicy } from '../storage/kv.ts';
 import { mergeRecords } from '../storage/merge.ts';
-import { RecordFormatError } from '../storage/record.ts';
+import { decodeRecord, encodeRecord, RecordFormatError } from '../storage/record.ts';
+import { isWholeRow, latestOf } from '../storage/whole-row.ts';
 
 /** A value that merged records could not be joined with: reading it fails, as RocksDB's does. */
 export const UNMERGEABLE = Symbol('unmergeable');
@@ -47,7 +49,23 @@ function joined(before: StoredValue | undefined, record: Uint8Array): StoredValu
   }
 }
 
+/** A row that may take the place of what there is of its key; null: it is merged. */
+function replacing(
+  before: StoredValue | undefined,
+  record: Uint8Array,
+  { rowColumns, columnsKnown }: FamilyPolicy,
+): Uint8Array | null {
+  if (rowColumns === null || before === undefined || before === UNMERGEABLE) return null;
+  const row = decodeRecord(record);
+  if (!isWholeRow(row, rowColumns)) return null;
+  const old = decodeRecord(before);
+  const latest = latestOf(old);
+  if (latest !== null && latest >= (row.liveness?.timestamp ?? 0n)) return null;
+  return old.cells.every(({ column }) => column < columnsKnown) ? encodeRecord(row) : null;
+}
+
 export class MemoryTable {
+  policy: FamilyPolicy | null = null;
   private keys: string[] = [];
   private values = new Map<string, StoredValue>();
   /** A view has them: they are copied before the next change. */
@@ -76,6 +94,15 @@ export class MemoryTable {
     this.put(key, joined(this.values.get(key), record), undo);
   }
 
+  /** As `merge`, but where that is the same the record may take the place of what there was, as in the native engine. */
+  write(key: string, record: Uint8Array, undo: Undo[]): void {
+    const { policy } = this;
+    const before = this.values.get(key);
+    const row = policy === null ? null : replacing(before, record, policy);
+    if (row === null) this.merge(key, record, undo);
+    else this.put(key, row, undo);
+  }
+
   delete(key: string, undo: Undo[]): void {
     const before = this.values.get(key);
     if (before === undefined) return;
@@ -93,6 +120,7 @@ export class MemoryTable {
   /** A table of its own with the same content. */
   copy(): MemoryTable {
     const copy = new MemoryTable();
+    copy.policy = this.policy;
     copy.keys = [...this.keys];
     copy.values = new Map(this.values);
     return copy;

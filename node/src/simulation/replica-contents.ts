@@ -1,5 +1,6 @@
 /** What the nodes of a world have of the clients' tables, and who has to have it. */
 import { familyName, type Schema } from '../schema/schema.ts';
+import { withoutHiddenDeletion } from '../storage/whole-row.ts';
 import type { ReplicaContents } from './checkers.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import type { World } from './world.ts';
@@ -33,7 +34,7 @@ async function readTable(
   const [keyspace, short] = name.split('.');
   const table = schema.keyspaces.get(keyspace)?.tables.get(short);
   const family = table === undefined ? undefined : kv.families().get(familyName(table));
-  if (family === undefined) throw new TypeError(`no table ${name}`);
+  if (table === undefined || family === undefined) throw new TypeError(`no table ${name}`);
   const iterator = kv.iterator(family, null, null);
   const out = Buffer.alloc(1 << 20);
   for (;;) {
@@ -44,7 +45,8 @@ async function readTable(
       const keyEnd = at + 8 + out.readUInt32LE(at);
       const end = keyEnd + out.readUInt32LE(at + 4);
       const key = out.toString('hex', at + 8, keyEnd);
-      entries.set(`${name} ${key}`, out.toString('hex', keyEnd, end));
+      const shown = withoutHiddenDeletion(out.subarray(keyEnd, end), table);
+      entries.set(`${name} ${key}`, Buffer.from(shown).toString('hex'));
       at = end;
     }
   }

@@ -3,7 +3,7 @@
  * was not synced, or any end of it: what the disk had already taken by itself may stay.
  */
 import type { MetadataFiles } from '../cluster/ports.ts';
-import type { KvErrorCode, KvOpenOptions } from '../storage/kv.ts';
+import type { FamilyPolicy, KvErrorCode, KvOpenOptions } from '../storage/kv.ts';
 import { KvError } from '../storage/kv.ts';
 import type { BatchOperation } from './batch-reader.ts';
 import type { MemoryEngine } from './memory-kv.ts';
@@ -132,13 +132,15 @@ export class StoreState {
     this.disk = disk;
     this.path = path;
     this.options = options;
-    this.createFamily('default');
+    this.createFamily('default', null);
   }
 
-  createFamily(name: string): number {
+  createFamily(name: string, policy: FamilyPolicy | null): number {
     const id = this.nextFamily++;
+    const table = new MemoryTable();
+    table.policy = policy;
     this.names.set(name, id);
-    this.tables.set(id, new MemoryTable());
+    this.tables.set(id, table);
     return id;
   }
 
@@ -287,7 +289,7 @@ export class StoreState {
           break;
         case 'merge':
           if (this.disk.planted.lastArrivalWins) table.put(operation.key, operation.value, undo);
-          else table.merge(operation.key, operation.value, undo);
+          else table.write(operation.key, operation.value, undo);
           break;
         case 'delete':
           table.delete(operation.key, undo);

@@ -76,7 +76,13 @@ class RegisterNode implements SimulatedNode {
         [
           FAMILY,
           {
-            policy: { clustering: false, fixedPartitionKeyBytes: 0, gcGraceSeconds: 0 },
+            policy: {
+              clustering: false,
+              fixedPartitionKeyBytes: 0,
+              gcGraceSeconds: 0,
+              rowColumns: null,
+              columnsKnown: 0,
+            },
             gridBits: 0,
           },
         ],

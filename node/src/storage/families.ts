@@ -2,6 +2,7 @@
 import type { Schema, TableDef } from '../schema/schema.ts';
 import { keyLayout } from './keys.ts';
 import type { FamilyOptions } from './kv.ts';
+import { rowColumnsOf } from './whole-row.ts';
 
 /** Of a small table: files are cut at 2^6 points of the token space at least. */
 const GRID_BITS_MIN = 6;
@@ -30,6 +31,8 @@ export function familyOptions(table: TableDef): FamilyOptions {
       clustering: keys.clustering.length > 0,
       fixedPartitionKeyBytes: keys.fixedPartitionKeyBytes,
       gcGraceSeconds: table.options.gc_grace_seconds,
+      rowColumns: rowColumnsOf(table),
+      columnsKnown: table.nextColumnId,
     },
     gridBits: GRID_BITS_MIN,
     ...(compressed ? {} : { options: 'compression=kNoCompression' }),

@@ -36,6 +36,10 @@ export interface FamilyPolicy {
   /** Bytes of a partition key in the fixed form; 0: stuffed form. */
   readonly fixedPartitionKeyBytes: number;
   readonly gcGraceSeconds: number;
+  /** Ids of the regular columns, ascending, if each of them is one cell; else null (storage-format.md, 6). */
+  readonly rowColumns: readonly number[] | null;
+  /** Column ids below it have been given. */
+  readonly columnsKnown: number;
 }
 
 export interface FamilyOptions {

@@ -3,22 +3,6 @@
 #include "record.h"
 
 namespace ilion {
-namespace {
-
-// Tags of db/dbformat.h (ValueType), for the default family and with a family's number.
-enum Tag : uint8_t {
-  kDeletion = 0x0,
-  kValue = 0x1,
-  kMerge = 0x2,
-  kFamilyDeletion = 0x4,
-  kFamilyValue = 0x5,
-  kFamilyMerge = 0x6,
-  kFamilyRangeDeletion = 0xE,
-  kRangeDeletion = 0xF,
-};
-
-}  // namespace
-
 const char* checkBatch(const Slice& batch, const FamilySet& families) {
   if (batch.size() < kBatchHeaderBytes) return "cut short in its header";
   uint32_t expected = loadU32Le(batch.data() + 8);

@@ -10,6 +10,18 @@ namespace ilion {
 
 constexpr size_t kBatchHeaderBytes = 12;
 
+// What may be in a batch: tags of db/dbformat.h (ValueType), for the default family and with a family's number.
+enum BatchTag : uint8_t {
+  kDeletion = 0x0,
+  kValue = 0x1,
+  kMerge = 0x2,
+  kFamilyDeletion = 0x4,
+  kFamilyValue = 0x5,
+  kFamilyMerge = 0x6,
+  kFamilyRangeDeletion = 0xE,
+  kRangeDeletion = 0xF,
+};
+
 // Says which families a batch may name.
 class FamilySet {
  public:

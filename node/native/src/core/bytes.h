@@ -37,6 +37,11 @@ class ByteReader {
 
   bool ok = true;
   bool done() const { return p_ == end_; }
+  const char* at() const { return p_; }
+
+  void skip(size_t count) {
+    if (need(count)) p_ += count;
+  }
 
   uint8_t u8() { return need(1) ? static_cast<uint8_t>(*p_++) : 0; }
 

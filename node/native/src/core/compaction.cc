@@ -15,6 +15,7 @@ struct Beginning {
   uint32_t familyId = 0;
   std::string familyName;
   std::vector<uint64_t> inputs;
+  int outputLevel = 0;
   bool snapshots = true;
   uint64_t snapshotsTaken = 0;
   std::shared_ptr<SnapshotCounter> counter;
@@ -37,6 +38,7 @@ void rememberCompaction(rocksdb::DB* db, const rocksdb::CompactionJobInfo& job,
   begun->familyId = job.cf_id;
   begun->familyName = job.cf_name;
   for (const auto& file : job.input_file_infos) begun->inputs.push_back(file.file_number);
+  begun->outputLevel = job.output_level;
   begun->snapshotsTaken = snapshotsTaken->load();
   begun->snapshots = hasSnapshots(db);
   begun->counter = std::move(snapshotsTaken);
@@ -46,11 +48,11 @@ void rememberCompaction(rocksdb::DB* db, const rocksdb::CompactionJobInfo& job,
 void forgetCompaction() { beginning.reset(); }
 
 void OutsideFiles::load(rocksdb::DB* db, const std::string& family,
-                        const std::vector<uint64_t>& inputs) {
+                        const std::vector<uint64_t>& inputs, int levelMin) {
   std::vector<rocksdb::LiveFileMetaData> live;
   db->GetLiveFilesMetaData(&live);
   for (const auto& file : live) {
-    if (file.column_family_name != family) continue;
+    if (file.column_family_name != family || file.level < levelMin) continue;
     if (std::find(inputs.begin(), inputs.end(), file.file_number) != inputs.end()) continue;
     files_.push_back(File{file.smallestkey, file.largestkey, 0});
   }
@@ -82,6 +84,7 @@ CompactionScope::CompactionScope(std::shared_ptr<FamilyState> family, uint32_t f
   db_ = beginning->db;
   familyName_ = beginning->familyName;
   inputs_ = beginning->inputs;
+  outputLevel_ = beginning->outputLevel;
   // The compaction's list of snapshots was made between its beginning and now.
   alone_ = !beginning->snapshots && !hasSnapshots(db_) &&
            beginning->counter->load() == beginning->snapshotsTaken;
@@ -112,8 +115,9 @@ CompactionScope::Outcome CompactionScope::filter(const Slice& key, const Slice& 
       touched = dropCovered(coverOf(Slice(key.data() + prefixLength, key.size() - prefixLength)));
     }
   }
-  touched |= expire(plain);
-  if (plain && (!isPartition || mayPurgePartition(prefix))) touched |= purge();
+  bool nothingOlder = plain && mayPurge() && isOldest(key);
+  touched |= expire(nothingOlder);
+  if (nothingOlder && (!isPartition || mayPurgePartition(prefix))) touched |= purge();
   if (record_.empty()) return Outcome::remove;
   if (!touched) return Outcome::keep;
   changed->clear();
@@ -178,7 +182,7 @@ bool CompactionScope::dropCovered(int64_t cover) {
 static uint32_t writtenAt(uint32_t expiry, uint32_t ttl) { return expiry > ttl ? expiry - ttl : 0; }
 
 // Rule 1.
-bool CompactionScope::expire(bool plain) {
+bool CompactionScope::expire(bool nothingOlder) {
   bool touched = false;
   for (Cell& cell : record_.cells) {
     if (cell.kind != CellKind::expiring || cell.localSeconds > now_) continue;
@@ -189,7 +193,7 @@ bool CompactionScope::expire(bool plain) {
     touched = true;
   }
   Liveness& liveness = record_.liveness;
-  if (plain && liveness.present && liveness.ttl > 0 && liveness.expiry <= now_) {
+  if (nothingOlder && liveness.present && liveness.ttl > 0 && liveness.expiry <= now_) {
     uint64_t written = writtenAt(liveness.expiry, liveness.ttl);
     if (written + policy_.gcGraceSeconds < now_) {
       liveness = Liveness();
@@ -197,6 +201,25 @@ bool CompactionScope::expire(bool plain) {
     }
   }
   return touched;
+}
+
+// Is there anything in the record that rules 1 and 3 take from it where nothing older is left?
+bool CompactionScope::mayPurge() const {
+  return record_.deletion.present || !record_.ranges.empty() || record_.liveness.ttl > 0 ||
+         std::any_of(record_.cells.begin(), record_.cells.end(),
+                     [](const Cell& cell) { return cell.kind != CellKind::live; });
+}
+
+// A value hides what is older (node/docs/storage-format.md, 6), but only here: where its file goes to another node in
+// parts, they are merged.
+bool CompactionScope::isOldest(const Slice& key) {
+  if (db_ == nullptr) return false;
+  if (!olderLoaded_) {
+    // Without what it compacts, its own level has other keys; level 0 has any.
+    older_.load(db_, familyName_, inputs_, outputLevel_ == 0 ? 0 : outputLevel_ + 1);
+    olderLoaded_ = true;
+  }
+  return !older_.overlaps(key, key);
 }
 
 // Rule 3, for a record where it is allowed.
@@ -219,7 +242,7 @@ bool CompactionScope::purge() {
 bool CompactionScope::mayPurgePartition(const Slice& prefix) {
   if (!alone_) return false;
   if (!outsideLoaded_) {
-    outside_.load(db_, familyName_, inputs_);
+    outside_.load(db_, familyName_, inputs_, 0);
     outsideLoaded_ = true;
   }
   // 0xFF never begins a clustering component.

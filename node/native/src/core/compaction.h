@@ -33,7 +33,9 @@ void forgetCompaction();
 // Where the key ranges of the files outside a compaction are looked up.
 class OutsideFiles {
  public:
-  void load(rocksdb::DB* db, const std::string& family, const std::vector<uint64_t>& inputs);
+  // Those of a level from `levelMin` on.
+  void load(rocksdb::DB* db, const std::string& family, const std::vector<uint64_t>& inputs,
+            int levelMin);
   // Does any file hold keys in [lower, upper]?
   bool overlaps(const Slice& lower, const Slice& upper) const;
 
@@ -58,7 +60,7 @@ class CompactionScope {
 
   enum class Outcome { keep, change, remove };
 
-  // `plain`: the stored value is not a merge operand, so nothing older is under it.
+  // `plain`: the stored value is not a merge operand.
   Outcome filter(const Slice& key, const Slice& value, bool plain, std::string* changed);
 
   // For the result of a merge, which will be a plain value; it cannot be removed here, only emptied.
@@ -69,7 +71,9 @@ class CompactionScope {
   void learnTombstones(const Record& record);
   int64_t coverOf(const Slice& clustering) const;
   bool dropCovered(int64_t cover);
-  bool expire(bool plain);
+  bool expire(bool nothingOlder);
+  bool mayPurge() const;
+  bool isOldest(const Slice& key);
   bool purge();
   bool mayPurgePartition(const Slice& prefix);
 
@@ -82,9 +86,12 @@ class CompactionScope {
   rocksdb::DB* db_ = nullptr;
   std::string familyName_;
   std::vector<uint64_t> inputs_;
+  int outputLevel_ = 0;
   bool alone_ = false;  // no snapshot, one thread: this scope sees every version of every key
   bool outsideLoaded_ = false;
   OutsideFiles outside_;
+  bool olderLoaded_ = false;
+  OutsideFiles older_;  // may have an older version of a key
 
   // The tombstones seen of the partition that is being passed.
   struct Cover {

@@ -9,6 +9,7 @@
 #include "file-checksum.h"
 #include "memory-only.h"
 #include "merge.h"
+#include "overwrites.h"
 #include "partitioner.h"
 #include "process.h"
 
@@ -120,6 +121,7 @@ Error familyOptions(Process& process, const FamilyOptions& options,
   if (options.described) state->setPolicy(options.policy);
   out->merge_operator = newRecordMergeOperator(state);
   out->compaction_filter_factory = newRecordFilterFactory(state);
+  out->table_properties_collector_factories.push_back(boundsCollectorFactory());
   state->setGridBits(options.gridBits);
   out->sst_partitioner_factory = newTokenPartitionerFactory(state);
   return Error();

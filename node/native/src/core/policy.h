@@ -2,6 +2,10 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
 
 #include "bytes.h"
 
@@ -11,6 +15,9 @@ struct FamilyPolicy {
   bool clustering = false;
   uint32_t fixedPartitionKeyBytes = 0;  // 0: stuffed form
   uint32_t gcGraceSeconds = 0;
+  // Ids of the regular columns, ascending, where each of them is one cell; nothing: one of them is not.
+  std::shared_ptr<const std::vector<uint32_t>> rowColumns;
+  uint64_t columnsKnown = 0;  // ids below it have been given
 };
 
 // Shared by everything that works on a family; the policy may change while a compaction runs, which sees one whole policy.
@@ -23,13 +30,17 @@ class FamilyState {
     uint64_t packed = kDescribed | (policy.clustering ? kClustering : 0) |
                       static_cast<uint64_t>(policy.fixedPartitionKeyBytes & 0xff) << 32 |
                       policy.gcGraceSeconds;
+    std::lock_guard<std::mutex> lock(columnsMutex_);
+    rowColumns_ = policy.rowColumns;
+    columnsKnown_ = policy.columnsKnown;
     packed_.store(packed, std::memory_order_release);
   }
 
   FamilyPolicy policy() const {
+    std::lock_guard<std::mutex> lock(columnsMutex_);
     uint64_t packed = packed_.load(std::memory_order_acquire);
     return FamilyPolicy{(packed & kClustering) != 0, static_cast<uint32_t>(packed >> 32 & 0xff),
-                        static_cast<uint32_t>(packed)};
+                        static_cast<uint32_t>(packed), rowColumns_, columnsKnown_};
   }
 
   // 0: files are not cut.
@@ -41,6 +52,9 @@ class FamilyState {
   static constexpr uint64_t kClustering = 1ull << 62;
   std::atomic<uint64_t> packed_{0};
   std::atomic<uint32_t> gridBits_{0};
+  mutable std::mutex columnsMutex_;
+  std::shared_ptr<const std::vector<uint32_t>> rowColumns_;
+  uint64_t columnsKnown_ = 0;
 };
 
 constexpr size_t kTokenBytes = 8;

@@ -1,5 +1,7 @@
 #include "record.h"
 
+#include <algorithm>
+
 namespace ilion {
 namespace {
 
@@ -143,6 +145,45 @@ bool parseRecord(const Slice& bytes, Record* record) {
     if (!parseCell(in, base, record->liveness, &cell)) return false;
     if (record->cells.size() > first + 1 && comparePlaces((&cell)[-1], cell) >= 0) return false;
   }
+  return in.ok;
+}
+
+bool outlineRecord(const Slice& bytes, const std::vector<uint32_t>* rowColumns,
+                   RecordOutline* out) {
+  *out = RecordOutline();
+  ByteReader in(bytes);
+  uint8_t head = in.u8();
+  if (!in.ok || head >> 4 != kVersion) return false;
+  int64_t base = in.i64();
+  if (head & kHasLiveness) out->latest = base;
+  if (head & kLivenessExpires) in.skip(8);
+  if (head & kHasDeletion) {
+    out->latest = std::max(out->latest, in.i64());
+    in.skip(4);
+  }
+  uint32_t ranges = head & kHasRanges ? in.varint() : 0;
+  for (uint32_t i = 0; in.ok && i < ranges; i++) {
+    in.chunk();
+    in.chunk();
+    out->latest = std::max(out->latest, in.i64());
+    in.skip(4);
+  }
+  bool whole = rowColumns != nullptr &&
+               (head & (kHasLiveness | kHasDeletion | kHasRanges)) == kHasLiveness;
+  size_t next = 0;
+  while (in.ok && !in.done()) {
+    uint32_t column = in.varint();
+    uint8_t flags = in.u8();
+    out->columns = std::max(out->columns, uint64_t{column} + 1);
+    out->latest = std::max(out->latest, flags & kOwnTimestamp ? in.i64() : base);
+    if (flags & (kTombstone | kComplexDeletion)) in.skip(4);
+    if (flags & kExpiring) in.skip(8);
+    if (flags & kHasPath) in.chunk();
+    if (!(flags & (kTombstone | kComplexDeletion))) in.chunk();
+    whole = whole && (flags & ~(kTombstone | kRowTtl)) == 0 && next < rowColumns->size() &&
+            (*rowColumns)[next++] == column;
+  }
+  out->whole = whole && next == rowColumns->size();
   return in.ok;
 }
 

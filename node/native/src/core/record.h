@@ -68,6 +68,17 @@ int comparePlaces(const Cell& a, const Cell& b);
 // Cells and ranges are in order as far as they come from one call.
 bool parseRecord(const Slice& bytes, Record* record);
 
+// What there is to know of a record without its cells.
+struct RecordOutline {
+  int64_t latest = INT64_MIN;  // the greatest of its timestamps
+  uint64_t columns = 0;        // one more than the greatest id of a column in it
+  // A row that was written as a whole: liveness and a cell of each column of `rowColumns`, all of one timestamp.
+  bool whole = false;
+};
+
+// Without memory of its own. `rowColumns` may be null. False: not a record (not all that parseRecord finds is found here).
+bool outlineRecord(const Slice& bytes, const std::vector<uint32_t>* rowColumns, RecordOutline* out);
+
 // Appends the canonical bytes of a record whose cells and ranges are in order.
 void encodeRecord(const Record& record, std::string* out);
 

@@ -104,6 +104,7 @@ void Store::addFamily(rocksdb::ColumnFamilyHandle* handle, std::shared_ptr<Famil
   family->state = std::move(state);
   family->db = db_;
   family->handle = handle;
+  overwrites_.added(*family);
   std::lock_guard<std::mutex> lock(familiesMutex_);
   auto table = std::make_shared<FamilyTable>(*families_);
   uint32_t id = handle->GetID();

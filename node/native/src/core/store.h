@@ -13,6 +13,7 @@
 #include "batch-check.h"
 #include "compaction.h"
 #include "error.h"
+#include "overwrites.h"
 #include "policy.h"
 #include "writer.h"
 
@@ -41,6 +42,7 @@ struct Family {
   std::shared_ptr<FamilyState> state;
   std::shared_ptr<rocksdb::DB> db;
   rocksdb::ColumnFamilyHandle* handle = nullptr;
+  FamilyBounds bounds;  // Overwrites' own
   ~Family();
 };
 
@@ -48,7 +50,7 @@ struct Family {
 class FamilyTable : public FamilySet {
  public:
   bool has(uint32_t id) const override { return find(id) != nullptr; }
-  const Family* find(uint32_t id) const { return id < byId.size() ? byId[id].get() : nullptr; }
+  Family* find(uint32_t id) const { return id < byId.size() ? byId[id].get() : nullptr; }
 
   std::vector<std::shared_ptr<Family>> byId;  // null: no such family
 };
@@ -82,6 +84,7 @@ class Store {
   const std::string& path() const { return path_; }
   rocksdb::DB& db() { return *db_; }
   Writer& writer() { return *writer_; }
+  Overwrites& overwrites() { return overwrites_; }
   std::shared_ptr<const FamilyTable> families() const;
   std::shared_ptr<Family> family(uint32_t id) const;
 
@@ -120,6 +123,7 @@ class Store {
   std::shared_ptr<rocksdb::Statistics> statistics_;
   std::shared_ptr<StoreListener> listener_;
   std::shared_ptr<SnapshotCounter> snapshotsTaken_ = std::make_shared<SnapshotCounter>(0);
+  Overwrites overwrites_;
   std::unique_ptr<Writer> writer_;
 
   mutable std::mutex familiesMutex_;

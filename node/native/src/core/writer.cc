@@ -6,7 +6,6 @@
 #include <chrono>
 
 #include <rocksdb/db.h>
-#include <rocksdb/write_batch.h>
 
 #include "batch-check.h"
 #include "scheduling.h"
@@ -99,10 +98,9 @@ void Writer::writeAll(std::deque<Group>* groups) {
   std::vector<Code> codes;
   for (Group& group : *groups) {
     storeU32Le(group.batch.data() + 8, group.count);
-    rocksdb::WriteBatch batch(std::move(group.batch));
     // The last one's sync also covers those before it.
     write.sync = options_.group && &group == &groups->back();
-    rocksdb::Status status = store_.db().Write(write, &batch);
+    rocksdb::Status status = store_.overwrites().write(store_, write, std::move(group.batch));
     if (!status.ok() && !stuck_.exchange(true)) {
       Error error = errorOf(status);
       store_.publish(Event{Event::Kind::error, "", error.message, error.code});

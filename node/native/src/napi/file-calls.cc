@@ -102,8 +102,10 @@ napi_value ingest(napi_env env, napi_callback_info info) {
     options.snapshot_consistency = false;
     options.allow_blocking_flush = false;
   }
-  return longJob(env, *handle,
-                 [family, arg] { return errorOf(family->db->IngestExternalFiles({arg})); });
+  return longJob(env, *handle, [&overwrites = handle->store().overwrites(), family, arg] {
+    AddingFiles adding(overwrites, *family);
+    return errorOf(family->db->IngestExternalFiles({arg}));
+  });
 }
 
 // Writes one SST file, outside any store.

@@ -33,9 +33,16 @@ napi_value longJob(napi_env env, StoreHandle& handle, std::function<Error()> wor
 }
 
 FamilyPolicy policyOf(napi_env env, napi_value object) {
-  return FamilyPolicy{boolOf(env, property(env, object, "clustering")),
+  FamilyPolicy policy{boolOf(env, property(env, object, "clustering")),
                       u32Of(env, property(env, object, "fixedPartitionKeyBytes")),
-                      u32Of(env, property(env, object, "gcGraceSeconds"))};
+                      u32Of(env, property(env, object, "gcGraceSeconds")), nullptr, 0};
+  napi_value columns = property(env, object, "rowColumns");
+  bool isArray = false;
+  napi_is_array(env, columns, &isArray);
+  if (!isArray) return policy;
+  policy.rowColumns = std::make_shared<const std::vector<uint32_t>>(u32sOf(env, columns));
+  policy.columnsKnown = u32Of(env, property(env, object, "columnsKnown"));
+  return policy;
 }
 
 FamilyOptions familyOptionsOf(napi_env env, napi_value object) {

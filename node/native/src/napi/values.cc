@@ -52,6 +52,18 @@ std::vector<std::string> stringsOf(napi_env env, napi_value array) {
   return texts;
 }
 
+std::vector<uint32_t> u32sOf(napi_env env, napi_value array) {
+  uint32_t count = 0;
+  napi_get_array_length(env, array, &count);
+  std::vector<uint32_t> numbers;
+  for (uint32_t i = 0; i < count; i++) {
+    napi_value element = nullptr;
+    napi_get_element(env, array, i, &element);
+    numbers.push_back(u32Of(env, element));
+  }
+  return numbers;
+}
+
 std::optional<std::string> bytesOf(napi_env env, napi_value value) {
   bool typed = false;
   napi_is_typedarray(env, value, &typed);

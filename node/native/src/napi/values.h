@@ -31,6 +31,7 @@ uint32_t u32Of(napi_env env, napi_value value);
 bool boolOf(napi_env env, napi_value value);
 std::string stringOf(napi_env env, napi_value value);
 std::vector<std::string> stringsOf(napi_env env, napi_value array);
+std::vector<uint32_t> u32sOf(napi_env env, napi_value array);
 // Of a Uint8Array; nothing for null or undefined.
 std::optional<std::string> bytesOf(napi_env env, napi_value value);
 napi_value property(napi_env env, napi_value object, const char* name);
