@@ -82,5 +82,5 @@ test('every option says how it changes, and auto says what it has become', () =>
   const { settings, value } = live('');
   assert.equal(settings.list().length, OPTIONS.length);
   assert.equal(value('workers')?.value, 'auto (2)');
-  assert.equal(value('cache_size')?.value, 'auto (148MiB)');
+  assert.equal(value('cache_size')?.value, 'auto (122MiB)');
 });

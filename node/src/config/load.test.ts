@@ -20,7 +20,7 @@ test('defaults follow the machine', () => {
   assert.equal(settings.workers, 6);
   assert.equal(settings.shards, 4);
   assert.equal(settings.commitlogSync, 'group');
-  assert.equal(settings.cacheBytes, Math.floor(512 * 2 ** 20 * 0.29));
+  assert.equal(settings.cacheBytes, Math.floor(512 * 2 ** 20 * 0.24));
   assert.equal(settings.logFormat, 'json');
 });
 

@@ -65,7 +65,7 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
 const TIME_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 const MIB = 2 ** 20;
 /** Of memory_limit. The rest is for the event loops' heaps, requests in flight, and what the allocator cannot give back. */
-const CACHE_SHARE = 0.29;
+const CACHE_SHARE = 0.24;
 const MEMTABLE_SHARE = 0.11;
 
 function findOption(name: string, where: string): Option {

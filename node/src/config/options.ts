@@ -319,7 +319,7 @@ export const OPTIONS = [
     type: BYTES,
     default: 'auto',
     change: 'restart',
-    about: 'Block cache; auto: 29 % of memory_limit.',
+    about: 'Block cache; auto: 24 % of memory_limit.',
   },
   {
     name: 'memtable_size',
