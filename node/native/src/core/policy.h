@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <utility>
 #include <vector>
 
 #include "bytes.h"
@@ -24,23 +23,17 @@ struct FamilyPolicy {
 class FamilyState {
  public:
   // Off until a policy is set: a family that nobody described is stored as it is.
-  bool described() const { return packed_.load(std::memory_order_acquire) != 0; }
+  bool described() const { return described_.load(std::memory_order_acquire); }
 
   void setPolicy(const FamilyPolicy& policy) {
-    uint64_t packed = kDescribed | (policy.clustering ? kClustering : 0) |
-                      static_cast<uint64_t>(policy.fixedPartitionKeyBytes & 0xff) << 32 |
-                      policy.gcGraceSeconds;
-    std::lock_guard<std::mutex> lock(columnsMutex_);
-    rowColumns_ = policy.rowColumns;
-    columnsKnown_ = policy.columnsKnown;
-    packed_.store(packed, std::memory_order_release);
+    std::lock_guard<std::mutex> lock(mutex_);
+    policy_ = policy;
+    described_.store(true, std::memory_order_release);
   }
 
   FamilyPolicy policy() const {
-    std::lock_guard<std::mutex> lock(columnsMutex_);
-    uint64_t packed = packed_.load(std::memory_order_acquire);
-    return FamilyPolicy{(packed & kClustering) != 0, static_cast<uint32_t>(packed >> 32 & 0xff),
-                        static_cast<uint32_t>(packed), rowColumns_, columnsKnown_};
+    std::lock_guard<std::mutex> lock(mutex_);
+    return policy_;
   }
 
   // 0: files are not cut.
@@ -48,13 +41,10 @@ class FamilyState {
   uint32_t gridBits() const { return gridBits_.load(std::memory_order_acquire); }
 
  private:
-  static constexpr uint64_t kDescribed = 1ull << 63;
-  static constexpr uint64_t kClustering = 1ull << 62;
-  std::atomic<uint64_t> packed_{0};
+  mutable std::mutex mutex_;
+  FamilyPolicy policy_;
+  std::atomic<bool> described_{false};
   std::atomic<uint32_t> gridBits_{0};
-  mutable std::mutex columnsMutex_;
-  std::shared_ptr<const std::vector<uint32_t>> rowColumns_;
-  uint64_t columnsKnown_ = 0;
 };
 
 constexpr size_t kTokenBytes = 8;
