@@ -101,7 +101,7 @@ export const RING_BUGS: Readonly<Record<string, PlantedBug>> = {
   'one-source': {
     breaks: 'the data of a dead node is taken from one of the others',
     seeds: 50,
-    from: 2,
+    from: 130,
     cluster: DEATHS,
     moving: askOneSource,
   },

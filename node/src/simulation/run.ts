@@ -4,7 +4,14 @@ import { OwnPlaceError } from '../cluster/own-place.ts';
 import { schemaChangeOf } from '../cluster/schema-change.ts';
 import { withoutSystemKeyspaces } from '../query/virtual/definitions.ts';
 import { EMPTY_SCHEMA, type Schema } from '../schema/schema.ts';
-import type { CounterInput, CounterOutput, RegisterInput, RegisterOutput } from './checkers.ts';
+import { KvError } from '../storage/kv.ts';
+import type {
+  CounterInput,
+  CounterOutput,
+  RegisterInput,
+  RegisterOutput,
+  ReplicaContents,
+} from './checkers.ts';
 import { checkBatches, checkConvergence, checkCounter, checkRegister } from './checkers.ts';
 import { ClusterNode } from './cluster-node.ts';
 import type { Fates } from './contracts.ts';
@@ -210,7 +217,13 @@ export async function verdictOf(
   const tables = [...REPLICATED_TABLES, ...(isRing && !kills ? SINGLE_TABLES : [])];
   problems.push(...(await world.settle(repairAll(world, tables), READ_MILLIS)));
   await world.runFor(2_000);
-  const held = await world.settle(contentsOf(world, schema, tables), READ_MILLIS);
+  let held: readonly ReplicaContents[];
+  try {
+    held = await world.settle(contentsOf(world, schema, tables), READ_MILLIS);
+  } catch (error) {
+    if (!(error instanceof KvError)) throw error;
+    return [...problems, `a replica cannot be read: ${error.message}`];
+  }
   problems.push(...checkConvergence(held, ownersBy(world)));
   if (isRing) problems.push(...checkRing(world, schema), ...checkLeftovers(world, held));
   return problems;

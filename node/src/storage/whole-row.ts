@@ -10,6 +10,7 @@ import {
   HAS_DELETION,
   HAS_LIVENESS,
   HAS_RANGES,
+  RecordFormatError,
   type RecordState,
 } from './record.ts';
 
@@ -59,12 +60,23 @@ export function mayHideDeletion(head: number): boolean {
 /**
  * A merged record as replicas show it to each other: without a row deletion under a row that has all of its cells. It
  * deletes nothing any more, and one replica may have it and another not, by the order in which the two arrived there.
+ * What is no record is left as it is: who reads it says so.
  */
 export function withoutHiddenDeletion(record: Uint8Array, table: TableDef): Uint8Array {
   const rowColumns = rowColumnsOf(table);
   if (rowColumns === null || !mayHideDeletion(record[0])) return record;
-  const row = decodeRecord(record);
+  const row = decodedOrNull(record);
+  if (row === null) return record;
   const has = new Set(row.cells.map(({ column }) => column));
   if (!rowColumns.every((column) => has.has(column))) return record;
   return encodeRecord({ ...row, deletion: null });
+}
+
+function decodedOrNull(record: Uint8Array): RecordState | null {
+  try {
+    return decodeRecord(record);
+  } catch (error) {
+    if (error instanceof RecordFormatError) return null;
+    throw error;
+  }
 }
