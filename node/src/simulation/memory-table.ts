@@ -1,7 +1,7 @@
 /** One column family in memory: keys in order, merged values, views that later writes do not change. */
 import type { FamilyPolicy } from '../storage/kv.ts';
 import { mergeRecords } from '../storage/merge.ts';
-import { decodeRecord, encodeRecord, RecordFormatError } from '../storage/record.ts';
+import { decodeRecord, RecordFormatError } from '../storage/record.ts';
 import { isWholeRow, latestOf } from '../storage/whole-row.ts';
 
 /** A value that merged records could not be joined with: reading it fails, as RocksDB's does. */
@@ -49,19 +49,27 @@ function joined(before: StoredValue | undefined, record: Uint8Array): StoredValu
   }
 }
 
-/** A row that may take the place of what there is of its key; null: it is merged. */
-function replacing(
+/** Whether a record may take the place of what there is of its key; else it is merged. */
+function replaces(
   before: StoredValue | undefined,
   record: Uint8Array,
   { rowColumns, columnsKnown }: FamilyPolicy,
-): Uint8Array | null {
-  if (rowColumns === null || before === undefined || before === UNMERGEABLE) return null;
-  const row = decodeRecord(record);
-  if (!isWholeRow(row, rowColumns)) return null;
-  const old = decodeRecord(before);
-  const latest = latestOf(old);
-  if (latest !== null && latest >= (row.liveness?.timestamp ?? 0n)) return null;
-  return old.cells.every(({ column }) => column < columnsKnown) ? encodeRecord(row) : null;
+): boolean {
+  if (rowColumns === null || before === undefined || before === UNMERGEABLE) return false;
+  try {
+    const row = decodeRecord(record);
+    const old = decodeRecord(before);
+    const latest = latestOf(old);
+    return (
+      isWholeRow(row, rowColumns) &&
+      (latest === null || latest < (row.liveness?.timestamp ?? 0n)) &&
+      old.cells.every(({ column }) => column < columnsKnown)
+    );
+  } catch (error) {
+    // A bit of it was flipped: merging says so.
+    if (error instanceof RecordFormatError) return false;
+    throw error;
+  }
 }
 
 export class MemoryTable {
@@ -98,9 +106,8 @@ export class MemoryTable {
   write(key: string, record: Uint8Array, undo: Undo[]): void {
     const { policy } = this;
     const before = this.values.get(key);
-    const row = policy === null ? null : replacing(before, record, policy);
-    if (row === null) this.merge(key, record, undo);
-    else this.put(key, row, undo);
+    const isReplaced = policy !== null && replaces(before, record, policy);
+    this.put(key, joined(isReplaced ? undefined : before, record), undo);
   }
 
   delete(key: string, undo: Undo[]): void {
