@@ -108,7 +108,7 @@ test('it sizes itself by the limits of its container', { skip }, async () => {
   const found = await inPod('/ilion/bin/node', '--input-type=module', '-e', SIZES);
   const settings = JSON.parse(found) as { cacheBytes: number; workers: number };
   // 29 % of a quarter of the memory limit.
-  assert.equal(settings.cacheBytes, Math.floor(160 * MIB * 0.29));
+  assert.equal(settings.cacheBytes, Math.floor(160 * MIB * 0.24));
   assert.equal(settings.workers, 1);
   assert.match(await kube.kubectl(['logs', 'plain']), /"message":"ready".*"workers":1/);
 });
