@@ -14,19 +14,16 @@ const RECENT = NOW - 100;
 
 const store = await openStore(join(scratchDirectory(), 'db'));
 let families = 0;
+const POLICY: FamilyPolicy = {
+  ...{ clustering: true, fixedPartitionKeyBytes: 0, gcGraceSeconds: GRACE },
+  ...{ rowColumns: null, columnsKnown: 0 },
+};
 
 async function newFamily(policy: Partial<FamilyPolicy>, gridBits = 0): Promise<FamilyId> {
   return store.createFamily(
     `f${families++}`,
     familyOptions({
-      policy: {
-        clustering: true,
-        fixedPartitionKeyBytes: 0,
-        gcGraceSeconds: GRACE,
-        rowColumns: null,
-        columnsKnown: 0,
-        ...policy,
-      },
+      policy: { ...POLICY, ...policy },
       gridBits,
     }),
   );
@@ -173,13 +170,7 @@ async function isGoneByDeletion(family: FamilyId, at: Buffer): Promise<boolean> 
  */
 test('rule 3: a partition tombstone stays while a file elsewhere holds its rows', async () => {
   const quiet = familyOptions({
-    policy: {
-      clustering: true,
-      fixedPartitionKeyBytes: 0,
-      gcGraceSeconds: GRACE,
-      rowColumns: null,
-      columnsKnown: 0,
-    },
+    policy: POLICY,
     gridBits: 0,
     options:
       'disable_auto_compactions=true;target_file_size_base=4096;compression=kNoCompression;block_based_table_factory={block_size=1024}',
@@ -242,9 +233,8 @@ test('a value that replaces older ones keeps its tombstones while there is an ol
   const directory = join(scratchDirectory(), 'older');
   const { files } = await store.exportFamily(made, directory);
   const name = `f${families++}`;
-  const full = { fixedPartitionKeyBytes: 0, ...policy };
   const family = await store.createFamily(name, {
-    ...{ policy: full, gridBits: 0 },
+    ...{ policy: { ...POLICY, ...policy }, gridBits: 0 },
     options: 'level_compaction_dynamic_level_bytes=false;level0_file_num_compaction_trigger=2',
   });
   // Into the last level.

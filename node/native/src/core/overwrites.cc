@@ -143,7 +143,7 @@ void Overwrites::turn(Store& store, std::string* batch) {
     RecordOutline outline;
     FamilyBounds& bounds = family->bounds;
     if (!outlineRecord(value, policy.rowColumns.get(), &outline)) {
-      // A value of another kind, by a test: nothing is known any more.
+      // A plain value that is no record: nothing is known of its key any more, nor of columns.
       outline = RecordOutline{INT64_MAX, UINT64_MAX, false};
     }
     uint64_t& bucket = latest_[hashOf(id, key) % kBuckets];
