@@ -29,6 +29,15 @@ after(async () => {
   await all?.[Symbol.asyncDispose]();
 });
 
+/** No power cut takes two of them. */
+async function requireSpread(): Promise<void> {
+  const places = (await demo.pods()).map(
+    ({ metadata, spec }) => `${metadata.name} on ${spec.nodeName}`,
+  );
+  const machines = new Set(places.map((place) => place.split(' on ')[1]));
+  assert.equal(machines.size, places.length, `pods share machines: ${places.join(', ')}`);
+}
+
 /** The pod is another one. */
 const isNew = async (old: PodObject) =>
   (await demo.pods()).every(({ metadata }) => metadata.uid !== old.metadata.uid);
@@ -53,6 +62,7 @@ test('a node that lost its volume is replaced', { skip }, async () => {
     await demo.settled(3);
   });
   assert.ok((await demo.claims()).every(({ metadata }) => metadata.name !== name));
+  await requireSpread();
 });
 
 test('a node of Kubernetes is drained, and is back', { skip }, async () => {
@@ -78,6 +88,7 @@ test('the power of a node of Kubernetes is cut, and is back', { skip }, async ()
   const { metadata, spec } = await all.victim();
   const machine = Number(spec.nodeName?.slice('node-'.length));
   const before = await startOf(metadata.name);
+  await requireSpread();
   await steps.step(
     'a power cut, until Kubernetes notices, then until all serve again',
     async () => {

@@ -10,7 +10,7 @@ import { type Facts, isDead, isRunning, isUp, type NodeFacts, withDown } from '.
 import { hasMembers, isToldToStart, startsByItself } from './first-node.ts';
 import { isCounted, type Numbers } from './numbers.ts';
 import { orphansOf, takenDatacenters } from './orphans.ts';
-import { stuckOn } from './places.ts';
+import { isMakingRoom, stuckOn } from './places.ts';
 import { takenNames } from './taken-names.ts';
 
 /** The same failure would meet a new node. */
@@ -142,6 +142,9 @@ function replaceOne(node: NodeFacts, facts: Facts, random: () => number): Step {
   }
   if (!node.isDown) {
     return blocked('StillUp', `${node.name} is replaced as soon as its peers see it down`);
+  }
+  if (isMakingRoom(node, facts)) {
+    return blocked('Stopping', `${node.name} is replaced as soon as its pod is gone`);
   }
   const { datacenter, rack } = spec;
   const replaces = node.hostId;

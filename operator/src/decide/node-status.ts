@@ -18,7 +18,7 @@ import type { Facts, NodeFacts } from './facts.ts';
 import { mayStart } from './first-node.ts';
 import { settingsTaken } from './live-settings.ts';
 import { upkeepOfVolume } from './node-upkeep.ts';
-import { isStranded, STRANDED, showStuck, stuckOn } from './places.ts';
+import { isOnReadyMachine, isStranded, STRANDED, showStuck, stuckOn } from './places.ts';
 import { amountOf } from './progress.ts';
 
 export function phaseOf(
@@ -92,24 +92,17 @@ function troubleOf({ pod }: NodeView): string {
     : '';
 }
 
-function machineOf({ pod }: NodeView, { view }: Facts): string {
-  const name = pod?.spec.nodeName;
-  if (name === undefined) return '';
-  const machine = view.machines.get(name);
-  if (machine === undefined) return `the Kubernetes node ${name} is not there`;
-  const ready = machine.status?.conditions?.find(({ type }) => type === 'Ready');
-  return ready?.status === 'True' || ready === undefined
-    ? ''
-    : `the Kubernetes node ${name} is not ready`;
+function machineOf(node: NodeFacts, facts: Facts): string {
+  const name = node.view.pod?.spec.nodeName;
+  if (name === undefined || isOnReadyMachine(node, facts)) return '';
+  return `the Kubernetes node ${name} is not ${facts.view.machines.has(name) ? 'ready' : 'there'}`;
 }
 
 function readiness(node: NodeFacts, facts: Facts, phase: NodePhase): Assertion {
   if (phase === 'Ready') return isTrue('Ready', 'Serves', 'It serves, and its peers see it.');
   const stuck = stuckOn(node, facts);
   const trouble =
-    stuck === null
-      ? troubleOf(node.view) || machineOf(node.view, facts)
-      : showStuck(stuck, node, facts);
+    stuck === null ? troubleOf(node.view) || machineOf(node, facts) : showStuck(stuck, node, facts);
   const seen =
     node.state === 'normal' && node.isReady ? 'its pod is ready, its peers do not see it' : '';
   return isFalse('Ready', phase, trouble || seen);

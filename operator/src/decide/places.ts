@@ -89,6 +89,26 @@ export function isStranded(node: NodeFacts, facts: Facts): boolean {
   return stuck !== null && after > 0 && facts.view.nowMillis - stuck.since >= after;
 }
 
+/** The Kubernetes node that it is on reports to the control plane; false: it has none, too. */
+export function isOnReadyMachine({ view: { pod } }: NodeFacts, { view }: Facts): boolean {
+  const machine = view.machines.get(pod?.spec.nodeName ?? '');
+  const ready = machine?.status?.conditions?.find(({ type }) => type === 'Ready');
+  return machine !== undefined && (ready === undefined || ready.status === 'True');
+}
+
+/** Beyond its grace period a pod that is still there hangs in something that may take for ever, such as an unmount. */
+const STOPPING_MILLIS = 60_000;
+
+/**
+ * It is deleted, and its machine about to be free. Until then the scheduler takes that one to be as full as the machines of the
+ * others, and could put a successor beside one of those: then a machine's failure would take two replicas.
+ */
+export function isMakingRoom(node: NodeFacts, facts: Facts): boolean {
+  const { deletionTimestamp } = node.view.pod?.metadata ?? {};
+  if (deletionTimestamp === undefined || !isOnReadyMachine(node, facts)) return false;
+  return facts.view.nowMillis - Date.parse(deletionTimestamp) < STOPPING_MILLIS;
+}
+
 /** Its pod was to be gone long ago: nobody on its machine does it, and Kubernetes makes no other while it may run there. */
 export function isCutOff({ view: { pod } }: NodeFacts, { view }: Facts): boolean {
   const { deletionTimestamp } = pod?.metadata ?? {};
