@@ -8,6 +8,7 @@
 
 #include "file-checksum.h"
 #include "memory-only.h"
+#include "memtable.h"
 #include "merge.h"
 #include "overwrites.h"
 #include "partitioner.h"
@@ -80,6 +81,8 @@ rocksdb::ColumnFamilyOptions familyDefaults(Process& process) {
   // Most reads of rows that are in files pass by the memtables in vain; eagerly allocated, so no more than 1 %.
   o.memtable_prefix_bloom_size_ratio = 0.01;
   o.memtable_whole_key_filtering = true;
+  o.memtable_factory = treeMemtables();
+  o.memtable_batch_lookup_optimization = true;  // or MultiGet makes an iterator for each key
   // Data that no write touches still meets the filter now and then, so that TTLs and tombstones end.
   o.periodic_compaction_seconds = 7 * 24 * 3600;
   o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(tableDefaults(process)));
