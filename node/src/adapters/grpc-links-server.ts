@@ -8,9 +8,10 @@ import {
   type TLSSocket,
   type Server as TlsServer,
 } from 'node:tls';
-import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
+import type { Server, ServerDuplexStream } from '@grpc/grpc-js';
 import type { AcceptStream, LinkLogger } from '../internode/carrier.ts';
 import { QuietLog } from '../internode/quiet-log.ts';
+import { grpcLibrary } from './grpc-library.ts';
 import { channelOptions, type GrpcLinkOptions, PacketStream } from './grpc-links.ts';
 import { type ExchangeMethod, loadInternodeService } from './grpc-links-service.ts';
 import {
@@ -213,31 +214,49 @@ function addressOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress ?? ''}:${remotePort ?? 0}`;
 }
 
-/** Listens; each stream that a peer opens goes to `accept`. @throws Error of node:net if the port cannot be had */
-export async function createGrpcLinkServer(
+type ConnectionInjector = ReturnType<Server['createConnectionInjector']>;
+
+interface ExchangeServer {
+  readonly server: Server;
+  readonly injector: ConnectionInjector;
+}
+
+/** What gRPC makes of connections; it listens to nothing. */
+function createExchangeServer(
   options: GrpcLinkServerOptions,
-): Promise<GrpcLinkServer> {
-  const { accept, log, host, port, reusePort, tls } = options;
+  connections: Connections,
+): ExchangeServer {
+  const { Server, ServerCredentials } = grpcLibrary();
   const server = new Server({
     ...channelOptions(options),
     'grpc.max_concurrent_streams': STREAMS_MAX,
   });
-  const idleMillis = options.idleMillis ?? IDLE_MILLIS;
-  const connections = new Connections(log, idleMillis, options.strangersMax ?? STRANGERS_MAX);
   const { service, exchange } = loadInternodeService();
   const handler = (call: ServerDuplexStream<Uint8Array, Uint8Array>): void => {
     const from = call.getPeer();
     connections.streamStarted(from);
     call.on('close', () => connections.streamEnded(from));
-    void new AcceptedStream(from, call, accept);
+    void new AcceptedStream(from, call, options.accept);
   };
   server.addService(service, { [methodName(exchange)]: handler });
   // TLS ends before gRPC: the certificates can change, and whoever fails in the handshake is known by address.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  return { server, injector };
+}
+
+/** Listens; each stream that a peer opens goes to `accept`. @throws Error of node:net if the port cannot be had */
+export async function createGrpcLinkServer(
+  options: GrpcLinkServerOptions,
+): Promise<GrpcLinkServer> {
+  const { log, host, port, reusePort, tls } = options;
+  const idleMillis = options.idleMillis ?? IDLE_MILLIS;
+  const connections = new Connections(log, idleMillis, options.strangersMax ?? STRANGERS_MAX);
+  let exchange: ExchangeServer | null = null;
   const serve = (socket: Socket): void => {
     const found = (): void => {
       connections.spokeHttp2(addressOf(socket));
-      injector.injectConnection(socket);
+      exchange ??= createExchangeServer(options, connections);
+      exchange.injector.injectConnection(socket);
     };
     const other = (): void => connections.failed(addressOf(socket), 'it does not speak HTTP/2');
     // Of a TLS socket; the one below has its own.
@@ -276,8 +295,8 @@ export async function createGrpcLinkServer(
     close: async () => {
       unwatch?.();
       const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
-      injector.destroy();
-      server.forceShutdown();
+      exchange?.injector.destroy();
+      exchange?.server.forceShutdown();
       connections.closeAll();
       await closed;
     },

@@ -1,7 +1,7 @@
 /** The internode service's definition, from node/proto/internode.proto, with a codec that copies a packet once. */
 import { fileURLToPath } from 'node:url';
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
+import { protoLoader } from './grpc-library.ts';
 
 const PROTO = fileURLToPath(new URL('../../proto/internode.proto', import.meta.url));
 const SERVICE = 'ilion.internode.v1.Internode';
@@ -42,7 +42,7 @@ export function decodePacket(message: Buffer): Buffer {
 
 /** The service; its only method is `exchange`. */
 export function loadInternodeService(): { service: ServiceDefinition; exchange: ExchangeMethod } {
-  const definition = loadSync(PROTO)[SERVICE];
+  const definition = protoLoader().loadSync(PROTO)[SERVICE];
   if (definition === undefined || 'format' in definition) {
     throw new TypeError(`${PROTO} does not define the service ${SERVICE}`);
   }

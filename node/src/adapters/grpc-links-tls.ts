@@ -6,7 +6,8 @@ import {
   type TLSSocket,
   type TlsOptions,
 } from 'node:tls';
-import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
+import type { ChannelCredentials, ChannelOptions } from '@grpc/grpc-js';
+import { grpcLibrary } from './grpc-library.ts';
 
 /** Certificates in PEM. */
 export interface LinkTls {
@@ -57,6 +58,7 @@ export function tlsServerOptions(tls: LinkTls, handshakeMillis: number): TlsOpti
 
 /** For one connection to `address`. */
 export function channelCredentials(tls: LinkTls | null, address: string): ChannelCredentials {
+  const { credentials } = grpcLibrary();
   if (tls === null) return credentials.createInsecure();
   const check: ConnectionOptions['checkServerIdentity'] = (_, certificate) =>
     tls.verifyAddress ? checkServerIdentity(address, certificate) : undefined;

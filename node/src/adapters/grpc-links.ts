@@ -3,15 +3,15 @@
  * share a connection, so that the lanes of a link end at the same worker.
  */
 import { isIPv6 } from 'node:net';
-import {
-  type ChannelOptions,
+import type {
+  ChannelOptions,
   Client,
-  type ClientDuplexStream,
-  Metadata,
-  type ServerDuplexStream,
-  type StatusObject,
+  ClientDuplexStream,
+  ServerDuplexStream,
+  StatusObject,
 } from '@grpc/grpc-js';
 import type { Carrier, CarrierStream, StreamEvents } from '../internode/carrier.ts';
+import { grpcLibrary } from './grpc-library.ts';
 import { type ExchangeMethod, loadInternodeService } from './grpc-links-service.ts';
 import {
   channelCredentials,
@@ -176,7 +176,7 @@ interface Connection {
 
 /** Creates a carrier; nothing is connected before `open`. */
 export function createGrpcCarrier(options: GrpcLinkOptions): GrpcCarrier {
-  const { exchange } = loadInternodeService();
+  let exchange: ExchangeMethod | null = null;
   const channel = clientOptions(options);
   const { tls } = options;
   const connections = new Map<string, Connection>();
@@ -186,6 +186,7 @@ export function createGrpcCarrier(options: GrpcLinkOptions): GrpcCarrier {
     if (known !== undefined) return known;
     const current = tls?.current() ?? null;
     const secrets = channelCredentials(current, address);
+    const { Client } = grpcLibrary();
     const made = { client: new Client(target, secrets, channel), tls: current, streams: 0 };
     connections.set(target, made);
     return made;
@@ -202,6 +203,7 @@ export function createGrpcCarrier(options: GrpcLinkOptions): GrpcCarrier {
         connection.client.close();
         if (connections.get(target) === connection) connections.delete(target);
       };
+      exchange ??= loadInternodeService().exchange;
       const call = startCall(connection.client, exchange);
       const explain = (cause: string) => explainOutgoing(cause, connection.tls);
       return new OutgoingStream({ remote: target, call, explain, release }, events);
@@ -217,6 +219,7 @@ function startCall(
   client: Client,
   { path, requestSerialize, responseDeserialize }: ExchangeMethod,
 ): ClientDuplexStream<Uint8Array, Uint8Array> {
+  const { Metadata } = grpcLibrary();
   return client.makeBidiStreamRequest(
     path,
     requestSerialize,
