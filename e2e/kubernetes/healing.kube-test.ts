@@ -38,6 +38,22 @@ async function requireSpread(): Promise<void> {
   assert.equal(machines.size, places.length, `pods share machines: ${places.join(', ')}`);
 }
 
+const LOG_LINES = 25;
+
+/** If it fails, what the nodes have said of each other since is printed. */
+async function withLogs(run: () => Promise<void>): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    for (const { metadata, spec } of await demo.pods()) {
+      const log = await demo.kubectl(['logs', metadata.name, '--since=150s']).catch(String);
+      const lines = log.trim().split('\n').slice(-LOG_LINES);
+      console.log([`${metadata.name} on ${spec.nodeName}:`, ...lines].join('\n'));
+    }
+    throw error;
+  }
+}
+
 /** The pod is another one. */
 const isNew = async (old: PodObject) =>
   (await demo.pods()).every(({ metadata }) => metadata.uid !== old.metadata.uid);
@@ -89,9 +105,8 @@ test('the power of a node of Kubernetes is cut, and is back', { skip }, async ()
   const machine = Number(spec.nodeName?.slice('node-'.length));
   const before = await startOf(metadata.name);
   await requireSpread();
-  await steps.step(
-    'a power cut, until Kubernetes notices, then until all serve again',
-    async () => {
+  await withLogs(() =>
+    steps.step('a power cut, until Kubernetes notices, then until all serve again', async () => {
       await demo.kube.nodeOff(machine);
       const unknown = ['wait', `node/${spec.nodeName}`, '--for=condition=Ready=Unknown'];
       await demo.kube.kubectl([...unknown, '--timeout=100s'], { milliseconds: WAIT_MILLIS });
@@ -102,7 +117,7 @@ test('the power of a node of Kubernetes is cut, and is back', { skip }, async ()
         async () => (await startOf(metadata.name)) > before,
       );
       await demo.settled(3);
-    },
+    }),
   );
 });
 
