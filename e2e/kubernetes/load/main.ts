@@ -20,7 +20,7 @@ const { consistencies } = cassandra.types;
 
 export interface PhaseReport {
   readonly requests: number;
-  /** At most some, of the newest. */
+  /** One of each kind, the first, and how many there were until when. */
   readonly failures: readonly string[];
   readonly failureCount: number;
   /** Milliseconds of one request. */
@@ -36,7 +36,9 @@ export interface EndReport {
   readonly lost: readonly string[];
 }
 
-const FAILURES_SHOWN = 10;
+const KINDS_SHOWN = 10;
+/** Of a failure's time. */
+const TIME_CHARACTERS = 24;
 
 function setting(name: string): string {
   const value = process.env[`LOAD_${name}`];
@@ -89,6 +91,22 @@ async function verify(
   return lost;
 }
 
+/** Failures that differ in their numbers alone are of one kind. */
+function kindsOf(failures: readonly string[]): readonly string[] {
+  const kinds = new Map<string, { readonly first: string; last: string; count: number }>();
+  for (const failure of failures) {
+    const name = failure.replace(/\d+/g, '#');
+    const kind = kinds.get(name) ?? { first: failure, last: failure, count: 0 };
+    kind.last = failure;
+    kind.count++;
+    kinds.set(name, kind);
+  }
+  const shown = [...kinds.values()].slice(0, KINDS_SHOWN);
+  return shown.map(({ first, last, count }) =>
+    count === 1 ? first : `${first}; ${count} of them until ${last.slice(0, TIME_CHARACTERS)}`,
+  );
+}
+
 function phases(load: SteadyLoad): () => PhaseReport {
   let before = { requests: 0, failures: 0 };
   return () => {
@@ -96,7 +114,7 @@ function phases(load: SteadyLoad): () => PhaseReport {
     const fresh = failures.slice(before.failures);
     const report = {
       requests: requests - before.requests,
-      failures: fresh.slice(-FAILURES_SHOWN),
+      failures: kindsOf(fresh),
       failureCount: fresh.length,
       p99: load.lap().p99,
     };
