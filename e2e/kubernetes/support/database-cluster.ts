@@ -35,12 +35,16 @@ export interface ClusterObject extends KubeObject {
 
 export interface PodObject extends KubeObject {
   readonly spec: { readonly nodeName?: string };
-  readonly status: { readonly podIP?: string };
+  readonly status: { readonly podIP?: string; readonly conditions?: readonly Condition[] };
 }
 
 export interface DatabaseNodeObject extends KubeObject {
   readonly spec: { readonly datacenter: string; readonly rack: string };
   readonly status?: { readonly phase?: string; readonly conditions?: readonly Condition[] };
+}
+
+function isReady({ status: { conditions = [] } }: PodObject): boolean {
+  return conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
 }
 
 /** Ways to ask and change one DatacenterCluster. Everything throws ToolError, and Error when time is up. */
@@ -106,14 +110,18 @@ export class DatabaseCluster {
     return this.list('databasenodes');
   }
 
-  /** The operator has seen the spec as it is, all nodes that are wanted serve, and none is there that is not. */
+  /**
+   * The operator has seen the spec as it is, all nodes that are wanted serve, and none is there that is not. The status alone
+   * does not say so: while the operator is dead it is of before.
+   */
   async settled(count: number, milliseconds = SETTLE_MILLIS): Promise<void> {
-    await this.reaches(`${count} nodes`, milliseconds, ({ metadata, status = {} }) => {
+    await this.explained(`${count} nodes`, milliseconds, async () => {
+      const { metadata, status = {} } = await this.look();
       const { observedGeneration, ready, desired, replicas, state } = status;
-      const isSeen = observedGeneration === metadata.generation;
-      return (
-        isSeen && state === 'Ready' && [ready, desired, replicas].every((one) => one === count)
-      );
+      const isSeen = observedGeneration === metadata.generation && state === 'Ready';
+      if (!isSeen || [ready, desired, replicas].some((one) => one !== count)) return false;
+      const pods = await this.pods();
+      return pods.length === count && pods.every(isReady);
     });
   }
 
