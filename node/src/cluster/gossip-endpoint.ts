@@ -23,8 +23,8 @@ export const StateKey = {
 } as const;
 export type StateKey = (typeof StateKey)[keyof typeof StateKey];
 
-/** draining: takes no new requests. */
-export type GossipStatus = 'normal' | 'draining';
+/** starting: it takes part in what is agreed, and does not take requests yet. */
+export type GossipStatus = 'starting' | 'normal';
 
 /** What is known of one node. */
 export interface PeerView {

@@ -242,6 +242,24 @@ test('who is slow to take a greeting is greeted again', async () => {
   assert.ok([0, 1, 3].every((i) => crowd.nodes[i].isAlive(hostId)));
 });
 
+test('a node serves when it says so, and not before, nor after its next start', async () => {
+  const crowd = new Crowd(11, 4);
+  const { hostId } = crowd.peers[2];
+  const servedBy = () => crowd.nodes.map((node) => node.isServing(hostId));
+  crowd.runUntil(() => crowd.seesAlive(2) === 4, 20_000);
+  await crowd.world.run(3_000);
+  assert.deepEqual(servedBy(), [false, false, false, false]);
+  const told = crowd.nodes[2].serve();
+  await crowd.world.run(200);
+  await told;
+  assert.deepEqual(servedBy(), [true, true, true, true]);
+  assert.equal(crowd.nodes[0].isServing(crowd.peers[1].hostId), false);
+  crowd.kill(2);
+  crowd.start(2, crowd.peers[2], 2);
+  crowd.runUntil(() => crowd.nodes.every((_, i) => crowd.seesAlive(i) === 4), 20_000);
+  assert.deepEqual(servedBy(), [false, false, false, false]);
+});
+
 test('a node that starts with a generation of the past is heard all the same', () => {
   const crowd = new Crowd(9, 6);
   crowd.world.runSync(10_000);

@@ -31,11 +31,17 @@ import {
   packHostId,
   STATE_BYTES_MAX,
 } from './gossip-codec.ts';
-import { Endpoint, type PeerView, placeOf, StateKey } from './gossip-endpoint.ts';
+import {
+  Endpoint,
+  type GossipStatus,
+  type PeerView,
+  placeOf,
+  StateKey,
+} from './gossip-endpoint.ts';
 import { Suspicion } from './gossip-suspicion.ts';
 import type { ClusterClock } from './ports.ts';
 
-export { type GossipStatus, type PeerView, StateKey } from './gossip-endpoint.ts';
+export { type PeerView, StateKey } from './gossip-endpoint.ts';
 
 export interface GossipEvent {
   readonly kind: 'up' | 'down' | 'changed';
@@ -75,6 +81,7 @@ const GREETINGS_MAX = 5;
 const GOODBYE_MILLIS = 500;
 /** Greetings at the start, and goodbyes at the end. */
 const TOLD_MAX = 1_000;
+const SERVING: GossipStatus = 'normal';
 const GENERATION_MAX = 0xffffffff;
 /** A generation that is so much larger than the one known is a broken clock, not a restart. */
 const GENERATION_STEP_MAX = 366 * 86_400;
@@ -135,7 +142,7 @@ export class Gossip implements Liveness {
     this.set(StateKey.ControlPort, String(peer.controlPort));
     this.set(StateKey.DataPort, String(peer.dataPort));
     this.setSeeds(seeds);
-    this.set(StateKey.Status, 'normal');
+    this.setStatus('starting');
     for (const [key, value] of states) this.set(key, value);
     const { links, clock } = this.deps;
     links.handle(Verb.Gossip, (from, body, responder) => this.onRequest(from, body, responder));
@@ -155,6 +162,10 @@ export class Gossip implements Liveness {
   /** How sure it is before a silent node counts as dead. */
   setPhiThreshold(phi: number): void {
     this.options.phiThreshold = phi;
+  }
+
+  private setStatus(status: GossipStatus): void {
+    this.set(StateKey.Status, status);
   }
 
   /** Says something else of this node. Values are cut at 512 characters. */
@@ -194,6 +205,12 @@ export class Gossip implements Liveness {
     return this.byHostId.get(hostId)?.alive ?? false;
   }
 
+  /** It is alive, and takes requests. */
+  isServing(hostId: string): boolean {
+    const endpoint = this.byHostId.get(hostId);
+    return endpoint?.alive === true && endpoint.get(StateKey.Status) === SERVING;
+  }
+
   peer(hostId: string): PeerView | null {
     return this.byHostId.get(hostId) ?? null;
   }
@@ -227,9 +244,18 @@ export class Gossip implements Liveness {
    * it with a schema change. Resolves when those that are alive know, or in a few seconds.
    */
   async greet(): Promise<void> {
+    await this.introduce([...this.livingPlaces(), ...this.unmet.values()]);
+  }
+
+  /** This node takes requests from now on. Resolves when those that are alive know, or in a few seconds. */
+  async serve(): Promise<void> {
+    this.setStatus(SERVING);
+    await this.introduce(this.livingPlaces());
+  }
+
+  private async introduce(to: readonly Peer[]): Promise<void> {
     const greeting: GossipMessage = { kind: 'news', news: [this.self.newsAfter(0)] };
-    const living = this.livingOthers();
-    let peers = [...living.flatMap((one) => placeOf(one) ?? []), ...this.unmet.values()];
+    let peers = to;
     for (let i = 0; i < GREETINGS_MAX && peers.length > 0; i++) {
       const silent = await this.tell(peers.slice(0, TOLD_MAX), greeting, GREETING_MILLIS);
       peers = silent.filter(({ hostId }) => this.isAlive(hostId));
@@ -242,9 +268,8 @@ export class Gossip implements Liveness {
     this.stopped = true;
     this.stopTimer();
     this.stopTimer = null;
-    const peers = this.livingOthers().flatMap((one) => placeOf(one) ?? []);
     await this.tell(
-      peers.slice(0, TOLD_MAX),
+      this.livingPlaces().slice(0, TOLD_MAX),
       { kind: 'goodbye', digest: this.self },
       GOODBYE_MILLIS,
     );
@@ -252,6 +277,10 @@ export class Gossip implements Liveness {
 
   private livingOthers(): Endpoint[] {
     return this.list.filter((one) => one.alive && one !== this.self);
+  }
+
+  private livingPlaces(): readonly Peer[] {
+    return this.livingOthers().flatMap((one) => placeOf(one) ?? []);
   }
 
   /** @returns who has not answered */

@@ -9,7 +9,7 @@ import type { ControlPlane } from './control-plane.ts';
 export interface ClusterView {
   /** Without the schema, which may be large: workers are given it by itself. */
   readonly state: ClusterState;
-  /** Host ids of nodes that are up, this one among them. */
+  /** Host ids of nodes that are up and take requests, this one among them. */
   readonly alive: ReadonlySet<string>;
   readonly node: NodeFacts;
   readonly peers: readonly PeerFacts[];
@@ -78,7 +78,7 @@ export function clusterView(control: ControlPlane, hostId: string): ClusterView 
   );
   return {
     state: { ...state, schema: EMPTY_CLUSTER.schema },
-    alive: control.alive(),
+    alive: control.serving(),
     node: factsOf(self, clusterName),
     peers: peers.map((node) => ({
       ...factsOf(node, clusterName),

@@ -63,6 +63,10 @@ export interface ControlPlane {
   current(): ClusterState;
   /** Host ids of nodes that are up, this one among them. */
   alive(): ReadonlySet<string>;
+  /** Of those the ones that take requests. */
+  serving(): ReadonlySet<string>;
+  /** This node's workers take requests of peers. Resolves when the others know, or in a few seconds. */
+  serve(): Promise<void>;
   /** The schema that a peer has, as it says; null: not known. */
   schemaVersionOf(hostId: string): string | null;
   /** @returns false: what the change was planned on is not so any more @throws CqlError */
@@ -371,10 +375,11 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
   // It may have been taken out of the ring while it was away, and is not told unless it asks.
   void log.barrier(CATCH_UP_MILLIS).catch(() => {});
 
-  const alive = () => {
+  const those = (isMeant: (id: string) => boolean) => {
     const ids = [...log.current().nodes.keys()];
-    return new Set(ids.filter((id) => id === hostId || gossip.isAlive(id)));
+    return new Set(ids.filter((id) => id === hostId || isMeant(id)));
   };
+  const alive = () => those((id) => gossip.isAlive(id));
   const reached = async (node: NodeInfo, epoch: number): Promise<boolean> => {
     if (node.hostId === hostId) return topologies.epoch >= epoch;
     const peer = gossip.peerOf(node.hostId) ?? node;
@@ -413,6 +418,8 @@ export async function startControlPlane(deps: ControlPlaneDeps): Promise<Control
     current: () => log.current(),
     requests: new TopologyRequests(topology),
     alive,
+    serving: () => those((id) => gossip.isServing(id)),
+    serve: () => gossip.serve(),
     schemaVersionOf,
     proposeSchema: async (change) => {
       const outcome = await log

@@ -388,7 +388,9 @@ export async function startNode(
     control.serveLeftOver(leftOverOf(workers, logger, STREAM_CLOCK.nowMillis));
     control.onChange(() => void publisher.follow());
     control.announceSchema(authority.current);
-    // What has changed while the workers started.
+    // Clients come when the peers send this node their writes: with the first of these turns, which tells as well what has
+    // changed while the workers started.
+    await control.serve();
     await publisher.follow();
   } else isMember();
 

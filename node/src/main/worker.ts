@@ -381,7 +381,8 @@ async function start(): Promise<void> {
   const replayed = input.index === 0 ? await batchLog.replay() : 0;
   store.setAside(asideOf(input.aside));
   await data?.coordinator.start();
-  await serveIfMember();
+  // In a cluster when it is told of it again, as others may be first.
+  if (data === null) await serveIfMember();
   post({ kind: 'ready', replayed });
   releaseStartMemory(requestsCount).catch((error: unknown) =>
     logger.warn('the memory of the start is kept', { error }),

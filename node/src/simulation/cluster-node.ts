@@ -205,6 +205,7 @@ export class ClusterNode implements SimulatedNode {
     const { coordinator, handler } = this.serve(store, state, this.schema);
     facts.listen(facts.dataPort, this.dataLinks.accept);
     await coordinator.start();
+    await this.control.gossip.serve();
     this.parts = { store, kv, coordinator };
     this.control.serveLeftOver(() => coordinator.leftOver());
     const leftAlone = () => handler.leftAlone();
@@ -241,7 +242,7 @@ export class ClusterNode implements SimulatedNode {
     const coordinator = createCoordinator({
       store,
       links: this.dataLinks,
-      liveness: control.gossip,
+      liveness: { isAlive: (id) => control.gossip.isServing(id) },
       clock,
       timers: clock,
       random: () => random.next(),
