@@ -7,6 +7,7 @@ import { listenToStatus } from './support/status-events.ts';
 
 const { consistencies } = cassandra.types;
 const SERVER_ERROR = 0;
+const UNAVAILABLE = 0x1000;
 
 /** A client of one node alone. */
 function connectTo(cluster: ClusterProcesses, index: number): cassandra.Client {
@@ -52,6 +53,49 @@ test('a node that is killed is down in seconds, one that stops at once, and clie
   const stopping = cluster.nodes[2].stop();
   await seconds('both others say that the stopped node is down', 2, () => heard('DOWN'));
   assert.equal((await stopping).code, 0);
+});
+
+test('a node that starts is not asked before it can answer', async () => {
+  await using cluster = await startCluster({ datacenters: { dc1: 3 } });
+  await using status = await listenToStatus(cluster.addresses[0]);
+  const client = connectTo(cluster, 0);
+  await client.connect();
+  await client.execute(
+    "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}",
+  );
+  await client.execute('CREATE TABLE ks.t (k int PRIMARY KEY, v int)');
+  await cluster.nodes[2].stop();
+  await seconds('it is down', 5, () => status.events.at(-1)?.change === 'DOWN');
+  const retry = new cassandra.policies.retry.FallthroughRetryPolicy();
+  const options = { prepare: true, retry, consistency: consistencies.all };
+  const outcomes: string[] = [];
+  const write = async () => {
+    const k = outcomes.length;
+    const outcome = await client
+      .execute('INSERT INTO ks.t (k, v) VALUES (?, 0)', [k], options)
+      .then(
+        () => 'done',
+        (error: Error & { readonly code?: number }) =>
+          error.code === UNAVAILABLE ? 'unavailable' : error.message,
+      );
+    outcomes.push(outcome);
+  };
+  await write();
+  let isOver = false;
+  const restarted = cluster.restart(2).then(() => {
+    isOver = true;
+  });
+  while (!isOver) await write();
+  await restarted;
+  await seconds('all have it', 5, async () => {
+    await write();
+    return outcomes.at(-1) === 'done';
+  });
+  await client.shutdown();
+  assert.equal(outcomes[0], 'unavailable');
+  const first = outcomes.indexOf('done');
+  assert.deepEqual(new Set(outcomes.slice(0, first)), new Set(['unavailable']));
+  assert.deepEqual(new Set(outcomes.slice(first)), new Set(['done']));
 });
 
 test('without a majority of the voters the schema stays, soon and with a clear error; reads and writes go on', async () => {
