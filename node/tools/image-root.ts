@@ -19,7 +19,7 @@ const TREE = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 
 interface Program {
   /** Folder of the npm workspace whose packages it needs. */
-  readonly workspace: string;
+  readonly workspace: keyof typeof SEMI_SPACE_MIB;
   /** What its command runs. */
   readonly main: string;
   /** Files and folders of the tree. */
@@ -28,12 +28,18 @@ interface Program {
   readonly commands: Readonly<Record<string, string>>;
 }
 
-const NODE_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8'];
+/** The operator is idle most of the time and shall be small; its garbage may be collected more often. */
+const SEMI_SPACE_MIB = { node: 8, operator: 2 } as const;
+
+const flagsOf = (workspace: keyof typeof SEMI_SPACE_MIB) => [
+  '--disable-warning=ExperimentalWarning',
+  `--max-semi-space-size=${SEMI_SPACE_MIB[workspace]}`,
+];
 
 /** The same settings as node/tools/with-node.sh. */
-const run = (main: string) => `#!/bin/sh
+const run = (workspace: keyof typeof SEMI_SPACE_MIB, main: string) => `#!/bin/sh
 export MALLOC_ARENA_MAX=2 NODE_COMPILE_CACHE=/ilion/compiled NODE_COMPILE_CACHE_PORTABLE=1
-exec /ilion/bin/node ${NODE_FLAGS.join(' ')} /ilion/${main} "$@"
+exec /ilion/bin/node ${flagsOf(workspace).join(' ')} /ilion/${main} "$@"
 `;
 
 const health = (port: string) => `#!/bin/sh
@@ -62,7 +68,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       'node/native/build/ilion.node',
     ],
     commands: {
-      ilion: run(NODE_MAIN),
+      ilion: run('node', NODE_MAIN),
       'ilion-health': health(`\${ILION_METRICS_PORT:-9180}`),
     },
   },
@@ -78,7 +84,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       'node/src',
     ],
     commands: {
-      'ilion-operator': run(OPERATOR_MAIN),
+      'ilion-operator': run('operator', OPERATOR_MAIN),
       'ilion-health': health(`\${ILION_OPERATOR_HTTP_PORT:-8080}`),
     },
   },
@@ -173,7 +179,7 @@ if (import.meta.main) {
   }
   layOut(program, resolve(root));
   await fillCompileCache(resolve(root), {
-    flags: NODE_FLAGS,
+    flags: flagsOf(program.workspace),
     main: program.main,
     isNode: program.workspace === 'node',
   });
