@@ -11,9 +11,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import cassandra from 'cassandra-driver';
 import { type NodeProcess, startNode, temporaryDirectory } from './support/node-process.ts';
 
-const DISK_MIB = 64;
-/** What is removed to make room again. */
-const BALLAST_BYTES = 24 << 20;
+const DISK_MIB = 160;
+/**
+ * What is removed to make room again: more than twice what is written by then, as compactions that waited for room write
+ * everything once more before they remove anything, and must not fill the disk again.
+ */
+const BALLAST_BYTES = 112 << 20;
 const VALUE_BYTES = 16_384;
 const WRITERS = 16;
 const READERS = 16;
@@ -21,6 +24,8 @@ const READERS = 16;
 const REFUSALS = 50;
 const FILL_MILLIS = 30_000;
 const RECOVERY_MILLIS = 60_000;
+/** Tables made while the engine still gives room back. */
+const TABLES_MAX = 20;
 /** After a refused write, when an error must have come. */
 const ANSWER_MILLIS = 5_000;
 
@@ -168,7 +173,30 @@ function tryWrite(file: number, block: Buffer): boolean {
   }
 }
 
-const CREATE = 'CREATE TABLE IF NOT EXISTS d.more (k int PRIMARY KEY)';
+const IS_FULL = /The disk is full: .*\(NO_SPACE\)/;
+
+/**
+ * Takes all room, and finds that no table can be made. The engine gives room back at moments of its own, by what it
+ * removes: then it is taken, too, and another table is tried.
+ *
+ * @returns how many tables were made before one was refused
+ */
+async function createUntilRefused(client: cassandra.Client, rest: string): Promise<number> {
+  mkdirSync(rest);
+  for (let i = 0; i < TABLES_MAX; i++) {
+    fillUp(join(rest, String(i)));
+    const error = await client.execute(createTableOf(i)).then(
+      () => null,
+      (reason: unknown) => reason,
+    );
+    if (error === null) continue;
+    assert.match((error as Error).message, IS_FULL);
+    return i;
+  }
+  assert.fail(`${TABLES_MAX} tables were made on a full disk`);
+}
+
+const createTableOf = (i: number) => `CREATE TABLE IF NOT EXISTS d.more${i} (k int PRIMARY KEY)`;
 
 interface Case {
   readonly name: string;
@@ -203,16 +231,16 @@ for (const { name, flags } of CASES) {
           ledger.checkRefusals();
           await ledger.verify(client);
           const rest = join(disk, 'rest');
-          fillUp(rest);
-          await assert.rejects(client.execute(CREATE), /The disk is full: .*\(NO_SPACE\)/);
-          rmSync(rest);
+          const refused = await createUntilRefused(client, rest);
+          rmSync(rest, { recursive: true });
           rmSync(ballast);
           const room = performance.now();
           await ledger.waitUntilWritable(client);
           ledger.checkRefusals();
           await ledger.verify(client);
           console.log(`writes go on after ${Math.round(performance.now() - room)} ms`);
-          await client.execute(CREATE);
+          await client.execute(createTableOf(refused));
+          await client.execute(`INSERT INTO d.more${refused} (k) VALUES (1)`);
         });
         await node.kill9();
       }
