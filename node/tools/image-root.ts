@@ -36,7 +36,7 @@ const flagsOf = (workspace: keyof typeof SEMI_SPACE_MIB) => [
   `--max-semi-space-size=${SEMI_SPACE_MIB[workspace]}`,
 ];
 
-/** The same settings as node/tools/with-node.sh. */
+/** The same settings as node/tools/with-node.sh, but for the operator's young generations. */
 const run = (workspace: keyof typeof SEMI_SPACE_MIB, main: string) => `#!/bin/sh
 export MALLOC_ARENA_MAX=2 NODE_COMPILE_CACHE=/ilion/compiled NODE_COMPILE_CACHE_PORTABLE=1
 exec /ilion/bin/node ${flagsOf(workspace).join(' ')} /ilion/${main} "$@"

@@ -386,11 +386,11 @@ export async function startNode(
   }
   if (control !== null) {
     control.serveLeftOver(leftOverOf(workers, logger, STREAM_CLOCK.nowMillis));
-    control.onChange(() => void publisher.follow());
     control.announceSchema(authority.current);
-    // Clients come when the peers send this node their writes: with the first of these turns, which tells as well what has
-    // changed while the workers started.
+    // The first turn lets clients come: not before the peers send this node their writes.
     await control.serve();
+    control.onChange(() => void publisher.follow());
+    // What has changed while the workers started.
     await publisher.follow();
   } else isMember();
 
